@@ -1,0 +1,57 @@
+# Every target does its own set-up. `make help` lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+.DEFAULT_GOAL := help
+.PHONY: help setup demo run test lint types check demo-spire test-live bench lock audit clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(STAMP): requirements.txt requirements-dev.txt pyproject.toml
+	@test -x $(BIN)/python || { echo "making $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); }
+	@echo "installing the locked dependencies into $(VENV)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt -r requirements-dev.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+setup: $(STAMP) ## make .venv with the locked dependencies
+
+demo: $(STAMP) ## the main job against an embedded SPIFFE authority; ends by itself
+	@$(BIN)/python -m bridge.lab.demo
+
+run: $(STAMP) ## the demo's authority and service kept up until Ctrl-C
+	@$(BIN)/python -m bridge.lab.demo --keep
+
+test: lint types $(STAMP) ## lint, types, and the whole suite but the live tests
+	@$(BIN)/python -m pytest tests --ignore=tests/live -n 2 --dist loadgroup
+
+lint: $(STAMP) ## ruff: rules and formatting
+	@$(BIN)/ruff check bridge tests spire-dev
+	@$(BIN)/ruff format --check bridge tests spire-dev
+
+types: $(STAMP) ## mypy, strict
+	@$(BIN)/mypy
+
+demo-spire: $(STAMP) ## the main job on a real SPIRE server and agent (needs Go)
+	@spire-dev/build.sh
+	@$(BIN)/python -m tests.live.demo
+
+test-live: $(STAMP) ## the live tests on a real SPIRE server and agent (needs Go)
+	@spire-dev/build.sh
+	@$(BIN)/python -m pytest tests/live
+
+bench: $(STAMP) ## the figures: speed and memory, with a table at the end
+	@$(BIN)/python -m tests.bench
+
+lock: $(STAMP) ## renew the lock files
+	@$(BIN)/pip-compile -q --upgrade --generate-hashes --no-emit-index-url --strip-extras --allow-unsafe -o requirements.txt pyproject.toml
+	@$(BIN)/pip-compile -q --upgrade --generate-hashes --no-emit-index-url --strip-extras --allow-unsafe -o requirements-dev.txt requirements-dev.in
+
+audit: $(STAMP) ## known vulnerabilities of the locked dependencies
+	@$(BIN)/pip-audit --require-hashes -r requirements.txt
+
+clean: ## remove what the targets made
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info .demo .bench

@@ -1,0 +1,1 @@
+"""The `bridge` command: one module per command group."""

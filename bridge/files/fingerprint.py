@@ -1,0 +1,80 @@
+"""Has a path changed? Asked often, so answered from `stat` alone.
+
+Kubernetes mounts a ConfigMap as a link to a link, and replaces the inner link; `ln -sfn` replaces the
+outer one. Both leave the file's own name and perhaps its size and time alone, so the fingerprint holds
+where every link ends and the identity of the file there.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from bridge.model.errors import StartRefused
+
+FileFingerprint = tuple[str, int, int, int, int, int]
+
+
+def fingerprint(path: Path) -> FileFingerprint | None:
+    """A value that differs after any replacement of what `path` leads to; None when nothing is there.
+
+    Not seen: a write that keeps inode, size, and both times, which no ordinary tool can do.
+    """
+    try:
+        real = os.path.realpath(path, strict=True)
+        status = os.stat(real)
+    except OSError:
+        return None
+    return (real, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def fingerprint_folder(folder: Path, pattern: str) -> tuple[tuple[str, FileFingerprint | None], ...]:
+    """The fingerprints of all files of a folder that match, by name; empty when there is no folder."""
+    try:
+        names = sorted(str(entry.relative_to(folder)) for entry in folder.glob(pattern))
+    except OSError:
+        return ()
+    return tuple((name, fingerprint(folder / name)) for name in names)
+
+
+class TooLarge(ValueError):
+    """A file holds more than its reader allows."""
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """Read a whole file of at most `limit` bytes. Raises: OSError, TooLarge."""
+    with path.open("rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise TooLarge(f"{path} holds more than {limit} bytes")
+    return content
+
+
+def read_secret(path: Path) -> bytes:
+    """Read a file that only its owner may read.
+
+    Raises: StartRefused when it is absent, or readable or writable by group or others (T-54).
+    """
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode & 0o777
+            content = file.read(65536)
+    except OSError as error:
+        raise StartRefused([f"{path}: cannot be read ({error.strerror})"]) from error
+    if mode & 0o077:
+        raise StartRefused([f"{path}: has rights {mode:04o}; a secret must be 0600 (chmod 600 {path})"])
+    return content
+
+
+def create_secret(path: Path, content: bytes) -> bool:
+    """Make a 0600 file with this content unless it exists. False: somebody else made it first."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return False
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return True

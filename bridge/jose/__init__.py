@@ -1,0 +1,1 @@
+"""L0: JSON and JOSE from outside, strictly. The only importer of joserfc."""

@@ -1,0 +1,68 @@
+"""What the audit log keeps of a decision. No token, assertion or key is ever part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class AuditEventKind(StrEnum):
+    """The closed list of events (interface section 3)."""
+
+    REGISTERED = "registered"
+    TOKEN_ISSUED = "token_issued"
+    REFUSED = "refused"
+    UPDATED = "updated"
+    REVOKED = "revoked"
+    DENIED = "denied"
+    UNDENIED = "undenied"
+    APPROVED = "approved"
+    EXPIRED = "expired"
+    BUNDLE_CHANGED = "bundle_changed"
+    POLICY_CHANGED = "policy_changed"
+    KEYS_ROTATED = "keys_rotated"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """One row to be. Units: `time` epoch seconds. `id` is the correlation id the client was given.
+
+    `ask` is the whole ask (`grant_type`, `scopes`, `resources`) so that it can be decided again;
+    `credential` the hex SHA-256 of what was presented; `key_id` its `kid` or CA key id; `issued` the
+    hex SHA-256 of what was issued; `count` how many equal refusals the row stands for.
+    """
+
+    id: str
+    time: int
+    event: AuditEventKind
+    door: str = ""
+    source_address: str = ""
+    subject: str = ""
+    evidence: str = ""
+    credential: str = ""
+    key_id: str = ""
+    ask: Mapping[str, object] = field(default_factory=dict)
+    rule: str = ""
+    outcome: str = ""
+    reason: str = ""
+    client_id: str = ""
+    jti: str = ""
+    issued: str = ""
+    policy_version: str = ""
+    bundle_sequence: int | None = None
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """A row as stored: the event, and its place in the chain of the writer that wrote it.
+
+    `mac` is hex HMAC-SHA256 under the audit key over the row before and this one.
+    """
+
+    rowid: int
+    writer: str
+    sequence: int
+    mac: str
+    event: AuditEvent

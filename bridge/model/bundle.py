@@ -1,0 +1,89 @@
+"""Trust bundles: the keys of one trust domain. Never merged, never pooled (SCA-27, T-12)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from bridge.model.spiffe_id import TrustDomain
+
+
+@dataclass(frozen=True, slots=True)
+class JwtAuthority:
+    """A public key that signs JWT-SVIDs. `jwk` is its canonical JSON (public members only).
+
+    `key_id` is empty when the entry has no `kid`; such a key can never be chosen by name.
+    """
+
+    key_id: str
+    jwk: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrustBundle:
+    """What one trust domain's keys are, as its source last said.
+
+    `x509_authorities` are DER certificates; `sequence` and `refresh_hint` (seconds) are the bundle's
+    own members, None where it has none. A bundle with no usable key trusts nothing (SPIFFE-23).
+    """
+
+    trust_domain: TrustDomain
+    x509_authorities: tuple[bytes, ...] = ()
+    jwt_authorities: tuple[JwtAuthority, ...] = ()
+    sequence: int | None = None
+    refresh_hint: int | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no key at all, so that nothing of this trust domain is trusted."""
+        return not self.x509_authorities and not self.jwt_authorities
+
+
+class BundleHealth(StrEnum):
+    """How a trust domain's bundle stands. `STALE`, `UNREACHABLE` and `MALFORMED` without a usable
+    bundle answer 503; `EMPTY` answers 401; `LATE` still serves the last good one."""
+
+    FRESH = "fresh"
+    LATE = "late"
+    STALE = "stale"
+    EMPTY = "empty"
+    MALFORMED = "malformed"
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True, slots=True)
+class LiveBundle:
+    """A bundle that may be used now, and `revision`: a number of this process that changes whenever the
+    keys do. A cached verification is valid for the revision it was made under, and no other."""
+
+    bundle: TrustBundle
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class BundleStatus:
+    """What `bridge trust list`, readiness and metrics show of one trust domain. Times: epoch seconds."""
+
+    trust_domain: TrustDomain
+    source: str
+    health: BundleHealth
+    reason: str
+    bundle: TrustBundle | None
+    revision: int
+    fetched_at: int | None
+    refresh_at: int | None
+    stale_at: int | None
+
+
+class Bundles(Protocol):
+    """The one question verification asks about trust."""
+
+    def live(self, trust_domain: TrustDomain, now: int) -> LiveBundle:
+        """The bundle of exactly this trust domain.
+
+        Raises: EvidenceRejected (TRUST_DOMAIN_UNKNOWN) when nobody configured it; Unavailable
+        (BUNDLE_UNAVAILABLE) when none was ever read, or the last good one is past `max_stale`. An
+        empty bundle is returned as it is: it verifies nothing.
+        """
+        ...

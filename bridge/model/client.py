@@ -1,0 +1,110 @@
+"""Client records: the stable thing behind credentials that rotate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from bridge.model.identity import VerifiedIdentity
+from bridge.model.terms import Decision
+
+
+class ClientKind(StrEnum):
+    """What a record stands for. With `subject` it is the record's key: never a key thumbprint (ROFU-7)."""
+
+    SPIFFE = "spiffe"
+    SHARED = "shared"
+    INSTANCE = "instance"
+    STATEMENT = "statement"
+    METADATA_DOCUMENT = "metadata-document"
+    PUSHED = "pushed"
+
+
+class ClientState(StrEnum):
+    """Where a record stands; absence is the sixth state. PENDING waits for an operator; EXPIRED and
+    REVOKED come back by the next valid request; DENIED does not (ROFU section 8)."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    DENIED = "denied"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRecord:
+    """One client. Units: all times are epoch seconds, UTC.
+
+    `epoch` grows each time the record's tokens end (revoked, denied, expired, registered anew). A
+    token is alive only while the epoch it was issued under is the record's: times cannot tell a
+    revocation from an issue within the same second.
+    `expires_at` is when it idles out; None never. `state` is the stored one: an ACTIVE record past
+    `expires_at` counts as EXPIRED (`state_at`), swept or not.
+    `identities` is the number of SPIFFE IDs seen; `rule` the rule that admitted the registration.
+    """
+
+    client_id: str
+    kind: ClientKind
+    subject: str
+    trust_domain: str | None
+    state: ClientState
+    rule: str
+    epoch: int
+    created_at: int
+    last_used_at: int
+    expires_at: int | None
+    parent: str | None = None
+    identities: int = 1
+    metadata: Mapping[str, object] = field(default_factory=dict)
+
+    def state_at(self, now: int) -> ClientState:
+        """The state that holds at `now`."""
+        if self.state in (ClientState.ACTIVE, ClientState.PENDING) and self.expires_at is not None:
+            if self.expires_at <= now:
+                return ClientState.EXPIRED
+        return self.state
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One SPIFFE ID under a shared client, revocable alone. `epoch` as on the record."""
+
+    client_id: str
+    spiffe_id: str
+    state: ClientState
+    epoch: int
+    first_seen_at: int
+    last_used_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProposedClient:
+    """What a registration would write if no record owns the subject yet. Not a record."""
+
+    client_id: str
+    kind: ClientKind
+    subject: str
+    trust_domain: str | None
+    state: ClientState
+    rule: str
+    parent: str | None = None
+    member: str | None = None
+    metadata: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A verified identity with the record it resolved to and the decision that admitted it. Only the
+    registrar makes one; holding it is what entitles a caller to have a token issued."""
+
+    identity: VerifiedIdentity
+    decision: Decision
+    record: ClientRecord
+    member: Member | None
+    created: bool
+
+    @property
+    def epoch(self) -> str:
+        """The value of the token's `epoch` claim: the record's, and the member's behind a dot."""
+        return f"{self.record.epoch}" if self.member is None else f"{self.record.epoch}.{self.member.epoch}"

@@ -1,0 +1,138 @@
+"""Every way in which a request or a file can be refused, as a small tree of exceptions.
+
+An error has two faces. `str(error)` and `reason` are for the log, the audit row and metrics, and may
+say exactly what was wrong. `public` is what the client gets, and says no more than it may know: all
+credential failures share one text (SCA-33, ROFU-30). `web/errors.py` maps these classes to OAuth
+codes and is the only module that knows those.
+"""
+
+from bridge.model.reasons import Reason
+
+
+class BridgeError(Exception):
+    """Base of all domain errors.
+
+    `reason` is one value of a closed list, so that it can be a metric label. `detail` is free text
+    for people who read the log; it never holds a token, an assertion or a key.
+    """
+
+    public = "the request was refused"
+
+    def __init__(self, reason: Reason, detail: str = "", *, public: str | None = None) -> None:
+        super().__init__(f"{reason.value}: {detail}" if detail else reason.value)
+        self.reason = reason
+        self.detail = detail
+        if public is not None:
+            self.public = public
+
+
+class InvalidRequest(BridgeError):
+    """The request itself is malformed: repeated parameters, two credentials, a missing proof."""
+
+    public = "the request is malformed"
+
+
+class EvidenceRejected(BridgeError):
+    """A credential is missing, malformed, invalid or not trusted. Nothing was decided yet."""
+
+    public = "client authentication failed"
+
+
+class ProofRejected(BridgeError):
+    """A DPoP proof is not acceptable (RFC 9449 section 4.3)."""
+
+    public = "the DPoP proof is not acceptable"
+
+
+class NonceRequired(ProofRejected):
+    """The DPoP proof has no current nonce (RFC 9449 section 8). `nonce` is the one to use."""
+
+    public = "use the nonce of the DPoP-Nonce header"
+
+    def __init__(self, nonce: str) -> None:
+        super().__init__(Reason.DPOP_NONCE)
+        self.nonce = nonce
+
+
+class PolicyDenied(BridgeError):
+    """Policy has no place for this identity, its evidence or this door."""
+
+    public = "client authentication failed"
+
+
+class IdentityDenied(PolicyDenied):
+    """An operator put a tombstone on this identity or on its client (ROFU-24)."""
+
+
+class GrantNotAllowed(BridgeError):
+    """The identity is known, but not for this grant type."""
+
+    public = "this client may not use this grant type"
+
+
+class UnsupportedGrantType(BridgeError):
+    """The grant type is none that this server offers."""
+
+    public = "this grant type is not offered here"
+
+
+class ScopeNotAllowed(BridgeError):
+    """A scope is unknown, not covered by one rule, or denied."""
+
+    public = "a requested scope is not available to this client"
+
+
+class TargetNotAllowed(BridgeError):
+    """A resource is malformed, unknown, not covered, or none could be inferred (RFC 8707)."""
+
+    public = "a requested resource is not available to this client"
+
+
+class ProofMissing(InvalidRequest):
+    """The rule binds tokens to a key and the request proved none that fits."""
+
+
+class ApprovalPending(BridgeError):
+    """An `ask` rule matched and no operator has approved this client for it (ROFU-12)."""
+
+    public = "registration incomplete"
+
+
+class LimitReached(BridgeError):
+    """A limit of section 7 is used up. `limit` is its name in the configuration, `retry_after` seconds."""
+
+    public = "a limit was reached"
+
+    def __init__(self, limit: str, retry_after: int, detail: str = "") -> None:
+        super().__init__(Reason.LIMIT_REACHED, f"{limit} {detail}".strip(), public=f"limit reached: {limit}")
+        self.limit = limit
+        self.retry_after = retry_after
+
+
+class Unavailable(BridgeError):
+    """Something this service depends on does not answer: never the client's fault. Retry later."""
+
+    public = "the service is temporarily unavailable"
+
+    def __init__(self, reason: Reason, detail: str = "", *, retry_after: int = 5) -> None:
+        super().__init__(reason, detail)
+        self.retry_after = retry_after
+
+
+class CredentialReplayed(EvidenceRejected):
+    """A credential or proof that may be used once was used before."""
+
+
+class RegistrationChanged(BridgeError):
+    """Between decision and write the record was revoked, denied or expired. Decide again."""
+
+    public = "client authentication failed"
+
+
+class StartRefused(Exception):
+    """The service cannot start or a command cannot run. `faults` lists all that is wrong, in words
+    that say what to do next."""
+
+    def __init__(self, faults: "list[str] | tuple[str, ...]") -> None:
+        super().__init__("\n".join(faults))
+        self.faults = tuple(faults)

@@ -1,0 +1,59 @@
+"""What a caller presents, before anybody looked at it. None of this may be believed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class EvidenceKind(StrEnum):
+    """Kinds of evidence, as policy files and audit rows spell them."""
+
+    X509_SVID = "x509-svid"
+    JWT_SVID = "jwt-svid"
+    WIT_SVID = "wit-svid"
+    SOFTWARE_STATEMENT = "software-statement"
+    METADATA_DOCUMENT = "metadata-document"
+    PUSHED = "pushed"
+
+
+class Door(StrEnum):
+    """Where a request came in. Policy decides at the first four; the others only appear in the audit log."""
+
+    TOKEN = "token"
+    PAR = "par"
+    REGISTER = "register"
+    AUTHORIZE = "authorize"
+    INTROSPECT = "introspect"
+    REVOKE = "revoke"
+    OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class X509Evidence:
+    """A certificate chain as the TLS peer sent it: DER, leaf first. The peer proved it has the leaf's key
+    (the handshake did); nothing else is known. `client_id` is the form field, if any."""
+
+    chain: tuple[bytes, ...]
+    client_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JwtEvidence:
+    """A `client_assertion` that claims to be a JWT-SVID, and the `client_id` form field, if any."""
+
+    assertion: str
+    client_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DpopEvidence:
+    """The value of the one `DPoP` header, and what it must match: the method and the URL asked, the
+    latter put together from configuration, never from `Host` (OAS-35)."""
+
+    proof: str
+    method: str
+    url: str
+
+
+Evidence = X509Evidence | JwtEvidence

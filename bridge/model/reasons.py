@@ -1,0 +1,70 @@
+"""The closed list of refusal reasons. Each is a value in audit rows, logs and metric labels."""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why something was refused. Values are stable: dashboards and replays name them."""
+
+    # the request
+    REPEATED_PARAMETER = "repeated_parameter"
+    MALFORMED_REQUEST = "malformed_request"
+    CREDENTIALS_MIXED = "credentials_mixed"
+    ASSERTION_PAIR = "assertion_pair_incomplete"
+    # which credential
+    CREDENTIAL_MISSING = "credential_missing"
+    CREDENTIAL_UNSUPPORTED = "credential_unsupported"
+    CREDENTIAL_TOO_LARGE = "credential_too_large"
+    CREDENTIAL_MALFORMED = "credential_malformed"
+    CREDENTIAL_REPLAYED = "credential_replayed"
+    CLIENT_ID_MISSING = "client_id_missing"
+    CLIENT_ID_MISMATCH = "client_id_mismatch"
+    # SPIFFE IDs and trust domains
+    SPIFFE_ID_INVALID = "spiffe_id_invalid"
+    TRUST_DOMAIN_UNKNOWN = "trust_domain_unknown"
+    BUNDLE_EMPTY = "bundle_empty"
+    BUNDLE_UNAVAILABLE = "bundle_unavailable"
+    # JWT-SVID
+    JWT_HEADER = "jwt_header"
+    JWT_ALGORITHM = "jwt_algorithm"
+    JWT_TYPE = "jwt_type"
+    JWT_CLAIMS = "jwt_claims"
+    JWT_AUDIENCE = "jwt_audience"
+    JWT_EXPIRED = "jwt_expired"
+    JWT_NOT_YET_VALID = "jwt_not_yet_valid"
+    JWT_LIFETIME = "jwt_lifetime"
+    JWT_ISSUER = "jwt_issuer"
+    JWT_KEY_UNKNOWN = "jwt_key_unknown"
+    JWT_KEY_AMBIGUOUS = "jwt_key_ambiguous"
+    JWT_KEY_UNFIT = "jwt_key_unfit"
+    JWT_SIGNATURE = "jwt_signature"
+    # X.509-SVID
+    X509_LEAF = "x509_leaf"
+    X509_KEY = "x509_key"
+    X509_PATH = "x509_path"
+    X509_EXPIRED = "x509_expired"
+    X509_NOT_YET_VALID = "x509_not_yet_valid"
+    # DPoP
+    DPOP_MALFORMED = "dpop_malformed"
+    DPOP_MISMATCH = "dpop_mismatch"
+    DPOP_STALE = "dpop_stale"
+    DPOP_NONCE = "dpop_nonce"
+    DPOP_REPLAYED = "dpop_replayed"
+    # policy
+    POLICY_NO_RULE = "policy_no_rule"
+    POLICY_DENY_RULE = "policy_deny_rule"
+    POLICY_GRANT_TYPE = "policy_grant_type"
+    POLICY_SCOPE = "policy_scope"
+    POLICY_RESOURCE = "policy_resource"
+    POLICY_PROOF = "policy_proof"
+    GRANT_TYPE_UNSUPPORTED = "grant_type_unsupported"
+    # registration
+    IDENTITY_DENIED = "identity_denied"
+    CLIENT_ID_RESERVED = "client_id_reserved"
+    APPROVAL_PENDING = "approval_pending"
+    REGISTRATION_CHANGED = "registration_changed"
+    LIMIT_REACHED = "limit_reached"
+    # the service itself
+    STORE_UNAVAILABLE = "store_unavailable"
+    KEYS_UNAVAILABLE = "keys_unavailable"
+    OVERLOADED = "overloaded"

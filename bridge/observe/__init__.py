@@ -1,0 +1,1 @@
+"""L1: metrics and the structured log."""

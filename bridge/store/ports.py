@@ -1,0 +1,326 @@
+"""The ports: small protocols of atomic verbs that every store implements and one contract suite holds.
+
+All times are epoch seconds, UTC. Every method may raise `Unavailable`; nothing was written then. A
+write is durable when the method returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from bridge.model.audit import AuditEvent, AuditEventKind, AuditRow
+from bridge.model.client import ClientRecord, ClientState, Member, ProposedClient
+from bridge.model.identity import Marker
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationLimits:
+    """Limits on new records of one trust domain: how many live ones, and a token bucket."""
+
+    records: int
+    per_second: int
+    burst: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ensured:
+    """What `ensure` found or made. `created` is true when it wrote a registration, be it a new record
+    or the return of one that had ended."""
+
+    record: ClientRecord
+    member: Member | None
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One read of all that a request needs to know about its client."""
+
+    record: ClientRecord | None
+    member: Member | None
+    denied: bool
+    approved: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """The write that stands behind one issued token.
+
+    `epoch` and `member_epoch` are what the registration saw; `subject` the SPIFFE ID (or the subject's
+    name) whose tombstone is looked at; `markers` are claimed, all or none; `idle_expiry` seconds from
+    `now` to the record's new end, None leaves it without end.
+    """
+
+    client_id: str
+    epoch: int
+    subject: str
+    event: AuditEvent
+    member: str | None = None
+    member_epoch: int | None = None
+    markers: tuple[Marker, ...] = ()
+    idle_expiry: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClientFilter:
+    """Which records to list. None leaves a field open. `subject_prefix` is compared byte by byte."""
+
+    state: ClientState | None = None
+    trust_domain: str | None = None
+    rule: str | None = None
+    parent: str | None = None
+    subject_prefix: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What an operator's verb touched: the client ids, and the members under shared clients."""
+
+    client_ids: tuple[str, ...] = ()
+    members: tuple[tuple[str, str], ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.client_ids or self.members)
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one sweep did."""
+
+    expired: int
+    removed: int
+    markers: int
+
+
+class ClientStore(Protocol):
+    """Client records by stable subject, their members, tombstones and approvals."""
+
+    def find(
+        self, client_id: str, *, subject: str, member: str | None = None, terms: tuple[str, str] | None = None
+    ) -> Found:
+        """Read the record, the member under it, whether `subject` has a tombstone, and whether `terms`
+        (rule, digest) were approved for this client. One read, no write."""
+        ...
+
+    def ensure(
+        self,
+        proposed: ProposedClient,
+        *,
+        limits: RegistrationLimits,
+        idle_expiry: int,
+        event: AuditEvent,
+        now: int,
+    ) -> Ensured:
+        """Insert `proposed`, or return the record that already owns its (kind, subject).
+
+        A live record is returned as it is. One that ended (expired by time or by sweep, revoked) comes
+        back under a new epoch with its approvals gone. `event` (REGISTERED) is written if and only if
+        a registration was, in the same transaction. With `member`, the member is inserted too, and a
+        member that was revoked comes back under a new epoch (also a registration).
+
+        Raises: IdentityDenied (record, member or tombstone), LimitReached, EvidenceRejected
+        (CLIENT_ID_RESERVED) when `client_id` belongs to another kind, subject or trust domain.
+        """
+        ...
+
+    def await_approval(self, client_id: str, *, rule: str, digest: str, now: int) -> None:
+        """Note that these terms wait for an operator. Idempotent."""
+        ...
+
+    def record_issue(self, issue: Issue, *, now: int) -> None:
+        """Write the audit row of an issued token, claim its markers and prolong the record, or nothing.
+
+        Raises: CredentialReplayed when a marker was claimed before; RegistrationChanged when the record
+        (or member) is not ACTIVE under that epoch any more, or the subject has a tombstone.
+        """
+        ...
+
+    def get(self, client_id: str) -> ClientRecord | None:
+        """One record, whatever its state."""
+        ...
+
+    def members(self, client_id: str, *, limit: int, after: str = "") -> list[Member]:
+        """The members of a shared client, ordered by SPIFFE ID, those behind `after`."""
+        ...
+
+    def list(self, where: ClientFilter, *, limit: int, after: str = "") -> list[ClientRecord]:
+        """Records ordered by `client_id`, those behind `after`."""
+        ...
+
+    def count_by_state(self) -> dict[tuple[str, ClientState], int]:
+        """Number of records by (kind, stored state), for metrics."""
+        ...
+
+    def revoke(self, target: str, *, event: AuditEvent, now: int) -> Changed:
+        """End the tokens of a client id, or of a SPIFFE ID: its own record, its instances, and it alone
+        as a member. Approvals end too. Empty result: nobody by that name."""
+        ...
+
+    def deny(self, target: str, *, absent: ProposedClient | None, event: AuditEvent, now: int) -> Changed:
+        """As `revoke`, and put a tombstone that refuses its return. `absent` is the record to make for an
+        identity never seen; without it an unknown target changes nothing."""
+        ...
+
+    def undeny(self, target: str, *, event: AuditEvent, now: int) -> Changed:
+        """Take the tombstone away. The record stands as REVOKED: the next valid request registers anew."""
+        ...
+
+    def approve(self, target: str, *, note: str, event: AuditEvent, now: int) -> Changed:
+        """Approve all terms that wait for this client; a PENDING record becomes ACTIVE."""
+        ...
+
+    def sweep(
+        self, *, now: int, keep_ended: int, pending_expiry: int, batch: int, event: Callable[[ClientRecord], AuditEvent]
+    ) -> Swept:
+        """Mark idle records EXPIRED (with an audit row each), end PENDING ones older than
+        `pending_expiry`, remove ended ones older than `keep_ended` (not denied ones), and stale
+        markers. At most `batch` records a call, so that no transaction is long."""
+        ...
+
+
+class TokenStore(Protocol):
+    """What must be remembered of single tokens."""
+
+    def claim(self, marker: Marker, *, now: int) -> bool:
+        """Mark something as used. False: it was already."""
+        ...
+
+    def revoke_token(self, jti: str, *, expires_at: int, event: AuditEvent, now: int) -> None:
+        """End one token. Idempotent; the audit row is written the first time only."""
+        ...
+
+    def is_revoked(self, jti: str) -> bool:
+        """Whether that one token was ended."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKeyRow:
+    """A token signing key. `public_jwk` is JSON; `sealed` the private key under the seal key, AAD = kid.
+
+    `signs_from` None: published, not yet used. `retires_at` None: no successor yet.
+    """
+
+    kid: str
+    alg: str
+    public_jwk: str
+    sealed: bytes
+    created_at: int
+    signs_from: int | None = None
+    retires_at: int | None = None
+
+
+class KeyStore(Protocol):
+    """Token signing keys."""
+
+    def keys(self) -> list[SigningKeyRow]:
+        """All keys that still have a row, oldest first."""
+        ...
+
+    def add_first(self, rows: Sequence[SigningKeyRow], *, event: AuditEvent) -> bool:
+        """Insert `rows` if there is no key at all. False: somebody was faster."""
+        ...
+
+    def rotate(
+        self, *, promote: str, signs_from: int, retire_others_at: int, successor: SigningKeyRow, event: AuditEvent
+    ) -> bool:
+        """Let the waiting key `promote` sign from `signs_from`, give every key that signs until then its
+        end, and insert the next waiting key. False, and nothing written, if `promote` no longer waits."""
+        ...
+
+    def drop_retired(self, *, now: int) -> int:
+        """Remove keys whose `retires_at` has passed."""
+        ...
+
+
+class LeaseStore(Protocol):
+    """Chores that one process at a time should do."""
+
+    def take(self, name: str, *, holder: str, now: int, until: int) -> bool:
+        """Get or prolong the lease. False: another holder has it until later than `now`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ChainFault:
+    """One thing that `verify` found: which writer, at which place, and what is wrong."""
+
+    writer: str
+    sequence: int
+    kind: str  # "changed" | "missing" | "cut" | "writer_missing" | "checkpoint"
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChainHead:
+    """The last row of one writer, for the log."""
+
+    writer: str
+    sequence: int
+    mac: str
+
+
+class AuditStore(Protocol):
+    """The audit log. Rows are appended and, by age, pruned behind a signed checkpoint; never updated."""
+
+    def append(self, event: AuditEvent) -> None:
+        """Write one row."""
+        ...
+
+    def rows(
+        self,
+        *,
+        since: int | None = None,
+        correlation_id: str | None = None,
+        events: Sequence[AuditEventKind] = (),
+        after: int = 0,
+        limit: int = 100,
+        newest_first: bool = False,
+    ) -> list[AuditRow]:
+        """Rows with a rowid above `after`, in the order of writing."""
+        ...
+
+    def heads(self) -> list[ChainHead]:
+        """The last row of each writer."""
+        ...
+
+    def verify(self, *, progress: Callable[[int], None] | None = None) -> Iterator[ChainFault]:
+        """Walk every chain and yield what is wrong; nothing yielded means that all is intact.
+
+        Not checked: a copy of the whole database put back to an earlier state; for that compare the
+        heads with the ones in the service's log.
+        """
+        ...
+
+    def prune(self, *, before: int, now: int) -> int:
+        """Remove rows older than `before`, leaving a signed checkpoint per writer."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaStatus:
+    """Where the schema stands: `current` of `latest` migrations are applied."""
+
+    current: int
+    latest: int
+    pending: tuple[str, ...]
+
+
+class Store(Protocol):
+    """One database, as the ports above."""
+
+    clients: ClientStore
+    tokens: TokenStore
+    keys: KeyStore
+    leases: LeaseStore
+    audit: AuditStore
+
+    def ping(self) -> None:
+        """Answer, or raise Unavailable."""
+        ...
+
+    def close(self) -> None:
+        """Finish waiting writes and let go of the database."""
+        ...

@@ -1,0 +1,118 @@
+"""The law of imports: downward only, and every third-party package has its home."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+BRIDGE = Path(__file__).resolve().parent.parent / "bridge"
+
+# What each package may import from the others. A package may always import from itself.
+# Siblings never import each other: `app.py` passes one into another as a callable or a protocol.
+L0 = {"model", "jose", "files"}
+L1 = {"policy", "verify", "spire", "store", "tokens", "observe"}
+ALLOWED: dict[str, set[str]] = {
+    "model": set(),
+    "jose": {"model"},
+    "files": {"model"},
+    **{package: set(L0) for package in L1},
+    "registration": L0 | {"policy", "verify", "store", "observe"},
+    "grants": L0 | {"store", "tokens", "verify", "registration", "observe"},
+    "web": L0 | {"observe", "registration", "grants", "tokens"},
+    "serving": L0 | {"observe"},
+    "config": set(L0),
+    # The composition root, the commands and the lab stand above everything.
+    "app": L0 | L1 | {"registration", "grants", "web", "serving", "config"},
+    "lab": L0 | {"spire", "config"},
+    "cli": L0 | L1 | {"registration", "grants", "serving", "config", "app", "lab"},
+}
+
+# Which packages may import which third-party distribution.
+HOMES: dict[str, set[str]] = {
+    "joserfc": {"jose"},
+    "cryptography": {"jose", "verify", "spire", "store", "tokens", "lab", "cli", "serving"},
+    "pydantic": {"policy", "config"},
+    "flask": {"web"},
+    "werkzeug": {"web"},
+    "uvicorn": {"serving"},
+    "uvloop": {"serving"},
+    "httptools": {"serving"},
+    "sqlite_utils": {"store"},
+    "spiffe": {"spire", "lab"},
+    "grpc": {"spire", "lab"},
+    "google": {"spire", "lab"},
+    "prometheus_client": {"observe"},
+    "structlog": {"observe"},
+    "click": {"cli"},
+    "tabulate": {"cli"},
+}
+
+
+def _package(path: Path) -> str:
+    return path.relative_to(BRIDGE).parts[0].removesuffix(".py")
+
+
+def _imports(path: Path) -> list[tuple[int, str]]:
+    found: list[tuple[int, str]] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            assert node.module is not None
+            if node.module == "bridge":
+                found += [(node.lineno, f"bridge.{alias.name}") for alias in node.names]
+            else:
+                found.append((node.lineno, node.module))
+    return found
+
+
+def faults(path: Path, package: str, imports: list[tuple[int, str]]) -> list[str]:
+    """What is wrong with these imports of one file of `package`."""
+    wrong = []
+    for line, module in imports:
+        parts = module.split(".")
+        if parts[0] == "bridge":
+            target = parts[1] if len(parts) > 1 else "__version__"
+            if target not in {package, "__version__"} and target not in ALLOWED.get(package, set()):
+                wrong.append(f"{path}:{line}: {package} may not import bridge.{target}")
+        elif parts[0] not in sys.stdlib_module_names and package not in HOMES.get(parts[0], set()):
+            wrong.append(f"{path}:{line}: {parts[0]} has no home in {package}")
+    return wrong
+
+
+FILES = sorted(p for p in BRIDGE.rglob("*.py") if p.parent != BRIDGE or p.name in {"app.py", "config.py"})
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(BRIDGE)))
+def test_imports_point_downward_and_third_parties_stay_at_home(path: Path) -> None:
+    assert faults(path, _package(path), _imports(path)) == []
+
+
+def test_every_package_has_a_place_in_the_layers() -> None:
+    packages = {p.parent.name for p in BRIDGE.glob("*/__init__.py")}
+    assert packages <= set(ALLOWED)
+
+
+def test_every_package_says_what_it_owns() -> None:
+    for init in BRIDGE.glob("*/__init__.py"):
+        assert ast.get_docstring(ast.parse(init.read_text(encoding="utf-8"))), f"{init} has no docstring"
+
+
+@pytest.mark.parametrize(
+    ("package", "module", "allowed"),
+    [
+        ("registration", "bridge.policy.evaluate", True),
+        ("policy", "bridge.registration.registrar", False),
+        ("verify", "bridge.spire.book", False),
+        ("jose", "joserfc.jwt", True),
+        ("web", "joserfc.jwt", False),
+        ("model", "json", True),
+        ("model", "pydantic", False),
+    ],
+)
+def test_the_law_itself_can_say_no(package: str, module: str, allowed: bool) -> None:
+    assert (faults(Path("x.py"), package, [(1, module)]) == []) is allowed
