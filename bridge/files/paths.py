@@ -8,6 +8,7 @@ where every link ends and the identity of the file there.
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 
 from bridge.model.errors import StartRefused
@@ -67,14 +68,21 @@ def read_secret(path: Path) -> bytes:
 
 
 def create_secret(path: Path, content: bytes) -> bool:
-    """Make a 0600 file with this content unless it exists. False: somebody else made it first."""
+    """Make a 0600 file with this content unless it exists. False: somebody else made it first.
+
+    The content is complete before the name exists, so that nobody can read half a key.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(draft, path)
     except FileExistsError:
         return False
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    finally:
+        draft.unlink()
     return True
