@@ -57,3 +57,24 @@ class DpopEvidence:
 
 
 Evidence = X509Evidence | JwtEvidence
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """Everything one request presents about who it is: exactly one credential, and a DPoP proof if sent."""
+
+    evidence: Evidence
+    dpop: DpopEvidence | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """What every step of a request may need and none may change. `now` is epoch seconds, read once.
+
+    `source_address` is the TCP peer, for limits and audit only: it is no evidence of anything.
+    """
+
+    correlation_id: str
+    source_address: str
+    door: Door
+    now: int

@@ -13,6 +13,7 @@ from typing import Protocol
 from bridge.model.audit import AuditEvent, AuditEventKind, AuditRow
 from bridge.model.client import ClientRecord, ClientState, Member, ProposedClient
 from bridge.model.identity import Marker
+from bridge.model.signing_key import SigningKeyRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,22 +195,6 @@ class TokenStore(Protocol):
     def is_revoked(self, jti: str) -> bool:
         """Whether that one token was ended."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class SigningKeyRow:
-    """A token signing key. `public_jwk` is JSON; `sealed` the private key under the seal key, AAD = kid.
-
-    `signs_from` None: published, not yet used. `retires_at` None: no successor yet.
-    """
-
-    kid: str
-    alg: str
-    public_jwk: str
-    sealed: bytes
-    created_at: int
-    signs_from: int | None = None
-    retires_at: int | None = None
 
 
 class KeyStore(Protocol):

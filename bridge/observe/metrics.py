@@ -1,0 +1,59 @@
+"""What `/metrics` shows. No label holds an identity, a URL or anything else a caller can choose.
+
+With several workers, prometheus_client keeps its numbers in files below PROMETHEUS_MULTIPROC_DIR, which
+the parent process sets before it starts them; any worker can then answer for all.
+"""
+
+from __future__ import annotations
+
+import os
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.5, 1, 2.5, 5)
+
+requests = Counter("bridge_requests_total", "Answers, by endpoint and status.", ["endpoint", "status"])
+request_seconds = Histogram(
+    "bridge_request_seconds", "Time from whole request to answer.", ["endpoint"], buckets=_BUCKETS
+)
+decisions = Counter("bridge_decisions_total", "Policy decisions, by rule and outcome.", ["rule", "outcome"])
+refusals = Counter("bridge_refusals_total", "Refusals, by door and reason.", ["door", "reason"])
+registrations = Counter("bridge_registrations_total", "Registrations on first use, by kind.", ["kind"])
+tokens = Counter("bridge_tokens_issued_total", "Tokens issued, by grant type.", ["grant_type"])
+store_seconds = Histogram("bridge_store_write_seconds", "Time a request waits for its durable write.", buckets=_BUCKETS)
+store_failures = Counter("bridge_store_failures_total", "Times the store did not answer.")
+handshake_failures = Counter(
+    "bridge_tls_handshake_failures_total", "TLS handshakes that failed.", ["listener", "reason"]
+)
+policy_reloads = Counter("bridge_policy_reloads_total", "Attempts to load changed policy files.", ["outcome"])
+bundle_changes = Counter("bridge_bundle_changes_total", "Changes of a trust domain's keys.", ["trust_domain"])
+bundle_age = Gauge(
+    "bridge_bundle_age_seconds",
+    "Seconds since the bundle was last confirmed.",
+    ["trust_domain"],
+    multiprocess_mode="max",
+)
+bundle_usable = Gauge(
+    "bridge_bundle_usable", "1 while the trust domain's bundle may be used.", ["trust_domain"], multiprocess_mode="min"
+)
+records = Gauge(
+    "bridge_client_records", "Client records, by kind and state.", ["kind", "state"], multiprocess_mode="mostrecent"
+)
+certificate_expiry = Gauge(
+    "bridge_tls_certificate_not_after_seconds", "When the server certificate ends.", multiprocess_mode="min"
+)
+
+
+def exposition() -> bytes:
+    """All metrics of all workers, in the Prometheus text format."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest()
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
+
+
+def forget_worker(pid: int) -> None:
+    """Drop the gauges of a worker that died, so that they do not speak for ever."""
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]

@@ -1,0 +1,189 @@
+"""The one way in which a client comes into being: verify, decide, name, ensure.
+
+Every door calls `Registrar.register`. It is idempotent on (kind, subject), so registration on first use
+is no special path: whoever came through one door yesterday and another today is one record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from bridge.model.audit import AuditEvent, AuditEventKind
+from bridge.model.client import ClientState, Registration
+from bridge.model.errors import (
+    ApprovalPending,
+    BridgeError,
+    EvidenceRejected,
+    GrantNotAllowed,
+    IdentityDenied,
+    PolicyDenied,
+    ProofMissing,
+    ScopeNotAllowed,
+    TargetNotAllowed,
+)
+from bridge.model.evidence import Presented, RequestContext, X509Evidence
+from bridge.model.identity import BindingMethod, Marker, PolicySubject, VerifiedIdentity
+from bridge.model.reasons import Reason
+from bridge.model.terms import Ask, ClientChoice, Decision, Denial, Effect, Terms
+from bridge.registration.naming import client_id_for, propose
+from bridge.store.ports import ClientStore, Found, RegistrationLimits
+
+
+class Policy(Protocol):
+    """The two questions the registrar asks of the policy set in force."""
+
+    def decide(self, subject: PolicySubject, ask: Ask, *, proved: frozenset[BindingMethod]) -> Decision: ...
+    def client_for(self, subject: PolicySubject) -> ClientChoice | None: ...
+
+
+class Verifier(Protocol):
+    """Turns what was presented into who it is; raises EvidenceRejected, ProofRejected or Unavailable."""
+
+    def __call__(self, presented: Presented, *, now: int) -> tuple[VerifiedIdentity, tuple[Marker, ...]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated:
+    """A verified caller, and the marks (DPoP proofs) to claim together with whatever it causes."""
+
+    identity: VerifiedIdentity
+    markers: tuple[Marker, ...]
+    client_id: str | None
+
+
+_DENIALS: dict[Denial, type[BridgeError]] = {
+    Denial.IDENTITY: PolicyDenied,
+    Denial.GRANT_TYPE: GrantNotAllowed,
+    Denial.SCOPE: ScopeNotAllowed,
+    Denial.RESOURCE: TargetNotAllowed,
+    Denial.PROOF: ProofMissing,
+}
+
+
+class Registrar:
+    """Verifies, decides, names and ensures. Holds no state of its own."""
+
+    def __init__(
+        self,
+        *,
+        verify: Verifier,
+        policy: Callable[[], Policy],
+        clients: ClientStore,
+        limits: Callable[[str | None], RegistrationLimits],
+        idle_expiry: int,
+        on_decision: Callable[[Decision], None] = lambda decision: None,
+    ) -> None:
+        """`policy` gives the set in force; `limits` those of a trust domain; `idle_expiry` in seconds."""
+        self._verify, self._policy, self._clients = verify, policy, clients
+        self._limits, self._idle_expiry, self._on_decision = limits, idle_expiry, on_decision
+
+    def authenticate(self, presented: Presented, *, now: int) -> Authenticated:
+        """Who the caller is. Makes no record and decides nothing.
+
+        Raises: EvidenceRejected, ProofRejected, Unavailable. Spec: SCA-15 (a certificate needs
+        `client_id`), T-13 (the identity is the credential's alone; see `resolve`).
+        """
+        client_id = presented.evidence.client_id
+        if isinstance(presented.evidence, X509Evidence) and client_id is None:
+            raise EvidenceRejected(Reason.CLIENT_ID_MISSING, "a certificate must come with client_id")
+        identity, markers = self._verify(presented, now=now)
+        return Authenticated(identity, markers, client_id)
+
+    def resolve(self, caller: Authenticated) -> str:
+        """The client this caller is, whether or not a record exists; for callers who only ask.
+
+        Raises: EvidenceRejected (CLIENT_ID_MISMATCH) when it named another client; IdentityDenied when
+        an operator put a tombstone on it.
+        """
+        subject = caller.identity.subject
+        client_id = client_id_for(subject, self._policy().client_for(subject) or ClientChoice())
+        self._check_named_client(caller, client_id)
+        if self._clients.find(client_id, subject=subject.name).denied:
+            raise IdentityDenied(Reason.IDENTITY_DENIED, subject.name)
+        return client_id
+
+    def register(self, caller: Authenticated, ask: Ask, context: RequestContext) -> Registration:
+        """Decide what was asked, and return the live record of the caller, made now if need be.
+
+        Raises: PolicyDenied and its kin, ApprovalPending, LimitReached, Unavailable. A refusal leaves
+        no record (ROFU-9), except a PENDING one when policy says `ask`.
+        Spec: ROFU-3, 5, 8, 9, 12, 22, 24.
+        """
+        identity = caller.identity
+        decision = self._policy().decide(identity.subject, ask, proved=identity.proved)
+        self._on_decision(decision)
+        if decision.terms is None or decision.effect is Effect.DENY:
+            raise _refusal(decision)
+        terms = decision.terms
+        client_id = client_id_for(identity.subject, decision.client)
+        self._check_named_client(caller, client_id)
+        member = identity.name if client_id != identity.name else None
+        found = self._clients.find(client_id, subject=identity.name, member=member, terms=(terms.rule, terms.digest))
+        if found.denied:
+            raise IdentityDenied(Reason.IDENTITY_DENIED, identity.name)
+        pending = decision.effect is Effect.ASK and not found.approved
+        if not pending and _is_live(found, member, context.now):
+            assert found.record is not None
+            return Registration(identity, decision, found.record, found.member, created=False)
+        return self._ensure(caller, decision, terms, context, pending=pending)
+
+    def _ensure(
+        self, caller: Authenticated, decision: Decision, terms: Terms, context: RequestContext, *, pending: bool
+    ) -> Registration:
+        identity = caller.identity
+        proposed = propose(identity.subject, decision.client, terms, pending=pending)
+        ensured = self._clients.ensure(
+            proposed,
+            limits=self._limits(proposed.trust_domain),
+            idle_expiry=self._idle_expiry,
+            event=AuditEvent(
+                id=context.correlation_id,
+                time=context.now,
+                event=AuditEventKind.REGISTERED,
+                door=context.door.value,
+                source_address=context.source_address,
+                subject=identity.name,
+                evidence=identity.subject.evidence.value,
+                credential=identity.credential_hash,
+                key_id=identity.key_id,
+                rule=terms.rule,
+                outcome=proposed.state.value,
+                client_id=proposed.client_id,
+                policy_version=decision.policy_version,
+                bundle_sequence=identity.bundle_sequence,
+            ),
+            now=context.now,
+        )
+        if pending or (decision.effect is Effect.ASK and ensured.created):
+            self._clients.await_approval(proposed.client_id, rule=terms.rule, digest=terms.digest, now=context.now)
+            raise ApprovalPending(Reason.APPROVAL_PENDING, f"{proposed.client_id} waits for approval of {terms.rule}")
+        return Registration(identity, decision, ensured.record, ensured.member, ensured.created)
+
+    @staticmethod
+    def _check_named_client(caller: Authenticated, client_id: str) -> None:
+        if caller.client_id not in (None, client_id, caller.identity.name):
+            raise EvidenceRejected(Reason.CLIENT_ID_MISMATCH, f"the credential is that of {client_id}")
+
+
+def _is_live(found: Found, member: str | None, now: int) -> bool:
+    if found.record is None or found.record.state_at(now) is not ClientState.ACTIVE:
+        return False
+    return member is None or (found.member is not None and found.member.state is ClientState.ACTIVE)
+
+
+def _refusal(decision: Decision) -> BridgeError:
+    """The error for a decision that denies."""
+    denial = decision.denial or Denial.IDENTITY
+    reason = decision.reason or Reason.POLICY_NO_RULE
+    if denial is Denial.PROOF:
+        return ProofMissing(reason, decision.because, public=decision.because)
+    if denial is Denial.RESOURCE:
+        return TargetNotAllowed(reason, decision.because, public=_target_words(decision.because))
+    return _DENIALS[denial](reason, decision.because)
+
+
+def _target_words(because: str) -> str:
+    # Policy says "name a resource" when it could not infer one; nothing else of it is for the client.
+    return "name a resource" if "name a resource" in because else TargetNotAllowed.public
