@@ -13,15 +13,26 @@ class BridgeError(Exception):
     """Base of all domain errors.
 
     `reason` is one value of a closed list, so that it can be a metric label. `detail` is free text
-    for people who read the log; it never holds a token, an assertion or a key.
+    for people who read the log; it never holds a token, an assertion or a key. `rule` and
+    `policy_version` say what decided, where policy did.
     """
 
     public = "the request was refused"
 
-    def __init__(self, reason: Reason, detail: str = "", *, public: str | None = None) -> None:
+    def __init__(
+        self,
+        reason: Reason,
+        detail: str = "",
+        *,
+        public: str | None = None,
+        rule: str = "",
+        policy_version: str = "",
+    ) -> None:
         super().__init__(f"{reason.value}: {detail}" if detail else reason.value)
         self.reason = reason
         self.detail = detail
+        self.rule = rule
+        self.policy_version = policy_version
         if public is not None:
             self.public = public
 
@@ -121,6 +132,12 @@ class Unavailable(BridgeError):
 
 class CredentialReplayed(EvidenceRejected):
     """A credential or proof that may be used once was used before."""
+
+
+class ForeignToken(BridgeError):
+    """A client asked to end a token that was issued to another one (RFC 7009 section 2.1)."""
+
+    public = "the token was issued to another client"
 
 
 class RegistrationChanged(BridgeError):

@@ -63,6 +63,7 @@ class Reason(StrEnum):
     CLIENT_ID_RESERVED = "client_id_reserved"
     APPROVAL_PENDING = "approval_pending"
     REGISTRATION_CHANGED = "registration_changed"
+    TOKEN_FOREIGN = "token_foreign"
     LIMIT_REACHED = "limit_reached"
     # the service itself
     STORE_UNAVAILABLE = "store_unavailable"

@@ -63,6 +63,10 @@ class Ask:
     scopes: tuple[str, ...] = ()
     resources: tuple[str, ...] = ()
 
+    def to_audit(self) -> dict[str, object]:
+        """The ask as an audit row keeps it; the door is a column of its own."""
+        return {"grant_type": self.grant_type, "scopes": list(self.scopes), "resources": list(self.resources)}
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:

@@ -123,9 +123,10 @@ class Registrar:
         found = self._clients.find(client_id, subject=identity.name, member=member, terms=(terms.rule, terms.digest))
         if found.denied:
             raise IdentityDenied(Reason.IDENTITY_DENIED, identity.name)
-        pending = decision.effect is Effect.ASK and not found.approved
-        if not pending and _is_live(found, member, context.now):
-            assert found.record is not None
+        live = _is_live(found, member, context.now)
+        # An approval ends with the record: one that comes back has to be approved anew.
+        pending = decision.effect is Effect.ASK and not (found.approved and live)
+        if live and not pending and found.record is not None:
             return Registration(identity, decision, found.record, found.member, created=False)
         return self._ensure(caller, decision, terms, context, pending=pending)
 
@@ -156,9 +157,14 @@ class Registrar:
             ),
             now=context.now,
         )
-        if pending or (decision.effect is Effect.ASK and ensured.created):
+        if pending:
             self._clients.await_approval(proposed.client_id, rule=terms.rule, digest=terms.digest, now=context.now)
-            raise ApprovalPending(Reason.APPROVAL_PENDING, f"{proposed.client_id} waits for approval of {terms.rule}")
+            raise ApprovalPending(
+                Reason.APPROVAL_PENDING,
+                f"{proposed.client_id} waits: bridge clients approve {proposed.client_id}",
+                rule=terms.rule,
+                policy_version=decision.policy_version,
+            )
         return Registration(identity, decision, ensured.record, ensured.member, ensured.created)
 
     @staticmethod
@@ -174,16 +180,18 @@ def _is_live(found: Found, member: str | None, now: int) -> bool:
 
 
 def _refusal(decision: Decision) -> BridgeError:
-    """The error for a decision that denies."""
+    """The error for a decision that denies. Words of policy reach the client only where they tell it which
+    proof or which parameter to send; everything else is for the log."""
     denial = decision.denial or Denial.IDENTITY
-    reason = decision.reason or Reason.POLICY_NO_RULE
+    public = None
     if denial is Denial.PROOF:
-        return ProofMissing(reason, decision.because, public=decision.because)
-    if denial is Denial.RESOURCE:
-        return TargetNotAllowed(reason, decision.because, public=_target_words(decision.because))
-    return _DENIALS[denial](reason, decision.because)
-
-
-def _target_words(because: str) -> str:
-    # Policy says "name a resource" when it could not infer one; nothing else of it is for the client.
-    return "name a resource" if "name a resource" in because else TargetNotAllowed.public
+        public = decision.because
+    elif denial is Denial.RESOURCE and "name a resource" in decision.because:
+        public = "name a resource"
+    return _DENIALS[denial](
+        decision.reason or Reason.POLICY_NO_RULE,
+        decision.because,
+        public=public,
+        rule=decision.rule or "",
+        policy_version=decision.policy_version,
+    )

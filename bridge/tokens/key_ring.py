@@ -79,7 +79,8 @@ class KeyRing:
         """Read the keys again. Raises: Unavailable, SealBroken; the former keys stay then."""
         with self._lock:
             opened = []
-            for row in self._rows.keys():
+            stored = self._rows.keys()
+            for row in stored:
                 if row.retires_at is not None and row.retires_at <= now:
                     continue
                 pair = self._opened.get(row.kid)
@@ -121,7 +122,8 @@ class KeyRing:
         None when another process rotated at the same moment. The former signer stays published until
         the last token under it has died.
         """
-        waiting = [row for row in self._rows.keys() if row.signs_from is None]
+        stored = self._rows.keys()
+        waiting = [row for row in stored if row.signs_from is None]
         if not waiting:
             raise Unavailable(Reason.KEYS_UNAVAILABLE, "no key waits to be used")
         promote = waiting[0].kid
@@ -139,7 +141,8 @@ class KeyRing:
     def rotate_if_due(self, now: int, *, every: int) -> str | None:
         """Rotate when the newest signer has signed for `every` seconds; drop keys that have retired."""
         self._rows.drop_retired(now=now)
-        since = [row.signs_from for row in self._rows.keys() if row.signs_from is not None]
+        stored = self._rows.keys()
+        since = [row.signs_from for row in stored if row.signs_from is not None]
         return self.rotate(now) if since and max(since) + every <= now else None
 
     def _make(self, now: int, *, signs_from: int | None) -> SigningKeyRow:

@@ -1,0 +1,148 @@
+"""From a registration to a token. Phases in one place, so that no grant can forget one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bridge.model.audit import AuditEvent, AuditEventKind
+from bridge.model.client import Registration
+from bridge.model.evidence import EvidenceKind, RequestContext
+from bridge.model.identity import BindingMethod, KeyBinding, Marker
+from bridge.model.terms import Ask, Bind, Replay, Terms
+from bridge.store.ports import ClientStore, Issue
+from bridge.tokens.access_token import AccessTokenClaims, AccessTokens
+
+# How long after its end a once-only assertion's mark is kept: the leeway under which it is still taken.
+ASSERTION_LEEWAY = 30
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedToken:
+    """A token that is durable in the audit log, and what the answer says of it (RFC 6749 section 5.1)."""
+
+    raw: str
+    expires_in: int
+    scope: tuple[str, ...]
+    token_type: str
+
+    def to_wire(self) -> dict[str, object]:
+        """The members of the token response."""
+        return {
+            "access_token": self.raw,
+            "token_type": self.token_type,
+            "expires_in": self.expires_in,
+            "scope": " ".join(self.scope),
+        }
+
+
+class Granter:
+    """Makes a token for a registration and writes the row that stands behind it, or neither."""
+
+    def __init__(
+        self,
+        *,
+        clients: ClientStore,
+        tokens: AccessTokens,
+        new_id: Callable[[], str],
+        idle_expiry: int,
+        observe_write: Callable[[float], None] = lambda seconds: None,
+    ) -> None:
+        """`new_id` makes unguessable token ids; `idle_expiry` seconds from a use to a record's end."""
+        self._clients, self._tokens, self._new_id = clients, tokens, new_id
+        self._idle_expiry, self._observe_write = idle_expiry, observe_write
+
+    def issue(
+        self, registration: Registration, ask: Ask, markers: tuple[Marker, ...], context: RequestContext
+    ) -> IssuedToken:
+        """Sign, record, then hand out.
+
+        Raises: CredentialReplayed, RegistrationChanged (decide again), Unavailable.
+        Spec: RFC 9068; OAS-18 to 21, 33; section 8 of the contract (no audit row, no success).
+        """
+        decision, terms = registration.decision, registration.decision.terms
+        if terms is None:
+            raise AssertionError("a registration is only made by a decision with terms")
+        binding = _binding(registration, terms)
+        ends = context.now + terms.token_ttl
+        if binding is not None and binding.not_after is not None:
+            ends = min(ends, binding.not_after)
+        claims = AccessTokenClaims(
+            jti=self._new_id(),
+            client_id=registration.record.client_id,
+            sub=registration.identity.name,
+            aud=decision.resources,
+            scope=decision.scopes,
+            issued_at=context.now,
+            expires_at=ends,
+            epoch=registration.epoch,
+            binding=binding,
+        )
+        signed = self._tokens.sign(claims, now=context.now)
+        started = time.perf_counter()
+        self._clients.record_issue(
+            Issue(
+                client_id=claims.client_id,
+                epoch=registration.record.epoch,
+                subject=registration.identity.name,
+                event=_event(registration, ask, claims, signed.digest, context),
+                member=registration.member.spiffe_id if registration.member is not None else None,
+                member_epoch=registration.member.epoch if registration.member is not None else None,
+                markers=markers + _assertion_marker(registration, terms),
+                idle_expiry=self._idle_expiry,
+            ),
+            now=context.now,
+        )
+        self._observe_write(time.perf_counter() - started)
+        token_type = "DPoP" if binding is not None and binding.method is BindingMethod.JKT else "Bearer"
+        return IssuedToken(signed.raw, ends - context.now, decision.scopes, token_type)
+
+
+def _binding(registration: Registration, terms: Terms) -> KeyBinding | None:
+    """The key the token is bound to. A DPoP proof is sent on purpose, so it goes before a certificate
+    where the rule takes either. That a demanded key is there, policy has already checked."""
+    identity = registration.identity
+    dpop, certificate = identity.key(BindingMethod.JKT), identity.key(BindingMethod.X5T_S256)
+    match terms.bind:
+        case Bind.NONE:
+            return None
+        case Bind.JKT:
+            return dpop
+        case Bind.X5T_S256:
+            return certificate
+        case Bind.ANY | Bind.IF_PRESENT:
+            return dpop or certificate
+
+
+def _assertion_marker(registration: Registration, terms: Terms) -> tuple[Marker, ...]:
+    """The mark on a JWT-SVID that its rule lets be used once (T-21)."""
+    identity = registration.identity
+    if terms.replay is not Replay.ONCE or identity.subject.evidence is not EvidenceKind.JWT_SVID:
+        return ()
+    return (Marker("jwt-svid", identity.credential_hash, identity.not_after + ASSERTION_LEEWAY),)
+
+
+def _event(
+    registration: Registration, ask: Ask, claims: AccessTokenClaims, digest: str, context: RequestContext
+) -> AuditEvent:
+    identity, decision = registration.identity, registration.decision
+    return AuditEvent(
+        id=context.correlation_id,
+        time=context.now,
+        event=AuditEventKind.TOKEN_ISSUED,
+        door=context.door.value,
+        source_address=context.source_address,
+        subject=identity.name,
+        evidence=identity.subject.evidence.value,
+        credential=identity.credential_hash,
+        key_id=identity.key_id,
+        ask=ask.to_audit(),
+        rule=decision.rule or "",
+        outcome=decision.effect.value,
+        client_id=claims.client_id,
+        jti=claims.jti,
+        issued=digest,
+        policy_version=decision.policy_version,
+        bundle_sequence=identity.bundle_sequence,
+    )

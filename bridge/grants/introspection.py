@@ -1,0 +1,137 @@
+"""Questions about tokens, and ending one: RFC 7662 and RFC 7009, for authenticated clients only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from bridge.model.audit import AuditEvent, AuditEventKind
+from bridge.model.client import ClientState
+from bridge.model.errors import ForeignToken, ProofRejected
+from bridge.model.evidence import Presented, RequestContext
+from bridge.model.identity import BindingMethod, Marker
+from bridge.model.reasons import Reason
+from bridge.model.spiffe_id import SpiffeId
+from bridge.registration.registrar import Authenticated, Registrar
+from bridge.store.ports import ClientStore, TokenStore
+from bridge.tokens.access_token import AccessTokenClaims, AccessTokens
+
+INACTIVE: dict[str, object] = {"active": False}
+
+
+class MayIntrospect(Protocol):
+    """Whether the catalogue lets this identity introspect tokens of this resource (`introspect_by`)."""
+
+    def __call__(self, resource: str, spiffe_id: SpiffeId) -> bool: ...
+
+
+class TokenQuestions:
+    """Introspection and revocation. Neither makes a record for the caller."""
+
+    def __init__(
+        self,
+        *,
+        registrar: Registrar,
+        tokens: AccessTokens,
+        clients: ClientStore,
+        revoked: TokenStore,
+        may_introspect: Callable[[], MayIntrospect],
+        issuer: str,
+    ) -> None:
+        self._registrar, self._tokens, self._clients = registrar, tokens, clients
+        self._revoked, self._may_introspect, self._issuer = revoked, may_introspect, issuer
+
+    def introspect(self, presented: Presented, token: str, context: RequestContext) -> dict[str, object]:
+        """What the caller may know of a token: all of it, or `{"active": false}` and nothing else.
+
+        Raises: EvidenceRejected and its kin for the caller. Spec: OAS-21 to 23, T-39.
+        """
+        caller, client_id = self._authenticate(presented, context)
+        claims = self._tokens.read(token, now=context.now)
+        if claims is None or not self._visible(claims, caller, client_id):
+            return INACTIVE
+        if not self._alive(claims, context.now):
+            return INACTIVE
+        bound_by_dpop = claims.binding is not None and claims.binding.method is BindingMethod.JKT
+        answer: dict[str, object] = {
+            "active": True,
+            "iss": self._issuer,
+            "sub": claims.sub,
+            "aud": claims.aud[0] if len(claims.aud) == 1 else list(claims.aud),
+            "client_id": claims.client_id,
+            "scope": " ".join(claims.scope),
+            "token_type": "DPoP" if bound_by_dpop else "Bearer",
+            "jti": claims.jti,
+            "iat": claims.issued_at,
+            "nbf": claims.issued_at,
+            "exp": claims.expires_at,
+        }
+        if claims.client_token:
+            answer["client_token"] = True
+        if claims.confirmation is not None:
+            answer["cnf"] = claims.confirmation
+        return answer
+
+    def revoke(self, presented: Presented, token: str, context: RequestContext) -> None:
+        """End one token of the caller's own client. Unknown, expired and broken tokens are no error.
+
+        Raises: ForeignToken when it belongs to another client; it stays alive. Spec: OAS-24.
+        """
+        caller, client_id = self._authenticate(presented, context)
+        claims = self._tokens.read(token, now=context.now)
+        if claims is None:
+            return
+        if claims.client_id != client_id:
+            raise ForeignToken(Reason.TOKEN_FOREIGN, f"{caller.identity.name} asked to revoke another client's token")
+        self._revoked.revoke_token(
+            claims.jti,
+            expires_at=claims.expires_at,
+            event=AuditEvent(
+                id=context.correlation_id,
+                time=context.now,
+                event=AuditEventKind.REVOKED,
+                door=context.door.value,
+                source_address=context.source_address,
+                subject=caller.identity.name,
+                evidence=caller.identity.subject.evidence.value,
+                credential=caller.identity.credential_hash,
+                key_id=caller.identity.key_id,
+                outcome="token_revoked",
+                client_id=claims.client_id,
+                jti=claims.jti,
+                bundle_sequence=caller.identity.bundle_sequence,
+            ),
+            now=context.now,
+        )
+
+    def _authenticate(self, presented: Presented, context: RequestContext) -> tuple[Authenticated, str]:
+        caller = self._registrar.authenticate(presented, now=context.now)
+        client_id = self._registrar.resolve(caller)
+        for marker in caller.markers:
+            self._claim(marker, context.now)
+        return caller, client_id
+
+    def _claim(self, marker: Marker, now: int) -> None:
+        if not self._revoked.claim(marker, now=now):
+            raise ProofRejected(Reason.DPOP_REPLAYED, "the DPoP proof was used before")
+
+    def _visible(self, claims: AccessTokenClaims, caller: Authenticated, client_id: str) -> bool:
+        if claims.client_id == client_id:
+            return True
+        spiffe_id = caller.identity.subject.spiffe_id
+        allowed = self._may_introspect()
+        return spiffe_id is not None and any(allowed(resource, spiffe_id) for resource in claims.aud)
+
+    def _alive(self, claims: AccessTokenClaims, now: int) -> bool:
+        """Whether token, member and client all still stand as they did at issue."""
+        member = claims.sub if "." in claims.epoch else None
+        found = self._clients.find(claims.client_id, subject=claims.sub, member=member)
+        record = found.record
+        if record is None or found.denied or record.state_at(now) is not ClientState.ACTIVE:
+            return False
+        epoch = str(record.epoch)
+        if member is not None:
+            if found.member is None or found.member.state is not ClientState.ACTIVE:
+                return False
+            epoch = f"{record.epoch}.{found.member.epoch}"
+        return epoch == claims.epoch and not self._revoked.is_revoked(claims.jti)

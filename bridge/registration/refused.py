@@ -1,0 +1,52 @@
+"""Writes down that an authenticated identity was refused, wherever in the spine it happened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bridge.model.audit import AuditEvent, AuditEventKind
+from bridge.model.errors import BridgeError, Unavailable
+from bridge.model.evidence import RequestContext
+from bridge.model.identity import VerifiedIdentity
+from bridge.model.terms import Ask
+from bridge.registration.refusals import RefusalLog
+
+
+class Refusals:
+    """Hands refusals to the `RefusalLog` with everything the audit row needs to be decided again."""
+
+    def __init__(self, log: RefusalLog) -> None:
+        self._log = log
+
+    @contextmanager
+    def watch(self, identity: VerifiedIdentity, ask: Ask, context: RequestContext) -> Iterator[None]:
+        """Note any domain error that leaves the block, then let it go on.
+
+        `Unavailable` is none of the identity's refusals: it is ours, and goes to metrics and the log.
+        """
+        try:
+            yield
+        except Unavailable:
+            raise
+        except BridgeError as error:
+            self._log.note(
+                AuditEvent(
+                    id=context.correlation_id,
+                    time=context.now,
+                    event=AuditEventKind.REFUSED,
+                    door=context.door.value,
+                    source_address=context.source_address,
+                    subject=identity.name,
+                    evidence=identity.subject.evidence.value,
+                    credential=identity.credential_hash,
+                    key_id=identity.key_id,
+                    ask={**ask.to_audit(), "proved": sorted(method.value for method in identity.proved)},
+                    outcome="deny",
+                    reason=error.reason.value,
+                    rule=error.rule,
+                    policy_version=error.policy_version,
+                    bundle_sequence=identity.bundle_sequence,
+                )
+            )
+            raise

@@ -1,0 +1,99 @@
+"""The form of a request, read once and strictly. No view touches the raw request after this."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from flask import Request
+
+from bridge.model.errors import InvalidRequest, ScopeNotAllowed, TargetNotAllowed, UnsupportedGrantType
+from bridge.model.evidence import Door
+from bridge.model.reasons import Reason
+from bridge.model.terms import Ask
+
+FORM_TYPE = "application/x-www-form-urlencoded"
+MAX_FIELDS = 64
+REPEATABLE = frozenset({"resource"})  # RFC 8707 section 2
+_SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")  # RFC 6749 section 3.3
+_RESOURCE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")  # RFC 3986: absolute, and ASCII here
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Decoded parameters. An empty value counts as absent (RFC 6749 section 3.1)."""
+
+    values: Mapping[str, str]
+    resources: tuple[str, ...]
+
+    def get(self, name: str) -> str | None:
+        """The parameter's one value, or None."""
+        return self.values.get(name)
+
+    def require(self, name: str) -> str:
+        """The parameter's value. Raises: InvalidRequest when it is absent."""
+        value = self.values.get(name)
+        if value is None:
+            raise InvalidRequest(Reason.MALFORMED_REQUEST, f"no {name}", public=f"{name} is required")
+        return value
+
+
+def parse_form(request: Request) -> Form:
+    """Parse the body of a form request whose content type was already checked.
+
+    Raises: InvalidRequest for a repeated parameter (T-31), too many, bytes that are no UTF-8, or a
+    control character. Not read: the query string, which is no place for parameters here.
+    """
+    try:
+        pairs = parse_qsl(
+            request.get_data(cache=False).decode("ascii"),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=MAX_FIELDS,
+        )
+    except ValueError as error:
+        raise InvalidRequest(Reason.MALFORMED_REQUEST, "the form cannot be decoded") from error
+    values: dict[str, str] = {}
+    resources: list[str] = []
+    for name, value in pairs:
+        if any(ord(c) < 0x20 or ord(c) == 0x7F for c in name + value):
+            raise InvalidRequest(Reason.MALFORMED_REQUEST, "a control character in the form")
+        if name in REPEATABLE:
+            resources += [value] if value else []
+        elif name in values:
+            raise InvalidRequest(Reason.REPEATED_PARAMETER, name[:40], public="a parameter is repeated")
+        else:
+            values[name] = value
+    return Form({name: value for name, value in values.items() if value}, tuple(resources))
+
+
+def parse_scope(form: Form) -> tuple[str, ...]:
+    """The scopes asked for, without repetition, in order. Raises: ScopeNotAllowed when malformed."""
+    text = form.get("scope")
+    if text is None:
+        return ()
+    scopes = text.split(" ")
+    if not all(_SCOPE_TOKEN.fullmatch(scope) for scope in scopes):
+        raise ScopeNotAllowed(Reason.POLICY_SCOPE, "the scope parameter is malformed")
+    return tuple(dict.fromkeys(scopes))
+
+
+def parse_resources(form: Form) -> tuple[str, ...]:
+    """The resources asked for (RFC 8707): absolute URIs without fragment. Raises: TargetNotAllowed (OAS-17)."""
+    for resource in form.resources:
+        if _RESOURCE.fullmatch(resource) is None or "#" in resource:
+            raise TargetNotAllowed(Reason.POLICY_RESOURCE, "a resource is an absolute URI without a fragment")
+    return tuple(dict.fromkeys(form.resources))
+
+
+def parse_token_ask(form: Form, supported: frozenset[str]) -> Ask:
+    """What a token request asks for.
+
+    Raises: InvalidRequest, UnsupportedGrantType, ScopeNotAllowed, TargetNotAllowed.
+    """
+    grant_type = form.require("grant_type")
+    if grant_type not in supported:
+        raise UnsupportedGrantType(Reason.GRANT_TYPE_UNSUPPORTED, grant_type[:80])
+    return Ask(Door.TOKEN, grant_type, parse_scope(form), parse_resources(form))

@@ -1,0 +1,57 @@
+"""From a request to the one credential it presents. Believes nothing; only refuses what is ambiguous."""
+
+from __future__ import annotations
+
+from flask import Request
+
+from bridge.model.errors import EvidenceRejected, InvalidRequest, ProofRejected
+from bridge.model.evidence import DpopEvidence, JwtEvidence, Presented, X509Evidence
+from bridge.model.reasons import Reason
+from bridge.web.forms import Form
+
+JWT_SPIFFE = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe"
+JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+
+def present(request: Request, form: Form, *, url: str) -> Presented:
+    """The credential and the DPoP proof of this request. `url` is the endpoint as clients know it.
+
+    Raises: InvalidRequest for half an assertion pair or two credentials (SCA-1, SCA-31, OAS-5);
+    EvidenceRejected when there is none or one of an unknown type (SCA-2); ProofRejected for two proofs.
+    Spec: interface section 4. Certificate headers are never read here (SCA-19).
+    """
+    assertion, assertion_type = form.get("client_assertion"), form.get("client_assertion_type")
+    chain: tuple[bytes, ...] = request.environ.get("bridge.peer_chain", ())
+    if (assertion is None) != (assertion_type is None):
+        raise InvalidRequest(
+            Reason.ASSERTION_PAIR,
+            "client_assertion and client_assertion_type come together",
+            public="client_assertion and client_assertion_type come together",
+        )
+    basic_or_secret = "Authorization" in request.headers or form.get("client_secret") is not None
+    if [assertion is not None, bool(chain), basic_or_secret].count(True) > 1:
+        raise InvalidRequest(
+            Reason.CREDENTIALS_MIXED, "two credentials in one request", public="present exactly one credential"
+        )
+    dpop = _dpop(request, url)
+    client_id = form.get("client_id")
+    if assertion is not None:
+        # Clients of today send an SVID under the general type; the SVID's own rules judge it all the same.
+        if assertion_type not in (JWT_SPIFFE, JWT_BEARER):
+            raise EvidenceRejected(Reason.CREDENTIAL_UNSUPPORTED, "unknown client_assertion_type")
+        return Presented(JwtEvidence(assertion, client_id), dpop)
+    if chain:
+        return Presented(X509Evidence(chain, client_id), dpop)
+    if basic_or_secret:
+        raise EvidenceRejected(Reason.CREDENTIAL_UNSUPPORTED, "client secrets are not used here")
+    raise EvidenceRejected(Reason.CREDENTIAL_MISSING)
+
+
+def _dpop(request: Request, url: str) -> DpopEvidence | None:
+    """The one DPoP proof (RFC 9449 section 4.3, check 1)."""
+    proofs = request.headers.getlist("DPoP")
+    if not proofs:
+        return None
+    if len(proofs) > 1 or "," in proofs[0]:
+        raise ProofRejected(Reason.DPOP_MALFORMED, "more than one DPoP header")
+    return DpopEvidence(proofs[0], request.method, url)

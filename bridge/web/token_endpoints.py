@@ -1,0 +1,54 @@
+"""`/token`, `/introspect`, `/revoke`: parse once, call one thing, render."""
+
+from __future__ import annotations
+
+import json
+
+from flask import Response, g, request
+from werkzeug.exceptions import UnsupportedMediaType
+
+from bridge.model.evidence import Door, Presented, RequestContext
+from bridge.web.errors import NO_STORE
+from bridge.web.forms import FORM_TYPE, Form, parse_form, parse_token_ask
+from bridge.web.metadata import GRANT_TYPES
+from bridge.web.present import present
+from bridge.web.services import INTROSPECT, REVOKE, TOKEN, Services
+
+
+class TokenEndpoints:
+    """The endpoints at which clients authenticate."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def token(self) -> Response:
+        """RFC 6749 section 3.2. A workload's first call here also registers it."""
+        form, presented, context = self._open(TOKEN, Door.TOKEN)
+        ask = parse_token_ask(form, GRANT_TYPES)
+        issued = self._services.client_credentials.grant(presented, ask, context)
+        self._services.observer.token_issued(ask.grant_type)
+        response = Response(json.dumps(issued.to_wire()), 200, NO_STORE, "application/json")
+        nonce = self._services.fresh_nonce(context.now)
+        if nonce is not None:
+            response.headers["DPoP-Nonce"] = nonce
+        return response
+
+    def introspect(self) -> Response:
+        """RFC 7662 section 2."""
+        form, presented, context = self._open(INTROSPECT, Door.INTROSPECT)
+        answer = self._services.questions.introspect(presented, form.require("token"), context)
+        return Response(json.dumps(answer), 200, NO_STORE, "application/json")
+
+    def revoke(self) -> Response:
+        """RFC 7009 section 2."""
+        form, presented, context = self._open(REVOKE, Door.REVOKE)
+        self._services.questions.revoke(presented, form.require("token"), context)
+        return Response(b"", 200, NO_STORE)
+
+    def _open(self, path: str, door: Door) -> tuple[Form, Presented, RequestContext]:
+        if request.mimetype != FORM_TYPE:
+            raise UnsupportedMediaType
+        context = RequestContext(g.request_id, request.environ.get("REMOTE_ADDR", ""), door, self._services.clock())
+        form = parse_form(request)
+        url = self._services.endpoints.url(path, request.environ.get("bridge.listener", "plain"))
+        return form, present(request, form, url=url), context
