@@ -9,7 +9,7 @@ python=$here/../.venv/bin/python
 [ -x "$python" ] || { echo "run \`make setup\` first: it makes .venv" >&2; exit 1; }
 "$here/build.sh"
 cd "$here/.."
-"$python" -m tests.live.spire_lab up "$directory"
+"$python" -m tests.live.standing_lab up "$directory"
 cat <<TEXT
 
 An identity for whoever runs as uid 5001, then its SVID (as root; without root, select by unix:path, see README.md):

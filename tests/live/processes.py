@@ -63,9 +63,12 @@ class Program:
         directory: Path | None = None,
         outlives: bool = False,
         death_signal: str = "KILL",
+        rights: Sequence[str] = (),
     ) -> int:
-        """Start it; returns the process id. Says nothing about whether it is ready."""
-        prefix = [] if outlives else ["setpriv", "--pdeathsig", death_signal, "--"]
+        """Start it with these `setpriv` options; returns the process id. Says nothing about whether it is ready."""
+        # One setpriv for both: a change of the uid afterwards would take the death signal back.
+        ties = [] if outlives else ["--pdeathsig", death_signal]
+        prefix = ["setpriv", *rights, *ties, "--"] if rights or ties else []
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*prefix, *command],
