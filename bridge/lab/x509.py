@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from bridge.model.spiffe_id import SpiffeId
@@ -49,6 +51,7 @@ class Profile:
     not_after: int
     uris: tuple[str, ...] = ()
     dns_names: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
     ca: bool | None = False
     path_length: int | None = None
     usages: frozenset[str] | None = _LEAF_USAGES
@@ -70,6 +73,11 @@ class CertificateAuthority:
     def der(self) -> bytes:
         """The certificate, DER."""
         return self.certificate.public_bytes(serialization.Encoding.DER)
+
+    @property
+    def pem(self) -> bytes:
+        """The certificate, PEM."""
+        return self.certificate.public_bytes(serialization.Encoding.PEM)
 
     @property
     def key_id(self) -> bytes:
@@ -111,10 +119,7 @@ class X509Svid:
 
     def key_pem(self) -> bytes:
         """The private key as unencrypted PKCS#8 PEM."""
-        key = serialization.load_der_private_key(self.key, None)
-        return key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        return private_pem(serialization.load_der_private_key(self.key, None))
 
     def write(self, folder: Path) -> tuple[Path, Path]:
         """Write `svid.pem` (chain) and `svid.key` (0600) into a folder that is made if absent."""
@@ -131,6 +136,13 @@ def pkcs8(key: PrivateKey) -> bytes:
     """The private key as unencrypted PKCS#8 DER, the form the Workload API hands out."""
     return key.private_bytes(
         serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def private_pem(key: PrivateKeyTypes) -> bytes:
+    """The private key as unencrypted PKCS#8 PEM."""
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
 
 
@@ -213,6 +225,7 @@ def _extensions(profile: Profile) -> list[tuple[x509.ExtensionType, bool]]:
         found.append((x509.ExtendedKeyUsage(profile.extended), False))
     names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri) for uri in profile.uris]
     names += [x509.DNSName(name) for name in profile.dns_names]
+    names += [x509.IPAddress(ip_address(address)) for address in profile.addresses]
     if names:
         # RFC 5280 4.2.1.6: with an empty subject the alternative name must be critical.
         found.append((x509.SubjectAlternativeName(names), not profile.subject))
