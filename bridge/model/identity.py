@@ -68,7 +68,10 @@ class VerifiedIdentity:
     Units:  `verified_at` and `not_after` are epoch seconds, UTC; `not_after` is the credential's end.
     Fields: `credential_hash` is the hex SHA-256 of the assertion or of the leaf's DER; `key_id` the `kid`
             or the leaf's authority key id, for the audit row; `bundle_sequence` the `spiffe_sequence`
-            of the bundle that vouched, if it has one; `keys` all keys the request proved.
+            of the bundle that vouched, if it has one; `keys` all keys the request proved;
+            `replay_digest` what a `Marker` for one use of a JWT-SVID is made of: a hex SHA-256 that is equal
+            for all spellings of one token (its hash is not: an ECDSA signature has a twin that anybody can
+            compute). Empty for X.509-SVIDs, whose key is proved anew by each handshake.
     Spec:   SPIFFE-ID 2; RFC 8705 3.1 (`x5t#S256`); RFC 9449 6.1 (`jkt`).
     """
 
@@ -79,6 +82,7 @@ class VerifiedIdentity:
     not_after: int
     bundle_sequence: int | None = None
     keys: tuple[KeyBinding, ...] = ()
+    replay_digest: str = ""
 
     @property
     def name(self) -> str:
