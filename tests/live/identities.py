@@ -13,6 +13,7 @@ import venv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from cryptography import x509
@@ -54,6 +55,10 @@ class Account:
     interpreter: str
     uid: int | None = None
     rights: tuple[str, ...] = ()
+
+    def command(self, words: Sequence[str]) -> list[str]:
+        """The account's interpreter with these words, to be started with `rights`."""
+        return [self.interpreter, *words]
 
 
 class AccountsByUid:
@@ -175,6 +180,14 @@ class Workload:
     def wait_for_identity(self) -> None:
         """Wait until the agent knows this workload's new entry."""
         wait_until(self.has_identity, seconds=ENTRY_SECONDS, what="the agent knows the entry")
+
+    def __enter__(self) -> Workload:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def close(self) -> None:
         """End the process."""

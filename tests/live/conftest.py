@@ -1,0 +1,41 @@
+"""One SPIRE for all live tests, one running service for each test module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.live.service import BridgeService
+from tests.live.spire_domain import BINARIES
+from tests.live.stage import Stage
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What stands in this folder is live, and nobody has to remember to say so."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.live)
+
+
+@pytest.fixture(scope="session")
+def stage() -> Iterator[Stage]:
+    if not (BINARIES / "spire-server").exists() or not (BINARIES / "spire-agent").exists():
+        pytest.fail("SPIRE is not built; `make test-live` builds it first, or run spire-dev/build.sh")
+    with Stage() as stage:
+        yield stage
+
+
+@pytest.fixture(scope="module")
+def service(stage: Stage) -> Iterator[BridgeService]:
+    """A running service, stopped with SIGTERM at the end, which must be a clean end."""
+    service = stage.service()
+    service.start()
+    try:
+        yield service
+    except BaseException:
+        service.stop()
+        raise
+    assert service.stop() == 0, service.log

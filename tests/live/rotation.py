@@ -1,0 +1,64 @@
+"""Rotation of SPIRE's authorities, one step a method: prepare, activate, taint, revoke. SPIRE enforces the order."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.live.spire_domain import SpireDomain
+
+
+class JwtAuthority:
+    """The keys with which a SPIRE server signs JWT-SVIDs. An authority's id is its `kid`."""
+
+    kind = "jwt"
+
+    def __init__(self, domain: SpireDomain) -> None:
+        self._domain = domain
+
+    def slot(self, name: str) -> dict[str, Any]:
+        """What the slot "active", "prepared" or "old" holds."""
+        slots: dict[str, dict[str, Any]] = json.loads(self._command("show", "-output", "json"))
+        return slots[name]
+
+    def active(self) -> str:
+        """The id of the authority that signs now."""
+        return str(self.slot("active")["authority_id"])
+
+    def prepare(self) -> str:
+        """Make the next authority and put it into the bundle; returns its id."""
+        self._command("prepare")
+        return str(self.slot("prepared")["authority_id"])
+
+    def activate(self, authority: str) -> None:
+        """Sign with it from now on; the one before becomes the old one."""
+        self._command("activate", "-authorityID", authority)
+
+    def taint(self, authority: str) -> None:
+        """Make agents replace what the old one signed. Its key stays in the bundle."""
+        self._command("taint", "-authorityID", authority)
+
+    def revoke(self, authority: str) -> None:
+        """Take the tainted old one out of the bundle."""
+        self._command("revoke", "-authorityID", authority)
+
+    def _command(self, verb: str, *words: str) -> str:
+        return self._domain.server_command("localauthority", self.kind, verb, *words)
+
+
+class X509Authority(JwtAuthority):
+    """The intermediate CA of a SPIRE server below an upstream root; tainting and revoking act on that root."""
+
+    kind = "x509"
+
+    def upstream(self) -> str:
+        """The subject key id of the root above the active intermediate."""
+        return str(self.slot("active")["upstream_authority_subject_key_id"])
+
+    def taint(self, authority: str) -> None:
+        """`authority` is a root's subject key id."""
+        self._domain.server_command("upstreamauthority", "taint", "-subjectKeyID", authority)
+
+    def revoke(self, authority: str) -> None:
+        """`authority` is a root's subject key id."""
+        self._domain.server_command("upstreamauthority", "revoke", "-subjectKeyID", authority)
