@@ -1,1 +1,5 @@
-"""L1: trust bundles from files and from the SPIFFE Workload API, and the book that keeps the last good ones."""
+"""L1: trust bundles from their sources (files, the Workload API), and the Workload API's client side.
+
+Owns: bundle parsing, one book of the bundles in force, the threads that keep it. The only importer of
+`spiffe` and, beside the lab, of gRPC.
+"""

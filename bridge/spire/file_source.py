@@ -1,0 +1,85 @@
+"""Bundles in files: the operator's word, in force within a second of a change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bridge.files.paths import FileFingerprint, TooLarge, fingerprint, read_bounded
+from bridge.model.bundle import BundleHealth
+from bridge.model.spiffe_id import TrustDomain
+from bridge.spire.book import BundleBook
+from bridge.spire.parse import MAX_BUNDLE_BYTES, MalformedBundle, parse_bundle
+from bridge.spire.source import Clock, Turns
+
+# How often a file's fingerprint is looked at, and how often the file is read though it did not change: only a
+# read shows that it still can be read, and only a read confirms.
+LOOK_SECONDS = 0.5
+READ_SECONDS = 5
+
+
+@dataclass(slots=True)
+class _Watch:
+    """One file. `seen` is the fingerprint at its last read, `read_at` the time of that (epoch seconds)."""
+
+    trust_domain: TrustDomain
+    path: Path
+    seen: FileFingerprint | None = None
+    read_at: int | None = None
+
+
+class FileSource:
+    """Reads bundle files on change and every few seconds. One thread watches all files of a service.
+
+    A file is the operator's word: a lower `spiffe_sequence` is taken too. A file that is missing,
+    unreadable or malformed leaves the last good bundle in force until it is stale, and says so.
+    """
+
+    def __init__(self, paths: Mapping[TrustDomain, Path], book: BundleBook, clock: Clock) -> None:
+        self._watches = [_Watch(trust_domain, path) for trust_domain, path in paths.items()]
+        self._book = book
+        self._clock = clock
+        self._turns = Turns("bundle-files", self._turn)
+
+    def start(self) -> None:
+        """Read every file once before returning, then watch them from a thread."""
+        self.look()
+        self._turns.start()
+
+    def refresh_now(self) -> None:
+        """Read again soon, changed or not."""
+        for watch in self._watches:
+            watch.read_at = None
+        self._turns.hurry()
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._turns.close()
+
+    def look(self) -> None:
+        """One look at every file: what a turn of the thread does."""
+        now = self._clock()
+        for watch in self._watches:
+            found = fingerprint(watch.path)
+            overdue = watch.read_at is None or not watch.read_at <= now < watch.read_at + READ_SECONDS
+            if overdue or found != watch.seen:
+                self._read(watch, found, now)
+
+    def _turn(self) -> float:
+        self.look()
+        return LOOK_SECONDS
+
+    def _read(self, watch: _Watch, found: FileFingerprint | None, now: int) -> None:
+        """Read a file that had the fingerprint `found` just before: a change during the read is then seen
+        by the next look."""
+        watch.seen, watch.read_at = found, now
+        try:
+            bundle = parse_bundle(read_bounded(watch.path, MAX_BUNDLE_BYTES), watch.trust_domain)
+        except OSError as error:
+            reason = f"{watch.path}: cannot be read ({error.strerror})"
+            self._book.fail(watch.trust_domain, BundleHealth.UNREACHABLE, reason)
+        except (TooLarge, MalformedBundle) as error:
+            self._book.fail(watch.trust_domain, BundleHealth.MALFORMED, f"{watch.path}: {error}")
+        else:
+            self._book.publish(bundle, confirmed_at=now)

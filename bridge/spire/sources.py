@@ -1,0 +1,83 @@
+"""From configured trust domains to running sources and the book they keep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bridge.model.spiffe_id import TrustDomain
+from bridge.spire.book import BundleBook, TrackedTrustDomain
+from bridge.spire.endpoint import WorkloadEndpoint
+from bridge.spire.file_source import READ_SECONDS, FileSource
+from bridge.spire.source import BundleSource, Clock
+from bridge.spire.workload_api import STREAM_SECONDS, WorkloadApiSource
+
+
+@dataclass(frozen=True, slots=True)
+class FileSourceOptions:
+    """`source = "file"`. `max_stale` in seconds."""
+
+    trust_domain: TrustDomain
+    path: Path
+    max_stale: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadApiOptions:
+    """`source = "workload-api"`. `max_stale` in seconds; several trust domains may name one endpoint."""
+
+    trust_domain: TrustDomain
+    endpoint: WorkloadEndpoint
+    max_stale: int
+
+
+SourceOptions = FileSourceOptions | WorkloadApiOptions
+
+
+class BundleSources:
+    """All sources of one process, and `book`, which they keep.
+
+    Make it anywhere; `start` it in the process that will use it, after any fork. Trust domains with the
+    same Workload API endpoint share one connection.
+    Raises: ValueError when one trust domain is configured twice.
+    """
+
+    def __init__(self, options: Iterable[SourceOptions], *, clock: Clock) -> None:
+        options = tuple(options)
+        if len({option.trust_domain for option in options}) != len(options):
+            raise ValueError("a trust domain has one source, not two")
+        self.book = BundleBook(_tracked(option) for option in options)
+        self._sources: list[BundleSource] = []
+        files = {option.trust_domain: option.path for option in options if isinstance(option, FileSourceOptions)}
+        if files:
+            self._sources.append(FileSource(files, self.book, clock))
+        endpoints: dict[WorkloadEndpoint, list[TrustDomain]] = {}
+        for option in options:
+            if isinstance(option, WorkloadApiOptions):
+                endpoints.setdefault(option.endpoint, []).append(option.trust_domain)
+        self._sources += [
+            WorkloadApiSource(endpoint, trust_domains, self.book, clock)
+            for endpoint, trust_domains in endpoints.items()
+        ]
+
+    def start(self) -> None:
+        """Begin. Files have been read once when this returns; agents are asked from threads."""
+        for source in self._sources:
+            source.start()
+
+    def refresh_now(self) -> None:
+        """Have every source look again soon. Returns at once."""
+        for source in self._sources:
+            source.refresh_now()
+
+    def close(self) -> None:
+        """End all threads and connections. The book stays readable and grows stale. Idempotent."""
+        for source in self._sources:
+            source.close()
+
+
+def _tracked(option: SourceOptions) -> TrackedTrustDomain:
+    if isinstance(option, FileSourceOptions):
+        return TrackedTrustDomain(option.trust_domain, "file", option.max_stale, READ_SECONDS)
+    return TrackedTrustDomain(option.trust_domain, "workload-api", option.max_stale, STREAM_SECONDS)
