@@ -12,6 +12,8 @@ from bridge.model.evidence import Presented, RequestContext
 from bridge.model.identity import BindingMethod, Marker
 from bridge.model.reasons import Reason
 from bridge.model.spiffe_id import SpiffeId
+from bridge.model.terms import Ask
+from bridge.registration.refused import Refusals
 from bridge.registration.registrar import Authenticated, Registrar
 from bridge.store.ports import ClientStore, TokenStore
 from bridge.tokens.access_token import AccessTokenClaims, AccessTokens
@@ -35,11 +37,13 @@ class TokenQuestions:
         tokens: AccessTokens,
         clients: ClientStore,
         revoked: TokenStore,
+        refusals: Refusals,
         may_introspect: Callable[[], MayIntrospect],
         issuer: str,
     ) -> None:
         self._registrar, self._tokens, self._clients = registrar, tokens, clients
-        self._revoked, self._may_introspect, self._issuer = revoked, may_introspect, issuer
+        self._revoked, self._refusals = revoked, refusals
+        self._may_introspect, self._issuer = may_introspect, issuer
 
     def introspect(self, presented: Presented, token: str, context: RequestContext) -> dict[str, object]:
         """What the caller may know of a token: all of it, or `{"active": false}` and nothing else.
@@ -106,9 +110,10 @@ class TokenQuestions:
 
     def _authenticate(self, presented: Presented, context: RequestContext) -> tuple[Authenticated, str]:
         caller = self._registrar.authenticate(presented, now=context.now)
-        client_id = self._registrar.resolve(caller)
-        for marker in caller.markers:
-            self._claim(marker, context.now)
+        with self._refusals.watch(caller.identity, Ask(context.door, ""), context):
+            client_id = self._registrar.resolve(caller)
+            for marker in caller.markers:
+                self._claim(marker, context.now)
         return caller, client_id
 
     def _claim(self, marker: Marker, now: int) -> None:

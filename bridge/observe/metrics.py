@@ -42,6 +42,9 @@ records = Gauge(
 certificate_expiry = Gauge(
     "bridge_tls_certificate_not_after_seconds", "When the server certificate ends.", multiprocess_mode="min"
 )
+certificates_refused = Counter("bridge_tls_certificates_refused_total", "Changed certificates that were unusable.")
+open_connections = Gauge("bridge_open_connections", "Open connections.", multiprocess_mode="livesum")
+requests_waiting = Gauge("bridge_requests_in_hand", "Requests waiting or being answered.", multiprocess_mode="livesum")
 
 
 def exposition() -> bytes:

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from bridge.grants.client_credentials import ClientCredentials
 from bridge.grants.introspection import TokenQuestions
+from bridge.observe.readiness import Readiness
 
 # Where each endpoint stands below the issuer (interface section 4).
 TOKEN, INTROSPECT, REVOKE, JWKS = "/token", "/introspect", "/revoke", "/jwks"
-
-
-@dataclass(frozen=True, slots=True)
-class Readiness:
-    """Whether this worker can serve, and per part why or why not. The detail is for operators only."""
-
-    ready: bool
-    parts: Mapping[str, Mapping[str, object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,5 +53,4 @@ class Services:
     observer: Observer
     new_id: Callable[[], str]
     fresh_nonce: Callable[[int], str | None]
-    signing_alg: str
     clock: Callable[[], int] = lambda: int(time.time())

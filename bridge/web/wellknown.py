@@ -6,8 +6,9 @@ import json
 
 from flask import Response
 
+from bridge.observe.readiness import Readiness
 from bridge.web.metadata import metadata
-from bridge.web.services import Readiness, Services
+from bridge.web.services import Services
 
 # Verifiers cache the key set this long at most: shorter than any key waits before it signs.
 JWKS_MAX_AGE = 300

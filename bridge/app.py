@@ -1,0 +1,311 @@
+"""The composition root: the only module that builds objects and reads the clock."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from pathlib import Path
+from wsgiref.types import WSGIApplication
+
+from bridge.chores import Chores
+from bridge.config import Settings, load_settings
+from bridge.grants.client_credentials import ClientCredentials
+from bridge.grants.granter import Granter
+from bridge.grants.introspection import TokenQuestions
+from bridge.model.bundle import BundleHealth
+from bridge.model.errors import StartRefused
+from bridge.model.evidence import Presented, X509Evidence
+from bridge.model.identity import Marker, VerifiedIdentity
+from bridge.model.spiffe_id import TrustDomain
+from bridge.model.terms import Decision
+from bridge.observe import metrics
+from bridge.observe.log import configure
+from bridge.observe.observer import RequestObserver
+from bridge.observe.readiness import PartState, Readiness, readiness
+from bridge.observe.serving_metrics import ServingMetrics
+from bridge.policy.folder import PolicyDefaults, PolicyFolder
+from bridge.policy.in_force import PolicyInForce
+from bridge.registration.refusals import RefusalLog
+from bridge.registration.refused import Refusals
+from bridge.registration.registrar import Registrar
+from bridge.spire.book import BundleBook
+from bridge.spire.endpoint import InvalidEndpoint, WorkloadEndpoint
+from bridge.spire.sources import BundleSources, FileSourceOptions, WorkloadApiOptions
+from bridge.store.migrations import create_if_empty, require_current
+from bridge.store.ports import RegistrationLimits, Store
+from bridge.store.sqlite import SqliteStore
+from bridge.tokens.access_token import AccessTokens
+from bridge.tokens.key_ring import KeyRing
+from bridge.tokens.sealing import SealKey, create_seal_key, read_seal_key
+from bridge.upkeep import Periods, Upkeep
+from bridge.verify.dpop import DpopNonces, DpopVerifier
+from bridge.verify.jwt_svid import TrustDomainRules
+from bridge.verify.verifier import SvidVerifier
+from bridge.web.application import create_app, create_metrics_app
+from bridge.web.services import Endpoints, Services
+
+_log = logging.getLogger("bridge.app")
+
+
+def now() -> int:
+    """Epoch seconds. Everything below takes the time as an argument."""
+    return int(time.time())
+
+
+def new_id() -> str:
+    """An unguessable id of 22 characters, for tokens, keys and correlation."""
+    return secrets.token_urlsafe(16)
+
+
+def policy_defaults(settings: Settings) -> PolicyDefaults:
+    """What the policy loader must know of the configuration."""
+    return PolicyDefaults(
+        default_ttl=settings.tokens.default_ttl,
+        max_ttl=settings.tokens.max_ttl,
+        idle_expiry=settings.registration.idle_expiry,
+        trust_domains=frozenset(settings.trust_domains),
+    )
+
+
+def open_store(settings: Settings, seal: SealKey | None = None) -> Store:
+    """The store of this configuration. Raises: StartRefused when its schema is not this release's."""
+    seal = seal or read_seal_key(settings.seal_file)
+    require_current(settings.database)
+    return SqliteStore.open(settings.database, audit_key=seal.derive("audit"), clock=now)
+
+
+def open_ring(settings: Settings, store: Store, seal: SealKey | None = None) -> KeyRing:
+    """The signing keys, made now if the store has none. Raises: StartRefused when they do not open."""
+    seal = seal or read_seal_key(settings.seal_file)
+    ring = KeyRing(store.keys, seal, alg=settings.tokens.signing_alg, token_life=settings.tokens.max_ttl, new_id=new_id)
+    ring.start(now())
+    return ring
+
+
+def open_bundles(settings: Settings) -> tuple[BundleBook, BundleSources]:
+    """The book of trust bundles and the sources that fill it, not started. Raises: StartRefused."""
+    options: list[FileSourceOptions | WorkloadApiOptions] = []
+    for name, domain in settings.trust_domains.items():
+        trust_domain = TrustDomain.parse(name)
+        if domain.path is not None:
+            options.append(FileSourceOptions(trust_domain, Path(domain.path), domain.max_stale))
+        elif domain.socket is not None:
+            try:
+                endpoint = WorkloadEndpoint.parse(domain.socket)
+            except InvalidEndpoint as error:
+                raise StartRefused([f"trust_domains.{name}.socket: {error}"]) from error
+            options.append(WorkloadApiOptions(trust_domain, endpoint, domain.max_stale))
+    sources = BundleSources(options, clock=now)
+    return sources.book, sources
+
+
+def prepare(settings: Settings) -> None:
+    """What must be in place before a worker starts: seal key, schema, signing keys, sound policies.
+
+    Raises: StartRefused with what is wrong and what to do.
+    """
+    # A seal key is made only for a store that does not exist yet: beside an existing one a new key
+    # would be the wrong key.
+    if not settings.seal_file.exists() and not settings.database.exists() and create_seal_key(settings.seal_file):
+        _log.info("made a new seal key", extra={"path": str(settings.seal_file)})
+    seal = read_seal_key(settings.seal_file)
+    create_if_empty(settings.database)
+    open_bundles(settings)
+    PolicyFolder(settings.policy_directory, policy_defaults(settings)).load()
+    store = open_store(settings, seal)
+    try:
+        open_ring(settings, store, seal)
+    finally:
+        store.close()
+
+
+def build_worker(config_path: str) -> Worker:
+    """What each worker process calls (`ServingOptions.factory`)."""
+    configure()
+    return Worker(load_settings(Path(config_path)))
+
+
+class Worker:
+    """One worker process: everything it needs, wired together. `start` begins threads, `close` ends them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        seal = read_seal_key(settings.seal_file)
+        self._store = open_store(settings, seal)
+        self._ring = open_ring(settings, self._store, seal)
+        self._policies = PolicyInForce(PolicyFolder(settings.policy_directory, policy_defaults(settings)))
+        self._book, self._sources = open_bundles(settings)
+        self._refusals = RefusalLog(self._store.audit.append)
+        nonces = DpopNonces(seal.derive("dpop-nonce")) if settings.dpop.require_nonce else None
+        self._svids = SvidVerifier(self._book, issuer=settings.issuer, trust_domains=_rules(settings))
+        self._dpop = DpopVerifier(nonces=nonces)
+        self.serving_observer = ServingMetrics()
+        services = self._services(nonces)
+        self._app, self._metrics_app = create_app(services), create_metrics_app(services)
+        self._upkeep = Upkeep(
+            store=self._store,
+            ring=self._ring,
+            book=self._book,
+            policies=self._policies,
+            refusals=self._refusals,
+            periods=Periods(
+                idle_expiry=settings.registration.idle_expiry,
+                pending_expiry=settings.registration.pending_expiry,
+                keep_ended=settings.registration.keep_ended,
+                rotate_every=settings.tokens.rotate_every,
+                keep_audit=settings.audit.keep,
+            ),
+            new_id=new_id,
+            clock=now,
+        )
+        self._chores = Chores(self._upkeep.chores(), clock=now)
+
+    @property
+    def wsgi(self) -> WSGIApplication:
+        """The public endpoints."""
+        return self._app.wsgi_app
+
+    @property
+    def metrics_wsgi(self) -> WSGIApplication:
+        """What operators see."""
+        return self._metrics_app.wsgi_app
+
+    def anchors(self) -> tuple[int, tuple[bytes, ...]]:
+        """The trust anchors for handshakes, and a number that grows with each change."""
+        anchors = self._book.anchors()
+        return anchors.revision, anchors.certificates
+
+    def start(self) -> None:
+        """Begin streams and chores; in the worker's own process, never before a fork."""
+        self._book.on_change(self._upkeep.bundle_changed)
+        self._sources.start()
+        self._chores.start()
+
+    def reload(self) -> None:
+        """Look at every file now (SIGHUP)."""
+        self._policies.forget()
+        self._sources.refresh_now()
+        self._chores.hurry()
+
+    def close(self) -> None:
+        """End threads and finish writes, after the last request."""
+        self._chores.close()
+        self._sources.close()
+        self._refusals.flush(now(), all_minutes=True)
+        self._store.close()
+
+    # --- wiring ---------------------------------------------------------------------------------
+
+    def _services(self, nonces: DpopNonces | None) -> Services:
+        settings, store = self._settings, self._store
+        tokens = AccessTokens(self._ring, issuer=settings.issuer)
+        registrar = Registrar(
+            verify=self._verify,
+            policy=lambda: self._policies.current,
+            clients=store.clients,
+            limits=self._limits,
+            idle_expiry=settings.registration.idle_expiry,
+            on_decision=_count_decision,
+        )
+        granter = Granter(
+            clients=store.clients,
+            tokens=tokens,
+            new_id=new_id,
+            idle_expiry=settings.registration.idle_expiry,
+            observe_write=metrics.store_seconds.observe,
+        )
+        refusals = Refusals(self._refusals)
+        listeners = {"plain": settings.listen, "mtls": settings.mtls_listen, "metrics": settings.metrics_listen}
+        return Services(
+            endpoints=Endpoints(settings.issuer, settings.mtls_base, frozenset(k for k, v in listeners.items() if v)),
+            client_credentials=ClientCredentials(registrar, granter, refusals),
+            questions=TokenQuestions(
+                registrar=registrar,
+                tokens=tokens,
+                clients=store.clients,
+                revoked=store.tokens,
+                refusals=refusals,
+                may_introspect=lambda: self._policies.current.may_introspect,
+                issuer=settings.issuer,
+            ),
+            jwks=lambda: self._ring.jwks,
+            scopes=lambda: self._policies.current.scopes(),
+            readiness=self._readiness,
+            exposition=metrics.exposition,
+            observer=RequestObserver(),
+            new_id=new_id,
+            fresh_nonce=lambda at: None if nonces is None else nonces.fresh(at),
+            clock=now,
+        )
+
+    def _verify(self, presented: Presented, *, now: int) -> tuple[VerifiedIdentity, tuple[Marker, ...]]:
+        """DPoP first: a request that must come again with a nonce has then consumed nothing."""
+        proof = None if presented.dpop is None else self._dpop.verify(presented.dpop, now=now)
+        evidence = presented.evidence
+        if isinstance(evidence, X509Evidence):
+            identity = self._svids.verify_x509(evidence, now=now)
+        else:
+            identity = self._svids.verify_jwt(evidence, now=now)
+        return (identity, ()) if proof is None else (identity.with_key(proof.key), (proof.marker,))
+
+    def _limits(self, trust_domain: str | None) -> RegistrationLimits:
+        general = self._settings.limits
+        domain = self._settings.trust_domains.get(trust_domain or "")
+        own = domain.limits if domain is not None else None
+        return RegistrationLimits(
+            records=(own and own.records_per_trust_domain) or general.records_per_trust_domain,
+            per_second=(own and own.registrations_per_second) or general.registrations_per_second,
+            burst=(own and own.registration_burst) or general.registration_burst,
+        )
+
+    # --- readiness ------------------------------------------------------------------------------
+
+    def _readiness(self) -> Readiness:
+        return readiness(
+            {
+                "store": self._store_state,
+                "keys": self._keys_state,
+                "policies": self._policies_state,
+                "bundles": self._bundles_state,
+                "tls": self._tls_state,
+            }
+        )
+
+    def _store_state(self) -> PartState:
+        self._store.ping()
+        return True, {}
+
+    def _keys_state(self) -> PartState:
+        kid, alg, _ = self._ring.signer(now())
+        return True, {"signing": kid, "alg": alg}
+
+    def _policies_state(self) -> PartState:
+        faults = [str(finding) for finding in self._policies.findings]
+        return True, {"version": self._policies.current.version, "findings": faults}
+
+    def _bundles_state(self) -> PartState:
+        statuses = self._book.statuses(now())
+        usable = {BundleHealth.FRESH, BundleHealth.LATE}
+        detail: dict[str, object] = {
+            status.trust_domain.name: {"state": status.health.value, "reason": status.reason} for status in statuses
+        }
+        return any(status.health in usable for status in statuses), detail
+
+    def _tls_state(self) -> PartState:
+        ends = self.serving_observer.certificate_not_after
+        return True, {} if ends is None else {"certificate_ends_in_seconds": ends - now()}
+
+
+def _rules(settings: Settings) -> dict[str, TrustDomainRules]:
+    return {
+        name: TrustDomainRules(
+            max_assertion_life=domain.max_assertion_life,
+            jwt_issuers=None if domain.jwt_issuers is None else frozenset(domain.jwt_issuers),
+        )
+        for name, domain in settings.trust_domains.items()
+    }
+
+
+def _count_decision(decision: Decision) -> None:
+    metrics.decisions.labels(decision.rule or "none", decision.effect.value).inc()

@@ -1,0 +1,76 @@
+"""Small things done now and then by every worker, each at its own pace, all in one thread.
+
+A chore that fails is tried again at its next turn and never stops the others. Chores that only one
+process should do take a lease in the store first; no process is special, so none can be lost.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bridge.model.errors import BridgeError
+
+_log = logging.getLogger("bridge.chores")
+
+
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """`run` is called every `every` seconds with the epoch time; the first time at once."""
+
+    name: str
+    every: float
+    run: Callable[[int], None]
+
+
+class Chores:
+    """The thread that does them."""
+
+    def __init__(self, chores: tuple[Chore, ...], *, clock: Callable[[], int]) -> None:
+        self._chores, self._clock = chores, clock
+        self._wake = threading.Event()
+        self._ended = False
+        self._hurry = False
+        self._thread = threading.Thread(target=self._run, name="chores", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread; after the worker process has come into being, never before."""
+        self._thread.start()
+
+    def hurry(self) -> None:
+        """Do everything at once, whatever its turn (SIGHUP)."""
+        self._hurry = True
+        self._wake.set()
+
+    def close(self) -> None:
+        """End the thread after the chore it is at."""
+        self._ended = True
+        self._wake.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        due = {chore.name: 0.0 for chore in self._chores}
+        while not self._closing():
+            hurry, self._hurry = self._hurry, False
+            started = time.monotonic()
+            for chore in self._chores:
+                if self._closing():
+                    return
+                if hurry or due[chore.name] <= started:
+                    self._do(chore)
+                    due[chore.name] = time.monotonic() + chore.every
+            self._wake.wait(max(0.0, min(due.values()) - time.monotonic()))
+            self._wake.clear()
+
+    def _closing(self) -> bool:
+        return self._ended
+
+    def _do(self, chore: Chore) -> None:
+        try:
+            chore.run(self._clock())
+        except (BridgeError, OSError) as error:
+            _log.warning("chore failed", extra={"chore": chore.name, "detail": str(error)})

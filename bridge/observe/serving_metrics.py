@@ -1,0 +1,35 @@
+"""What the server itself saw, before any endpoint did."""
+
+from __future__ import annotations
+
+from bridge.observe import metrics
+
+
+class ServingMetrics:
+    """Counts what the server reports; every string it passes is of a small closed set."""
+
+    def __init__(self) -> None:
+        self.certificate_not_after: int | None = None
+
+    def handshake_failed(self, listener: str, reason: str) -> None:
+        """A TLS handshake ended before there was a request."""
+        metrics.handshake_failures.labels(listener, reason).inc()
+
+    def request_refused(self, listener: str, status: int, reason: str) -> None:
+        """A request was refused before it reached the application."""
+        metrics.requests.labels("server", str(status)).inc()
+        metrics.refusals.labels("server", reason).inc()
+
+    def certificate_loaded(self, not_after: int) -> None:
+        """A server certificate is in force; `not_after` epoch seconds."""
+        self.certificate_not_after = not_after
+        metrics.certificate_expiry.set(not_after)
+
+    def certificate_refused(self) -> None:
+        """A changed certificate could not be used; the former one stays."""
+        metrics.certificates_refused.inc()
+
+    def load(self, connections: int, requests: int) -> None:
+        """How much this worker holds open."""
+        metrics.open_connections.set(connections)
+        metrics.requests_waiting.set(requests)

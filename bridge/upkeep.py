@@ -1,0 +1,168 @@
+"""What every worker does now and then: reload, re-read, sweep, rotate, prune, measure.
+
+Nothing here answers a request. Chores that one process at a time should do take a lease in the store; no
+process is special, so none can be lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bridge.chores import Chore
+from bridge.model.audit import AuditEvent, AuditEventKind
+from bridge.model.bundle import BundleHealth
+from bridge.observe import metrics
+from bridge.policy.in_force import PolicyInForce
+from bridge.registration.lifecycle import Sweeper
+from bridge.registration.refusals import RefusalLog
+from bridge.spire.book import BundleBook, BundleChange
+from bridge.store.ports import Store
+from bridge.tokens.key_ring import KeyRing
+
+_log = logging.getLogger("bridge.upkeep")
+
+POLICY_LOOK_SECONDS = 0.5
+KEYS_READ_SECONDS = 2
+ANNOUNCE_SECONDS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Periods:
+    """How long things live, all in seconds; see the configuration."""
+
+    idle_expiry: int
+    pending_expiry: int
+    keep_ended: int
+    rotate_every: int
+    keep_audit: int
+
+
+class Upkeep:
+    """The chores of one worker."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        ring: KeyRing,
+        book: BundleBook,
+        policies: PolicyInForce,
+        refusals: RefusalLog,
+        periods: Periods,
+        new_id: Callable[[], str],
+        clock: Callable[[], int],
+    ) -> None:
+        self._store, self._ring, self._book = store, ring, book
+        self._policies, self._refusals, self._periods = policies, refusals, periods
+        self._new_id, self._clock = new_id, clock
+        self._holder = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self._sweeper = Sweeper(
+            store.clients, keep_ended=periods.keep_ended, pending_expiry=periods.pending_expiry, new_id=new_id
+        )
+
+    def chores(self) -> tuple[Chore, ...]:
+        """All of them, each with its pace."""
+        sweep_every = min(self._periods.idle_expiry, self._periods.pending_expiry, 60)
+        return (
+            Chore("policies", POLICY_LOOK_SECONDS, self._reload_policies),
+            Chore("keys", KEYS_READ_SECONDS, self._ring.refresh),
+            Chore("refusals", 5, self._refusals.flush),
+            Chore("bundle metrics", 5, self._measure_bundles),
+            Chore("record metrics", 15, self._measure_records),
+            Chore("sweep", sweep_every, self._leased("sweep", sweep_every, self._sweep)),
+            Chore("rotate keys", 60, self._leased("rotate", 60, self._rotate)),
+            Chore("prune audit", 3600, self._leased("prune", 3600, self._prune)),
+            Chore("audit heads", 600, self._log_heads),
+        )
+
+    def _leased(self, name: str, seconds: int, run: Callable[[int], None]) -> Callable[[int], None]:
+        """Only the process that has the lease does it; the lease ends with the chore's period, so that a
+        process that died is followed by another one."""
+
+        def leased(at: int) -> None:
+            if self._store.leases.take(name, holder=self._holder, now=at, until=at + max(1, seconds)):
+                run(at)
+
+        return leased
+
+    def _reload_policies(self, at: int) -> None:
+        before = self._policies.current.version
+        if not self._policies.look():
+            return
+        faulty = self._policies.is_faulty
+        metrics.policy_reloads.labels("faulty" if faulty else "loaded").inc()
+        for finding in self._policies.findings:
+            _log.warning("policy finding", extra={"finding": str(finding)})
+        after = self._policies.current.version
+        if after == before:
+            return
+        _log.info("policies changed", extra={"before": before, "after": after})
+        outcome = "loaded_in_part" if faulty else "loaded"
+        self._announce(
+            f"policy:{after}",
+            AuditEvent(self._new_id(), at, AuditEventKind.POLICY_CHANGED, outcome=outcome, policy_version=after),
+        )
+
+    def bundle_changed(self, change: BundleChange) -> None:
+        """Tell metrics, log and audit which keys came and went."""
+        name = change.trust_domain.name
+        metrics.bundle_changes.labels(name).inc()
+        keys = {
+            "x509_added": list(change.x509_added),
+            "x509_removed": list(change.x509_removed),
+            "jwt_added": list(change.jwt_added),
+            "jwt_removed": list(change.jwt_removed),
+        }
+        _log.info("bundle changed", extra={"trust_domain": name, "sequence": change.sequence, **keys})
+        at = self._clock()
+        self._announce(
+            f"bundle:{name}:{hashlib.sha256(repr(keys).encode()).hexdigest()[:16]}",
+            AuditEvent(
+                self._new_id(),
+                at,
+                AuditEventKind.BUNDLE_CHANGED,
+                subject=name,
+                ask=keys,
+                outcome="changed",
+                bundle_sequence=change.sequence,
+            ),
+        )
+
+    def _announce(self, name: str, event: AuditEvent) -> None:
+        """One audit row for what every worker sees, from whoever sees it first."""
+        if self._store.leases.take(name, holder=self._holder, now=event.time, until=event.time + ANNOUNCE_SECONDS):
+            self._store.audit.append(event)
+
+    def _measure_bundles(self, at: int) -> None:
+        for status in self._book.statuses(at):
+            name = status.trust_domain.name
+            usable = status.health in (BundleHealth.FRESH, BundleHealth.LATE)
+            metrics.bundle_usable.labels(name).set(1 if usable else 0)
+            if status.fetched_at is not None:
+                metrics.bundle_age.labels(name).set(at - status.fetched_at)
+
+    def _measure_records(self, at: int) -> None:
+        for (kind, state), number in self._store.clients.count_by_state().items():
+            metrics.records.labels(kind, state.value).set(number)
+
+    def _sweep(self, at: int) -> None:
+        swept = self._sweeper.sweep(at)
+        if swept.expired or swept.removed:
+            _log.info("swept", extra={"expired": swept.expired, "removed": swept.removed})
+
+    def _rotate(self, at: int) -> None:
+        kid = self._ring.rotate_if_due(at, every=self._periods.rotate_every)
+        if kid is not None:
+            _log.info("signing key rotated", extra={"kid": kid})
+
+    def _prune(self, at: int) -> None:
+        self._store.audit.prune(before=at - self._periods.keep_audit, now=at)
+
+    def _log_heads(self, at: int) -> None:
+        for head in self._store.audit.heads():
+            _log.info("audit head", extra={"writer": head.writer, "sequence": head.sequence, "mac": head.mac})
