@@ -5,7 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tests.live.identities import Workload
+from tests.live.processes import wait_until
 from tests.live.spire_domain import SpireDomain
+from tests.live.spire_lab import SpireLab
+
+SPIRE_SECONDS = 30.0
+"""How long SPIRE itself may take from server to agent; it took under 2 s."""
 
 
 class JwtAuthority:
@@ -62,3 +68,20 @@ class X509Authority(JwtAuthority):
     def revoke(self, authority: str) -> None:
         """`authority` is a root's subject key id."""
         self._domain.server_command("upstreamauthority", "revoke", "-subjectKeyID", authority)
+
+
+def prepare_root(lab: SpireLab, common_name: str, watcher: Workload) -> str:
+    """Give example.org's server another root and wait until the agent has it; returns the authority to activate.
+
+    The wait is not for the tests' sake: an agent that meets a server certificate below a root it has not
+    heard of loses its server, and shuts down when its own certificate is tainted as well.
+    """
+
+    def roots() -> set[str]:
+        return set(watcher.bundles()["x509"][lab.own.trust_domain])
+
+    before = roots()
+    lab.replace_upstream_root(common_name)
+    authority = X509Authority(lab.own).prepare()
+    wait_until(lambda: roots() - before, seconds=SPIRE_SECONDS, what="the agent has the new root")
+    return authority

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.live.client import part
 from tests.live.processes import wait_until
-from tests.live.rotation import JwtAuthority, X509Authority
+from tests.live.rotation import SPIRE_SECONDS, JwtAuthority, X509Authority, prepare_root
 from tests.live.service import BridgeService
 from tests.live.spire_lab import OWN
 from tests.live.stage import BATCH, SETTLE, Stage
@@ -12,9 +12,6 @@ from tests.live.traffic import Traffic
 
 REVOKED_WITHIN = 5.0
 """Seconds between a revocation at the SPIRE server and the refusal by every worker (F-6)."""
-
-SPIRE_SECONDS = 30.0
-"""How long SPIRE itself may take from server to agent; it took under 2 s."""
 
 
 def test_the_jwt_authority_rotates_and_no_request_is_lost(stage: Stage, service: BridgeService) -> None:
@@ -55,13 +52,7 @@ def test_the_root_above_spire_rotates_and_no_request_is_lost(stage: Stage, servi
     assert service.client.token_by_x509(old_svid).granted
 
     with Traffic(lambda: service.client.token_by_x509(workload.x509_svid())) as traffic:
-        stage.lab.replace_upstream_root("lab root 2")
-        new = authority.prepare()
-        wait_until(
-            lambda: len(stage.probe.bundles()["x509"][OWN]) > 1,
-            seconds=SPIRE_SECONDS,
-            what="the agent has the new root",
-        )
+        new = prepare_root(stage.lab, "lab root 2", stage.probe)
         traffic.flows()
         authority.activate(new)
         traffic.flows()
@@ -85,8 +76,7 @@ def test_a_workload_keeps_its_client_id_when_its_key_rotates(stage: Stage, servi
     assert service.client.token_by_x509(before).granted
     authority = X509Authority(stage.lab.own)
     root = authority.upstream()
-    stage.lab.replace_upstream_root("lab root 3")
-    authority.activate(authority.prepare())
+    authority.activate(prepare_root(stage.lab, "lab root 3", stage.probe))
     authority.taint(root)
     wait_until(
         lambda: workload.x509_svid().certificates[0] != before.certificates[0],
