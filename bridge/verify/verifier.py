@@ -1,0 +1,157 @@
+"""`SvidVerifier`: who presented this SVID? The only maker of identities from SPIFFE credentials.
+
+The order of checks is the specifications': size, shape, the SPIFFE ID and with it **one** trust domain,
+that domain's bundle, then keys, signatures, times and audience. What held is remembered for as long as
+the bundle stays as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+
+from bridge.jose import base64url
+from bridge.model.bundle import Bundles, LiveBundle
+from bridge.model.errors import EvidenceRejected
+from bridge.model.evidence import EvidenceKind, JwtEvidence, X509Evidence
+from bridge.model.identity import BindingMethod, KeyBinding, PolicySubject, Source, VerifiedIdentity
+from bridge.model.reasons import Reason
+from bridge.model.spiffe_id import TrustDomain
+from bridge.verify import jwt_svid, x509_svid
+from bridge.verify.cache import PerBundle, VerificationCache, Verified
+from bridge.verify.jwt_svid import TrustDomainRules
+from bridge.verify.x509_leaf import Leaf, check_leaf, spiffe_id_of
+
+__all__ = ["SvidVerifier", "TrustDomainRules"]
+
+CACHE_CAPACITY = 8192
+
+
+class SvidVerifier:
+    """Verifies X.509-SVIDs and JWT-SVIDs against the bundle of the ID's own trust domain (T-12).
+
+    `issuer` is the audience that JWT-SVIDs must have unless a call names another; `trust_domains` the
+    rules by trust domain name. Thread-safe. A cached answer is given only while the bundle is live, of
+    the same revision, and the credential within its times.
+    """
+
+    def __init__(
+        self,
+        bundles: Bundles,
+        *,
+        issuer: str,
+        trust_domains: Mapping[str, TrustDomainRules],
+        cache_capacity: int = CACHE_CAPACITY,
+    ) -> None:
+        self._bundles = bundles
+        self._issuer = issuer
+        self._rules = dict(trust_domains)
+        self._jwt_cache = VerificationCache(cache_capacity)
+        self._x509_cache = VerificationCache(cache_capacity)
+        self._jwt_keys = PerBundle(jwt_svid.keys_of)
+        self._anchors = PerBundle(x509_svid.anchors_of)
+
+    def verify_jwt(self, evidence: JwtEvidence, *, now: int, audience: str | None = None) -> VerifiedIdentity:
+        """Who presented this JWT-SVID.
+
+        Raises: EvidenceRejected; Unavailable when the trust domain's bundle is unknown or stale.
+        Spec: JWT-SVID 5; SCA 2. Not checked: that the token was not used before (`replay_digest` is for
+        the mark), and `evidence.client_id`, which must resolve to the same record (SCA-12).
+        """
+        audience = self._issuer if audience is None else audience
+        assertion = evidence.assertion
+        if len(assertion) > jwt_svid.MAX_ASSERTION_BYTES:
+            raise EvidenceRejected(Reason.CREDENTIAL_TOO_LARGE, "an assertion that is too long")
+        digest = hashlib.sha256(assertion.encode("utf-8", "surrogatepass")).hexdigest()
+        known = self._recall(self._jwt_cache, (digest, audience), now)
+        if known is not None:
+            return known
+        entry = self._verify_jwt(assertion, digest, audience, now)
+        self._jwt_cache.put((digest, audience), entry)
+        return entry.identity
+
+    def verify_x509(self, evidence: X509Evidence, *, now: int) -> VerifiedIdentity:
+        """Who has the key of this chain's leaf. The handshake proved the key; here is whose it is.
+
+        Raises: EvidenceRejected, also when `client_id` is missing (SCA-15); Unavailable as above. Spec:
+        X509-SVID 5; SCA 3; RFC 8705 2.1. Not checked: that the peer has the key, and that `client_id`
+        names this identity's record.
+        """
+        if not evidence.client_id:
+            raise EvidenceRejected(Reason.CLIENT_ID_MISSING, "a certificate without client_id")
+        x509_svid.check_size(evidence.chain)
+        digest = hashlib.sha256()
+        for der in evidence.chain:
+            digest.update(len(der).to_bytes(4, "big") + der)
+        key = (digest.hexdigest(), "")
+        known = self._recall(self._x509_cache, key, now)
+        if known is not None:
+            return known
+        entry = self._verify_x509(evidence.chain, now)
+        self._x509_cache.put(key, entry)
+        return entry.identity
+
+    def _recall(self, cache: VerificationCache, key: tuple[str, str], now: int) -> VerifiedIdentity | None:
+        entry = cache.get(key)
+        if entry is None:
+            return None
+        spiffe_id = entry.identity.subject.spiffe_id
+        assert spiffe_id is not None
+        live = self._live(spiffe_id.trust_domain, now)
+        if cache.holds(entry, revision=live.revision, now=now):
+            identity = entry.identity
+            return identity if identity.verified_at == now else replace(identity, verified_at=now)
+        cache.drop(key)
+        return None
+
+    def _live(self, trust_domain: TrustDomain, now: int) -> LiveBundle:
+        if trust_domain.name not in self._rules:
+            raise EvidenceRejected(Reason.TRUST_DOMAIN_UNKNOWN, f"trust domain {trust_domain} is not configured")
+        return self._bundles.live(trust_domain, now)
+
+    def _verify_jwt(self, assertion: str, digest: str, audience: str, now: int) -> Verified:
+        token = jwt_svid.parse(assertion)
+        header = jwt_svid.read_header(token)
+        claims = jwt_svid.read_claims(token)
+        live = self._live(claims.spiffe_id.trust_domain, now)
+        rules = self._rules[claims.spiffe_id.trust_domain.name]
+        key = jwt_svid.select_key(self._jwt_keys.of(live), header, claims.spiffe_id)
+        jwt_svid.check_signature(token, key, header)
+        jwt_svid.check_times(claims, rules, now)
+        jwt_svid.check_audience(claims, audience)
+        jwt_svid.check_issuer(claims, rules)
+        begin, end = jwt_svid.window(claims, rules)
+        identity = VerifiedIdentity(
+            subject=PolicySubject(Source.SPIFFE, EvidenceKind.JWT_SVID, spiffe_id=claims.spiffe_id),
+            credential_hash=digest,
+            key_id=key.kid or key.thumbprint,
+            verified_at=now,
+            not_after=jwt_svid.not_after(claims),
+            bundle_sequence=live.bundle.sequence,
+            replay_digest=token.replay_digest(header.alg),
+        )
+        return Verified(identity, live.revision, begin, end)
+
+    def _verify_x509(self, chain: tuple[bytes, ...], now: int) -> Verified:
+        certificates = x509_svid.parse_chain(chain)
+        leaf = Leaf.of(certificates[0])
+        spiffe_id = spiffe_id_of(leaf)
+        check_leaf(leaf)
+        live = self._live(spiffe_id.trust_domain, now)
+        x509_svid.check_validity(leaf, now)
+        path = x509_svid.build_path(leaf, certificates[1:], self._anchors.of(live), now)
+        times = [x509_svid.validity(certificate) for certificate in path]
+        _, leaf_end = times[0]
+        thumbprint = x509_svid.thumbprint(chain[0])
+        identity = VerifiedIdentity(
+            subject=PolicySubject(Source.SPIFFE, EvidenceKind.X509_SVID, spiffe_id=spiffe_id),
+            credential_hash=thumbprint.hex(),
+            key_id=x509_svid.key_id(leaf),
+            verified_at=now,
+            not_after=leaf_end,
+            bundle_sequence=live.bundle.sequence,
+            keys=(KeyBinding(BindingMethod.X5T_S256, base64url.encode(thumbprint), leaf_end),),
+        )
+        # Both ends of a certificate's validity are inside, the end of a cached answer is not.
+        return Verified(identity, live.revision, max(b for b, _ in times), min(e for _, e in times) + 1)
