@@ -1,0 +1,108 @@
+"""The `bridge` command: finds the command that was asked for, runs it, and turns errors into exit codes.
+
+Exit codes: 0 yes; 1 the answer is no (faults found, denied, not ready); 2 wrong usage or a configuration
+that cannot be used. A user's mistake never shows a traceback; a defect of ours does.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from bridge import __version__
+from bridge.cli.options import ConfigurationRefused
+from bridge.model.errors import StartRefused, Unavailable
+
+# name -> (where the command is, what `bridge --help` says of it). Nothing is imported until it is run.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("bridge.cli.init:init", "Write a first configuration, policies, a test certificate and keys."),
+    "check": ("bridge.cli.check:check", "Look at configuration, policies, store and bundles: all faults at once."),
+    "serve": ("bridge.cli.serve:serve", "Run the service in the foreground until SIGTERM."),
+    "policy": ("bridge.cli.policy:policy", "Check, test and explain trust-domain policies."),
+    "clients": ("bridge.cli.clients:clients", "List client records, and revoke, deny or approve them."),
+    "trust": ("bridge.cli.trust:trust", "Show trust bundles: source, age, sequence, keys, next refresh."),
+    "audit": ("bridge.cli.audit:audit", "Read, follow, verify and export the audit log."),
+    "keys": ("bridge.cli.keys:keys", "List and rotate the keys that sign tokens."),
+    "db": ("bridge.cli.db:db", "Show the state of the schema, and migrate it."),
+    "token": ("bridge.cli.token:token", "Get an access token as a workload, with its SVID."),
+    "lab": ("bridge.cli.lab:lab", "Run an embedded SPIFFE authority, for tests and demonstrations."),
+}
+INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are run, not when they are listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(importlib.import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, words) for name, (_, words) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="bridge")
+def cli() -> None:
+    """OAuth 2.0 tokens for SPIFFE workloads, without a secret and without a registration step.
+
+    \b
+    Example:
+      bridge init && bridge check && bridge serve
+
+    Exit codes: 0 yes, 1 the answer is no, 2 wrong usage or an unreadable configuration.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code. The one place where errors end."""
+    try:
+        status = cli.main(arguments, prog_name="bridge", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except ConfigurationRefused as error:
+        _complain(error.faults)
+        return 2
+    except StartRefused as error:
+        _complain(error.faults)
+        return 1
+    except Unavailable as error:
+        _complain([f"{error}; try again, and see `bridge check` if it stays"])
+        return 1
+    except BrokenPipeError:
+        return _after_broken_pipe()
+    except OSError as error:
+        _complain([f"{error.filename or 'operating system'}: {error.strerror or error}"])
+        return 1
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    return status if isinstance(status, int) else 0
+
+
+def _complain(faults: Sequence[str]) -> None:
+    for fault in faults:
+        click.echo(f"error: {fault}", err=True)
+
+
+def _after_broken_pipe() -> int:
+    """The reader has seen enough (`| head`): no fault. Python flushes once more at exit, so give it a hole."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

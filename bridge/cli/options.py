@@ -1,0 +1,106 @@
+"""Options that many commands share, and how their values are read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from bridge.model.errors import StartRefused
+
+if TYPE_CHECKING:
+    from bridge.config import Settings
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+DEFAULT_LIMIT = 100
+
+
+class Failure(click.ClickException):
+    """The answer is no (exit 1). The message says why, and what to do next."""
+
+    exit_code = 1
+
+
+class ConfigurationRefused(StartRefused):
+    """The configuration cannot be used (exit 2), as opposed to what it leads to (exit 1)."""
+
+
+def config_option(command: _Command) -> _Command:
+    """`--config FILE`, given to the command as `config: Path`."""
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path, dir_okay=False),
+        envvar="BRIDGE_CONFIG",
+        default=Path("bridge.toml"),
+        metavar="FILE",
+        help="Configuration file.  [default: $BRIDGE_CONFIG, else ./bridge.toml]",
+    )(command)
+
+
+def json_option(command: _Command) -> _Command:
+    """`--json`, given to the command as `as_json: bool`."""
+    return click.option("--json", "as_json", is_flag=True, help="JSON for programs.")(command)
+
+
+def list_options(command: _Command) -> _Command:
+    """`--limit N` and `--all`, given to the command as `limit: int | None` (None: all)."""
+
+    def take_all(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+        if value:
+            context.params["limit"] = None
+
+    limit = click.option(
+        "--limit",
+        type=click.IntRange(min=1),
+        default=DEFAULT_LIMIT,
+        metavar="N",
+        is_eager=True,
+        help=f"At most so many.  [default: {DEFAULT_LIMIT}]",
+    )
+    everything = click.option("--all", is_flag=True, expose_value=False, callback=take_all, help="All of them.")
+    return limit(everything(command))
+
+
+def settings_of(config: Path) -> Settings:
+    """The settings of a configuration file. Raises: ConfigurationRefused with all faults."""
+    # pydantic takes a while to import, and `--help` should not wait for it.
+    from bridge.config import load_settings
+
+    try:
+        return load_settings(config)
+    except StartRefused as error:
+        raise ConfigurationRefused(error.faults) from error
+
+
+class Moment(click.ParamType[Any]):
+    """A time in the past: how long ago (`90s`, `15m`, `1h`, `7d`), or RFC 3339 (`2026-01-31T12:00:00Z`).
+
+    Converts to epoch seconds, given `now` by the command: durations become negative numbers until
+    `moment_at` resolves them, so that only the composition root reads the clock.
+    """
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", value)
+        if match is not None:
+            return -int(match[1]) * _UNITS[match[2]]
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f'{value!r} is neither a duration ("1h", "7d") nor a time ("2026-01-31T12:00:00Z")', param, ctx)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return max(0, int(moment.timestamp()))
+
+
+def moment_at(moment: int | None, now: int) -> int | None:
+    """The epoch seconds of what `Moment` read."""
+    return None if moment is None else now + moment if moment < 0 else moment

@@ -1,0 +1,124 @@
+"""What commands print: tables and colour for people at a terminal, plain lines for pipes, JSON for programs.
+
+Much of what is shown came from outside (subjects, scopes, notes). For people every control character is
+spelled out, so that no record can move a cursor or colour a line; JSON escapes them anyway.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TextIO
+
+import click
+
+# State and outcome words that people should find at a glance.
+_COLOURS = {
+    **dict.fromkeys(("active", "allow", "ok", "fresh", "signing"), "green"),
+    **dict.fromkeys(("pending", "ask", "late", "waiting", "expired", "retiring"), "yellow"),
+    **dict.fromkeys(("denied", "deny", "revoked", "refused", "fault", "stale", "malformed", "unreachable"), "red"),
+}
+_PROGRESS_SECONDS = 0.2
+
+
+def wants_colour(stream: TextIO) -> bool:
+    """Whether colour may be written: a terminal that can, and nobody said no (no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def paint(text: str, colour: str | None = None, *, stream: TextIO | None = None) -> str:
+    """`text` in `colour`, or in the colour its word has; unchanged where colour is not wanted."""
+    chosen = colour or _COLOURS.get(text.lower())
+    if chosen is None or not wants_colour(stream or sys.stdout):
+        return text
+    return click.style(text, fg=chosen)
+
+
+def printable(value: object) -> str:
+    """A value as people read it, on one line and without anything that a terminal would obey."""
+    if value is None or value == "":
+        return "-"
+    text = json.dumps(value, ensure_ascii=False) if isinstance(value, Mapping | list | tuple) else str(value)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def timestamp(epoch: int | None) -> str | None:
+    """Epoch seconds as RFC 3339 in UTC."""
+    return None if epoch is None else datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def say(text: str = "") -> None:
+    """One line of the answer. Its parts from outside must have been through `printable`."""
+    click.echo(text, color=wants_colour(sys.stdout))
+
+
+def note(text: str) -> None:
+    """One line beside the answer (standard error): progress, hints, what to do next."""
+    click.echo(text, err=True, color=wants_colour(sys.stderr))
+
+
+def emit_json(value: object) -> None:
+    """One JSON document."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def emit_json_line(value: object) -> None:
+    """One JSON document on a line of its own, written at once."""
+    click.echo(json.dumps(value, separators=(",", ":"), ensure_ascii=False))
+
+
+def emit_json_array(values: Iterable[object]) -> None:
+    """A JSON array, one element a line, written as the elements come: the list may be long."""
+    opened = False
+    for value in values:
+        click.echo(f"{',' if opened else '['}\n{json.dumps(value, ensure_ascii=False)}", nl=False)
+        opened = True
+    click.echo("\n]" if opened else "[]")
+
+
+def emit_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Rows for people: aligned at a terminal, else separated by tabs and written as they come."""
+    cells = ([printable(cell) for cell in row] for row in rows)
+    if not sys.stdout.isatty():
+        say("\t".join(headers))
+        for row in cells:
+            say("\t".join(row))
+        return
+    from tabulate import tabulate
+
+    # Alignment needs all rows of a table; a long list is cut into tables so that the first one comes soon.
+    while block := list(itertools.islice(cells, 1000)):
+        painted = [[paint(cell) for cell in row] for row in block]
+        say(tabulate(painted, headers=headers, tablefmt="simple", disable_numparse=True))
+
+
+def emit_fields(fields: Mapping[str, object]) -> None:
+    """One thing, a field a line."""
+    width = max(map(len, fields), default=0)
+    for name, value in fields.items():
+        say(f"{name:<{width}}  {paint(printable(value))}")
+
+
+class Progress:
+    """A count on standard error that moves while long work is done; silent unless that is a terminal."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._shown = sys.stderr.isatty()
+        self._last = 0.0
+
+    def at(self, done: int) -> None:
+        """Say how many are done."""
+        if self._shown and time.monotonic() - self._last >= _PROGRESS_SECONDS:
+            self._last = time.monotonic()
+            click.echo(f"\r{done} {self._what}", nl=False, err=True)
+
+    def end(self, done: int) -> None:
+        """Say the final number and finish the line."""
+        if self._shown:
+            click.echo(f"\r{done} {self._what}", err=True)
