@@ -37,6 +37,7 @@ HOMES: dict[str, set[str]] = {
     "joserfc": {"jose"},
     "cryptography": {"jose", "verify", "spire", "store", "tokens", "lab", "cli", "serving"},
     "pydantic": {"policy", "config"},
+    "pydantic_core": {"policy"},
     "flask": {"web"},
     "werkzeug": {"web"},
     "uvicorn": {"serving"},

@@ -1,0 +1,146 @@
+"""`bridge.toml`: one good file, and each fault as its twin that differs in one thing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bridge.config import Settings, load_settings
+from bridge.model.errors import StartRefused
+
+GOOD = """\
+issuer      = "https://127.0.0.1:8443"
+listen      = "127.0.0.1:8443"
+mtls_listen = "127.0.0.1:8444"
+
+[tls]
+certificate = "tls/server.pem"
+private_key = "tls/server.key"
+
+[policies]
+directory = "policies"
+
+[trust_domains."example.org"]
+source = "file"
+path   = "bundles/example.org.json"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "tls").mkdir()
+    (tmp_path / "tls/server.pem").touch()
+    (tmp_path / "tls/server.key").touch()
+    return tmp_path
+
+
+def load(folder: Path, text: str, environment: dict[str, str] | None = None) -> Settings:
+    file = folder / "bridge.toml"
+    file.write_text(text)
+    return load_settings(file, environment or {})
+
+
+def faults(folder: Path, text: str, environment: dict[str, str] | None = None) -> list[str]:
+    with pytest.raises(StartRefused) as refused:
+        load(folder, text, environment)
+    return list(refused.value.faults)
+
+
+def test_a_good_file_loads_with_absolute_paths_and_the_contracts_defaults(folder: Path) -> None:
+    settings = load(folder, GOOD)
+    assert settings.policy_directory == folder / "policies"
+    assert settings.database == folder / "bridge.db"
+    assert settings.seal_file == folder / "secrets/seal.key"
+    assert settings.trust_domains["example.org"].path == str(folder / "bundles/example.org.json")
+    assert settings.mtls_base == "https://127.0.0.1:8444"
+    assert (settings.workers, settings.threads) == (2, 8)
+    assert settings.trust_domains["example.org"].max_stale == 24 * 3600
+    assert (settings.tokens.default_ttl, settings.tokens.max_ttl) == (300, 3600)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        pytest.param(("workers", "wrokers = 3\nworkers"), ":4: wrokers: unknown key", id="unknown key, with its line"),
+        pytest.param(('listen      = "127', "listen = 8443 #"), "listen: Input should be a valid string", id="type"),
+        pytest.param(('"tls/server.pem"', '"tls/none.pem"'), "tls.certificate: no such file", id="missing file"),
+        pytest.param(('"file"', '"https_web"'), "not in this version", id="a source that is not built yet"),
+        pytest.param(
+            ('path   = "bundles/example.org.json"', ""), "example.org.path: required", id="source without path"
+        ),
+        pytest.param(("example.org", "Example.org"), "a trust domain has only", id="trust domain's spelling"),
+        pytest.param((':8443"\nlisten', ':8443/"\nlisten'), "no trailing slash", id="issuer with a slash"),
+        pytest.param(('issuer      = "https', 'issuer      = "http'), "is http, but [tls]", id="http issuer with tls"),
+        pytest.param(("127.0.0.1:8444", "127.0.0.1:8443"), "same address", id="two listeners on one address"),
+        pytest.param(("127.0.0.1:8444", "127.0.0.1"), "host:port", id="no port"),
+    ],
+)
+def test_one_wrong_thing_is_refused_by_name(folder: Path, change: tuple[str, str], expected: str) -> None:
+    good = GOOD.replace("\n[tls]", "workers = 2\n\n[tls]", 1)
+    load(folder, good)
+    text = good.replace(*change, 1)
+    assert text != good
+    assert any(expected in fault for fault in faults(folder, text)), faults(folder, text)
+
+
+@pytest.mark.parametrize(
+    ("addition", "expected"),
+    [
+        pytest.param('[store]\nurl = "postgresql://db/x"', "postgresql:// is not in this version", id="postgresql"),
+        pytest.param('[store]\nurl = "mysql://x"', "must be sqlite:///FILE", id="another database"),
+        pytest.param('[users]\nsource = "development"', "users: is not in this version", id="users"),
+        pytest.param('[[trusted_proxies]]\nunix = "p"', "trusted_proxies: is not in this version", id="proxies"),
+        pytest.param('[drafts]\nspiffe_client_auth = "03"', 'knows "02", not "03"', id="another draft number"),
+        pytest.param('[drafts]\nnew_draft = "01"', "unknown draft", id="unknown draft"),
+        pytest.param('[tokens]\ndefault_ttl = "2h"', "is above max_ttl", id="ttl above its bound"),
+        pytest.param('[tokens]\ndefault_ttl = "5 minutes"', "a duration is a string", id="duration"),
+        pytest.param("[limits]\nregistration_burst = 0", "greater than 0", id="limit of zero"),
+    ],
+)
+def test_a_section_that_cannot_hold_is_refused(folder: Path, addition: str, expected: str) -> None:
+    found = faults(folder, f"{GOOD}\n{addition}\n")
+    assert any(expected in fault for fault in found), found
+
+
+@pytest.mark.parametrize(
+    "addition",
+    ['[drafts]\nspiffe_client_auth = "02"', '[tokens]\ndefault_ttl = "30m"', "[limits]\nregistration_burst = 1"],
+)
+def test_the_accepted_twins_load(folder: Path, addition: str) -> None:
+    load(folder, f"{GOOD}\n{addition}\n")
+
+
+def test_all_faults_come_at_once(folder: Path) -> None:
+    text = GOOD.replace('"tls/server.pem"', '"a"').replace('"tls/server.key"', '"b"') + '[drafts]\nx = "1"\n'
+    assert len(faults(folder, text)) == 3
+
+
+def test_the_environment_lays_over_the_file(folder: Path) -> None:
+    settings = load(
+        folder, GOOD, {"BRIDGE_ISSUER": "https://as.example", "BRIDGE_TOKENS__MAX_TTL": "2h", "BRIDGE_WORKERS": "4"}
+    )
+    assert settings.issuer == "https://as.example"
+    assert settings.tokens.max_ttl == 7200
+    assert settings.workers == 4
+
+
+def test_an_unknown_name_in_the_environment_is_a_fault_too(folder: Path) -> None:
+    assert any("tokens.max_tll" in fault for fault in faults(folder, GOOD, {"BRIDGE_TOKENS__MAX_TLL": "2h"}))
+
+
+def test_the_name_of_the_configuration_file_is_no_setting(folder: Path) -> None:
+    load(folder, GOOD, {"BRIDGE_CONFIG": "elsewhere.toml"})
+
+
+def test_a_syntax_error_names_its_line(folder: Path) -> None:
+    assert "bridge.toml:2: not TOML" in faults(folder, 'issuer = "https://a.example"\nlisten = \n')[0]
+
+
+def test_without_tls_only_a_loopback_http_issuer_is_served(folder: Path) -> None:
+    plain = GOOD.replace("https://", "http://").replace('mtls_listen = "127.0.0.1:8444"\n', "")
+    plain = plain.replace('[tls]\ncertificate = "tls/server.pem"\nprivate_key = "tls/server.key"\n', "")
+    assert load(folder, plain).tls is None
+    assert any("loopback" in f for f in faults(folder, plain.replace('listen      = "127.0.0.1', 'listen = "0.0.0.0')))
+    assert any("loopback" in f for f in faults(folder, plain.replace("http://127.0.0.1", "http://192.0.2.1")))
+    assert any("tls: required" in f for f in faults(folder, plain.replace("http://", "https://")))
