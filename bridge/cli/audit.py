@@ -1,0 +1,207 @@
+"""`bridge audit`: what was decided, issued, refused and changed; and whether the log is whole."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bridge.cli.audit_rows import emit_rows, row_fields, rows_after, tab_line
+from bridge.cli.options import Failure, Moment, config_option, json_option, list_options, moment_at, settings_of
+from bridge.cli.output import Progress, emit_json, emit_json_line, emit_table, note, paint, printable, say, timestamp
+from bridge.model.audit import AuditEventKind, AuditRow
+
+if TYPE_CHECKING:
+    from bridge.store.ports import AuditStore
+
+_FOLLOW_SECONDS = 1.0
+
+
+@click.group()
+def audit() -> None:
+    """Read, follow, verify and export the audit log.
+
+    \b
+    Example:
+      bridge audit tail --since 1h --event refused
+    """
+
+
+_since = click.option("--since", type=Moment(), metavar="TIME", help='How long ago ("1h", "7d"), or RFC 3339.')
+_events = click.option(
+    "--event",
+    "events",
+    multiple=True,
+    type=click.Choice([kind.value for kind in AuditEventKind]),
+    metavar="EVENT",
+    help="Only this kind; may be given several times.",
+)
+
+
+@audit.command()
+@click.option("--follow", "-f", is_flag=True, help="Go on with new rows until Ctrl-C.")
+@_since
+@_events
+@list_options
+@json_option
+@config_option
+def tail(
+    follow: bool, since: int | None, events: tuple[str, ...], limit: int | None, as_json: bool, config: Path
+) -> int:
+    """Show the newest rows, oldest of them first; with --json one object a line.
+
+    Events: registered, token_issued, refused, updated, revoked, denied, undenied, approved, expired,
+    bundle_changed, policy_changed, keys_rotated.
+
+    \b
+    Example:
+      bridge audit tail --follow --event refused --event registered
+    """
+    from bridge.app import now, open_store
+
+    kinds = [AuditEventKind(event) for event in events]
+    with closing(open_store(settings_of(config))) as store:
+        # Where the log ends is read first: what is written after this is new, and shown by --follow only once.
+        end = _end_of(store.audit)
+        last = _newest(store.audit, moment_at(since, now()), kinds, limit)
+        _show((row for row in last if row.rowid <= end), as_json)
+        while follow:
+            time.sleep(_FOLLOW_SECONDS)
+            for row in rows_after(store.audit, end, events=kinds):
+                end = max(end, row.rowid)
+                emit_json_line(row_fields(row)) if as_json else say(tab_line(row_fields(row)))
+    return 0
+
+
+@audit.command()
+@click.argument("identifier", metavar="ID")
+@json_option
+@config_option
+def show(identifier: str, as_json: bool, config: Path) -> int:
+    """Show all rows of one request. ID is its correlation id: `error_id` in a refusal, and the header
+    `X-Request-Id` of every answer. Exit 1 when there is none.
+
+    \b
+    Example:
+      bridge audit show 5Zk0cX2rQmWcVbB1nV9s3A
+    """
+    from bridge.app import open_store
+
+    with closing(open_store(settings_of(config))) as store:
+        rows = [row_fields(row) for row in rows_after(store.audit, 0, correlation_id=identifier)]
+    if not rows:
+        raise Failure(
+            f"no audit row has the id {printable(identifier)}. Callers who were not authenticated leave none, and a "
+            "refusal repeated within a minute is counted under a later id: look for the id in the service's log"
+        )
+    if as_json:
+        for row in rows:
+            emit_json_line(row)
+        return 0
+    for row in rows:
+        for name, value in row.items():
+            if value not in ("", None, {}):
+                say(f"{name:<16}{paint(printable(value))}")
+        say()
+    if rows[0]["event"] == "refused":
+        note(f"next: `bridge policy explain --audit {printable(identifier)}` says what each rule made of it")
+    return 0
+
+
+@audit.command()
+@json_option
+@config_option
+def verify(as_json: bool, config: Path) -> int:
+    """Walk every chain and name each changed, missing or cut row. Exit 1 when there is one.
+
+    A database put back to an earlier state is whole in itself: compare the heads shown here with the
+    ones in the service's log.
+
+    \b
+    Example:
+      bridge audit verify
+    """
+    from bridge.app import open_store
+
+    with closing(open_store(settings_of(config))) as store:
+        seen = 0
+        progress = Progress("rows verified")
+
+        def at(done: int) -> None:
+            nonlocal seen
+            seen = done
+            progress.at(done)
+
+        faults = [
+            {"writer": fault.writer, "sequence": fault.sequence, "kind": fault.kind, "message": fault.message}
+            for fault in store.audit.verify(progress=at)
+        ]
+        progress.end(seen)
+        heads = [{"writer": h.writer, "sequence": h.sequence, "mac": h.mac} for h in store.audit.heads()]
+    if as_json:
+        emit_json({"intact": not faults, "faults": faults, "heads": heads})
+        return 1 if faults else 0
+    for fault in faults:
+        say(f"{paint('fault')} {printable(fault['message'])}")
+    emit_table(("writer", "sequence", "mac"), (list(head.values()) for head in heads))
+    if faults:
+        note(f"{len(faults)} faults; next: copy the database, and compare with an export of a backup")
+        return 1
+    say(f"{paint('ok')}: every chain is intact")
+    return 0
+
+
+@audit.command()
+@_since
+@click.option("--until", type=Moment(), metavar="TIME", help="Rows before this time.")
+@_events
+@config_option
+def export(since: int | None, until: int | None, events: tuple[str, ...], config: Path) -> int:
+    """Write rows as JSON lines to standard output, in the order of writing.
+
+    \b
+    Example:
+      bridge audit export --since 2026-01-01T00:00:00Z --until 2026-02-01T00:00:00Z > january.jsonl
+    """
+    from bridge.app import now, open_store
+
+    at = now()
+    first, before = moment_at(since, at), moment_at(until, at)
+    if first is not None and before is not None and first >= before:
+        raise click.UsageError(f"--since {timestamp(first)} is not before --until {timestamp(before)}")
+    with closing(open_store(settings_of(config))) as store:
+        progress, written = Progress("rows written"), 0
+        for row in rows_after(store.audit, 0, since=first, events=[AuditEventKind(event) for event in events]):
+            # The order of writing is almost, not exactly, the order of time: each row is looked at.
+            if before is None or row.event.time < before:
+                emit_json_line(row_fields(row))
+                written += 1
+                progress.at(written)
+        progress.end(written)
+    return 0
+
+
+def _end_of(store: AuditStore) -> int:
+    newest = store.rows(newest_first=True, limit=1)
+    return newest[0].rowid if newest else 0
+
+
+def _newest(
+    store: AuditStore, since: int | None, events: Sequence[AuditEventKind], limit: int | None
+) -> Iterable[AuditRow]:
+    """The last `limit` rows in the order of writing; without a limit all of them."""
+    if limit is None:
+        return rows_after(store, 0, since=since, events=events)
+    return store.rows(since=since, events=events, limit=limit, newest_first=True)[::-1]
+
+
+def _show(rows: Iterator[AuditRow], as_json: bool) -> None:
+    if as_json:
+        for row in rows:
+            emit_json_line(row_fields(row))
+    else:
+        emit_rows(row_fields(row) for row in rows)

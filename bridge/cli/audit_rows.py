@@ -1,0 +1,84 @@
+"""Audit rows as commands read and show them: page by page, in the shape of `audit tail --json`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from bridge.cli.output import emit_table, printable, timestamp
+from bridge.model.audit import AuditEventKind, AuditRow
+
+if TYPE_CHECKING:
+    from bridge.store.ports import AuditStore
+
+PAGE = 1000
+_COLUMNS = ("time", "event", "subject", "asked", "rule", "outcome", "reason", "count", "id")
+
+
+def row_fields(row: AuditRow) -> dict[str, object]:
+    """A row in the shape of `audit tail --json`, and what else is kept of it."""
+    event = row.event
+    return {
+        "id": event.id,
+        "time": timestamp(event.time),
+        "event": event.event.value,
+        "door": event.door,
+        "subject": event.subject,
+        "evidence": event.evidence,
+        "ask": dict(event.ask),
+        "rule": event.rule,
+        "outcome": event.outcome,
+        "reason": event.reason,
+        "client_id": event.client_id,
+        "jti": event.jti,
+        "count": event.count,
+        "source_address": event.source_address,
+        "credential": event.credential,
+        "key_id": event.key_id,
+        "issued": event.issued,
+        "policy_version": event.policy_version,
+        "bundle_sequence": event.bundle_sequence,
+        "writer": row.writer,
+        "sequence": row.sequence,
+        "mac": row.mac,
+    }
+
+
+def emit_rows(rows: Iterator[Mapping[str, object]] | Sequence[Mapping[str, object]]) -> None:
+    """Rows for people, the columns that say who asked what and how it ended."""
+    emit_table(_COLUMNS, ([*_cells(row)] for row in rows))
+
+
+def tab_line(row: Mapping[str, object]) -> str:
+    """One row as a line of its own, for output that grows while it is read."""
+    return "\t".join(printable(cell) for cell in _cells(row))
+
+
+def _cells(row: Mapping[str, object]) -> Iterator[object]:
+    for column in _COLUMNS:
+        yield _asked(row["ask"]) if column == "asked" else row[column]
+
+
+def _asked(ask: object) -> str:
+    """What was asked for in a few words: the scopes, else the resources, else the grant type."""
+    if not isinstance(ask, Mapping):
+        return ""
+    for name in ("scopes", "resources"):
+        values = ask.get(name)
+        if isinstance(values, list) and values:
+            return " ".join(str(value) for value in values)
+    return str(ask.get("grant_type", ""))
+
+
+def rows_after(
+    store: AuditStore,
+    after: int,
+    *,
+    since: int | None = None,
+    events: Sequence[AuditEventKind] = (),
+    correlation_id: str | None = None,
+) -> Iterator[AuditRow]:
+    """All rows behind the row `after`, in the order of writing, a page in memory at a time."""
+    while page := store.rows(since=since, events=events, correlation_id=correlation_id, after=after, limit=PAGE):
+        yield from page
+        after = page[-1].rowid

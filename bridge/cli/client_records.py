@@ -1,0 +1,84 @@
+"""Client records and members as commands read and show them: page by page, in the shapes of the contract."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bridge.cli.output import timestamp
+from bridge.model.client import ClientKind, ClientRecord, ClientState, Member
+
+if TYPE_CHECKING:
+    from bridge.store.ports import ClientFilter, ClientStore
+
+PAGE = 500
+MEMBER_COLUMNS = ("spiffe_id", "state", "first_seen_at", "last_used_at")
+
+
+def record_fields(record: ClientRecord, now: int) -> dict[str, object]:
+    """A record in the shape of `clients list --json`. `state` is the one that holds at `now`."""
+    return {
+        "client_id": record.client_id,
+        "kind": record.kind.value,
+        "subject": record.subject,
+        "trust_domain": record.trust_domain,
+        "state": record.state_at(now).value,
+        "rule": record.rule,
+        "parent": record.parent,
+        "created_at": timestamp(record.created_at),
+        "last_used_at": timestamp(record.last_used_at),
+        "expires_at": timestamp(record.expires_at),
+        "identities": record.identities,
+        "metadata": dict(record.metadata),
+    }
+
+
+def member_fields(member: Member) -> dict[str, object]:
+    """A member of a shared client, for programs and people."""
+    return {
+        "client_id": member.client_id,
+        "spiffe_id": member.spiffe_id,
+        "state": member.state.value,
+        "first_seen_at": timestamp(member.first_seen_at),
+        "last_used_at": timestamp(member.last_used_at),
+    }
+
+
+def all_records(clients: ClientStore, where: ClientFilter, limit: int | None, *, now: int) -> Iterator[ClientRecord]:
+    """The records that meet `where`, by client_id, at most `limit` of them (None: all).
+
+    The store filters by the stored state. A record that idled out is stored as live until a sweep has
+    seen it, so that those are judged by the clock here and join the expired ones.
+    """
+    wanted = where.state
+    sources = [where]
+    if wanted is ClientState.EXPIRED:
+        sources += [replace(where, state=ClientState.ACTIVE), replace(where, state=ClientState.PENDING)]
+    found = heapq.merge(*(_pages(clients, one, limit) for one in sources), key=lambda record: record.client_id)
+    kept = (record for record in found if wanted is None or record.state_at(now) is wanted)
+    return itertools.islice(kept, limit)
+
+
+def _pages(clients: ClientStore, where: ClientFilter, limit: int | None) -> Iterator[ClientRecord]:
+    after = ""
+    size = PAGE if limit is None else min(PAGE, limit)
+    while page := clients.list(where, limit=size, after=after):
+        yield from page
+        after = page[-1].client_id
+
+
+def all_members(clients: ClientStore, record: ClientRecord, limit: int | None) -> Iterator[Member]:
+    """The members of a shared client, by SPIFFE ID, at most `limit` of them (None: all)."""
+    if record.kind is not ClientKind.SHARED:
+        return iter(())
+    return itertools.islice(_member_pages(clients, record.client_id), limit)
+
+
+def _member_pages(clients: ClientStore, client_id: str) -> Iterator[Member]:
+    after = ""
+    while page := clients.members(client_id, limit=PAGE, after=after):
+        yield from page
+        after = page[-1].spiffe_id

@@ -1,0 +1,289 @@
+"""`bridge clients`: the records, and what an operator may do with them (interface section 9)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bridge.cli.audit_rows import emit_rows, row_fields
+from bridge.cli.client_records import MEMBER_COLUMNS, all_members, all_records, member_fields, record_fields
+from bridge.cli.options import Failure, config_option, json_option, list_options, settings_of
+from bridge.cli.output import emit_fields, emit_json, emit_json_array, emit_table, note, printable, say
+from bridge.model.audit import AuditEvent, AuditEventKind, AuditRow
+from bridge.model.client import ClientKind, ClientState, ProposedClient
+from bridge.model.evidence import Door
+from bridge.model.spiffe_id import SCHEME, InvalidSpiffeId, SpiffeId
+
+if TYPE_CHECKING:
+    from bridge.store.ports import Changed, Store
+
+_COLUMNS = ("client_id", "kind", "state", "rule", "identities", "created_at", "last_used_at", "expires_at")
+_RECENT_ROWS = 10
+# The log has no index by client, so `show` looks at its newest part only.
+_ROWS_SEARCHED = 5000
+
+
+@click.group()
+def clients() -> None:
+    """List client records, and revoke, deny or approve them.
+
+    \b
+    Example:
+      bridge clients list --state active --prefix spiffe://example.org/ns/web/
+    """
+
+
+@clients.command("list")
+@click.option("--state", type=click.Choice([state.value for state in ClientState]), help="Only this state.")
+@click.option("--trust-domain", metavar="NAME", help="Only this trust domain.")
+@click.option("--rule", metavar="ID", help="Only records that this rule admitted.")
+@click.option("--prefix", metavar="TEXT", help="Only subjects that start with this, byte by byte.")
+@click.option("--parent", metavar="CLIENT_ID", help="Only records under this one.")
+@list_options
+@json_option
+@config_option
+def list_clients(
+    state: str | None,
+    trust_domain: str | None,
+    rule: str | None,
+    prefix: str | None,
+    parent: str | None,
+    limit: int | None,
+    as_json: bool,
+    config: Path,
+) -> int:
+    """List client records by client_id. Records that ended stay listed with their state for a while.
+
+    \b
+    Example:
+      bridge clients list --trust-domain example.org --state denied --json
+    """
+    from bridge.app import now, open_store
+    from bridge.store.ports import ClientFilter
+
+    where = ClientFilter(
+        state=ClientState(state) if state else None,
+        trust_domain=trust_domain,
+        rule=rule,
+        parent=parent,
+        subject_prefix=prefix,
+    )
+    with closing(open_store(settings_of(config))) as store:
+        at = now()
+        found = (record_fields(record, at) for record in all_records(store.clients, where, limit, now=at))
+        if as_json:
+            emit_json_array(found)
+        else:
+            emit_table(_COLUMNS, ([fields[name] for name in _COLUMNS] for fields in found))
+    return 0
+
+
+@clients.command()
+@click.argument("identifier", metavar="ID")
+@list_options
+@json_option
+@config_option
+def show(identifier: str, limit: int | None, as_json: bool, config: Path) -> int:
+    """Show one record with its members and the audit rows it left last. ID is a client_id.
+
+    --limit and --all are for the members of a shared client.
+
+    \b
+    Example:
+      bridge clients show spiffe://example.org/ns/web/sa/api
+    """
+    from bridge.app import now, open_store
+
+    with closing(open_store(settings_of(config))) as store:
+        record = store.clients.get(identifier)
+        if record is None:
+            raise Failure(f"no record has the client_id {printable(identifier)}; see `bridge clients list`")
+        fields = record_fields(record, now())
+        members = [member_fields(member) for member in all_members(store.clients, record, limit)]
+        rows = [row_fields(row) for row in _recent(store, record.client_id)]
+    if as_json:
+        emit_json({**fields, "members": members, "audit": rows})
+        return 0
+    emit_fields(fields)
+    if members:
+        say(f"\nmembers ({len(members)} of {record.identities} shown)")
+        emit_table(MEMBER_COLUMNS, ([member[name] for name in MEMBER_COLUMNS] for member in members))
+    say(f"\nlast audit rows (searched: the newest {_ROWS_SEARCHED})")
+    emit_rows(rows)
+    return 0
+
+
+_argument = click.argument("identifier", metavar="ID")
+_note_option = click.option("--note", default="", metavar="TEXT", help="Why; kept in the audit log.")
+
+
+@clients.command()
+@_argument
+@_note_option
+@json_option
+@config_option
+def revoke(identifier: str, note: str, as_json: bool, config: Path) -> int:
+    """End all tokens of a client. Its next valid request registers it anew.
+
+    ID is a client_id or a SPIFFE ID; a SPIFFE ID under a shared client is revoked there alone.
+
+    \b
+    Example:
+      bridge clients revoke spiffe://example.org/ns/web/sa/api --note "INC-42"
+    """
+    return _change(
+        config,
+        AuditEventKind.REVOKED,
+        identifier,
+        note,
+        as_json,
+        lambda store, event: store.clients.revoke(identifier, event=event, now=event.time),
+    )
+
+
+@clients.command()
+@_argument
+@_note_option
+@json_option
+@config_option
+def deny(identifier: str, note: str, as_json: bool, config: Path) -> int:
+    """End all tokens of a client and refuse it from now on, whatever the policies say.
+
+    ID is a client_id or a SPIFFE ID, which need not have been seen before.
+
+    \b
+    Example:
+      bridge clients deny spiffe://example.org/ns/web/sa/stolen --note "INC-42"
+    """
+    absent = _tombstone(identifier)
+    return _change(
+        config,
+        AuditEventKind.DENIED,
+        identifier,
+        note,
+        as_json,
+        lambda store, event: store.clients.deny(identifier, absent=absent, event=event, now=event.time),
+    )
+
+
+@clients.command()
+@_argument
+@_note_option
+@json_option
+@config_option
+def undeny(identifier: str, note: str, as_json: bool, config: Path) -> int:
+    """Take a denial back. The next valid request registers the client anew.
+
+    \b
+    Example:
+      bridge clients undeny spiffe://example.org/ns/web/sa/stolen --note "INC-42 closed"
+    """
+    return _change(
+        config,
+        AuditEventKind.UNDENIED,
+        identifier,
+        note,
+        as_json,
+        lambda store, event: store.clients.undeny(identifier, event=event, now=event.time),
+    )
+
+
+@clients.command()
+@_argument
+@_note_option
+@json_option
+@config_option
+def approve(identifier: str, note: str, as_json: bool, config: Path) -> int:
+    """Approve all that a client waits for. An approval is for these terms and ends with the record.
+
+    \b
+    Example:
+      bridge clients approve spiffe://example.org/ns/web/sa/api --note "SEC-7, reviewed"
+    """
+    return _change(
+        config,
+        AuditEventKind.APPROVED,
+        identifier,
+        note,
+        as_json,
+        lambda store, event: store.clients.approve(identifier, note=note, event=event, now=event.time),
+    )
+
+
+def _change(
+    config: Path,
+    kind: AuditEventKind,
+    identifier: str,
+    reason: str,
+    as_json: bool,
+    verb: Callable[[Store, AuditEvent], Changed],
+) -> int:
+    """Run one verb of the store under one audit event, and say what it touched."""
+    from bridge.app import new_id, now, open_store
+    from bridge.cli.operator import operator_name
+
+    with closing(open_store(settings_of(config))) as store:
+        event = AuditEvent(
+            id=new_id(),
+            time=now(),
+            event=kind,
+            door=Door.OPERATOR.value,
+            source_address=operator_name(),
+            subject=identifier,
+            outcome=kind.value,
+            reason=reason,
+        )
+        changed = verb(store, event)
+    if not changed:
+        raise Failure(f"{_nothing(kind)} {printable(identifier)}; see `bridge clients list`")
+    members = [{"client_id": client_id, "spiffe_id": spiffe_id} for client_id, spiffe_id in changed.members]
+    if as_json:
+        emit_json({"id": event.id, "event": kind.value, "client_ids": list(changed.client_ids), "members": members})
+        return 0
+    for client_id in changed.client_ids:
+        say(f"{kind.value} {printable(client_id)}")
+    for member in members:
+        say(f"{kind.value} {printable(member['spiffe_id'])} under {printable(member['client_id'])}")
+    note(f"`bridge audit show {event.id}` shows the record of this")
+    return 0
+
+
+def _nothing(kind: AuditEventKind) -> str:
+    match kind:
+        case AuditEventKind.APPROVED:
+            return "nothing waits for approval under"
+        case AuditEventKind.UNDENIED:
+            return "nothing is denied under"
+        case _:
+            return "no client and no member goes by"
+
+
+def _tombstone(identifier: str) -> ProposedClient | None:
+    """The denied record of an identity that was never seen; only a workload's SPIFFE ID can have one."""
+    if not identifier.startswith(SCHEME):
+        return None
+    try:
+        spiffe_id = SpiffeId.parse_workload(identifier)
+    except InvalidSpiffeId as error:
+        raise click.BadParameter(f"{printable(identifier)}: {error}", param_hint="ID") from error
+    return ProposedClient(
+        client_id=identifier,
+        kind=ClientKind.SPIFFE,
+        subject=identifier,
+        trust_domain=spiffe_id.trust_domain.name,
+        state=ClientState.DENIED,
+        rule="",
+        metadata={"spiffe_id": identifier},
+    )
+
+
+def _recent(store: Store, client_id: str) -> list[AuditRow]:
+    """The last rows about a client, oldest first, as far as the newest part of the log holds any."""
+    newest = store.audit.rows(newest_first=True, limit=_ROWS_SEARCHED)
+    about = (row for row in newest if client_id in (row.event.client_id, row.event.subject))
+    return list(itertools.islice(about, _RECENT_ROWS))[::-1]
