@@ -1,0 +1,124 @@
+"""The client store over SQLite: reads on the caller's own connection, writes through the group commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from bridge.model.audit import AuditEvent
+from bridge.model.client import ClientKind, ClientRecord, ClientState, Member, ProposedClient
+from bridge.store import endings, listing, registering, sweeping
+from bridge.store import statements as sql
+from bridge.store.connections import Readers
+from bridge.store.group_commit import GroupCommit
+from bridge.store.issuing import IssueWrite
+from bridge.store.ports import Changed, ClientFilter, Ensured, Found, Issue, RegistrationLimits, Swept
+from bridge.store.registering import Registering
+from bridge.store.rows import CLIENT_FIELDS, client_of, member_of
+from bridge.store.sweeping import Sweeping
+from bridge.store.transaction import Transaction
+
+_MEMBER = 2 + len(CLIENT_FIELDS)
+
+
+class SqliteClients:
+    """See `ports.ClientStore`, whose docstrings are the contract."""
+
+    def __init__(self, readers: Readers, commit: GroupCommit, *, marker_limit: int) -> None:
+        self._readers, self._commit, self._marker_limit = readers, commit, marker_limit
+
+    def find(
+        self, client_id: str, *, subject: str, member: str | None = None, terms: tuple[str, str] | None = None
+    ) -> Found:
+        """`denied` is also true where the record or the member itself stands as DENIED."""
+        rule, digest = terms if terms is not None else (None, None)
+        row = self._readers.rows(sql.FIND, (subject, client_id, client_id, rule, digest, client_id, member))[0]
+        record, seen = client_of(row, 2), member_of(row, _MEMBER)
+        denied = (
+            bool(row[0])
+            or (record is not None and record.state is ClientState.DENIED)
+            or (seen is not None and seen.state is ClientState.DENIED)
+        )
+        return Found(record, seen, denied, bool(row[1]))
+
+    def ensure(
+        self,
+        proposed: ProposedClient,
+        *,
+        limits: RegistrationLimits,
+        idle_expiry: int,
+        event: AuditEvent,
+        now: int,
+    ) -> Ensured:
+        """A live record is answered from a read alone; everything else is decided again by the writer."""
+        row = self._readers.rows(sql.FIND_OWNER, registering.question(proposed))[0]
+        found = registering.settled(registering.owner_of(row, proposed, now), proposed, now)
+        if found is not None:
+            return found
+        call = Registering(proposed, limits, idle_expiry, event, now)
+        return cast(Ensured, self._commit.submit(lambda tx: registering.ensure(tx, call)))
+
+    def await_approval(self, client_id: str, *, rule: str, digest: str, now: int) -> None:
+        """Waiting terms of the same rule under another digest are gone: nobody can meet them any more."""
+        if self._readers.rows(sql.IS_ASKED, (client_id, rule, digest)):
+            return
+
+        def ask(tx: Transaction) -> None:
+            tx.change(sql.FORGET_OLD_TERMS, (client_id, rule, digest))
+            tx.change(sql.ASK, (rule, digest, now, client_id))
+
+        self._commit.submit(ask)
+
+    def record_issue(self, issue: Issue, *, now: int) -> None:
+        """`last_used_at` and `expires_at` move in steps of at most a minute (`issuing.granularity`)."""
+        self._commit.submit(IssueWrite.of(issue, now=now, marker_limit=self._marker_limit))
+
+    def get(self, client_id: str) -> ClientRecord | None:
+        """As the port says."""
+        row = self._readers.row(sql.GET, (client_id,))
+        return None if row is None else client_of(row)
+
+    def members(self, client_id: str, *, limit: int, after: str = "") -> list[Member]:
+        """As the port says."""
+        found = (member_of(row) for row in self._readers.rows(sql.MEMBERS, (client_id, after, limit)))
+        return [member for member in found if member is not None]
+
+    def list(self, where: ClientFilter, *, limit: int, after: str = "") -> list[ClientRecord]:
+        """`state` is the stored one: a record that idled out is listed as EXPIRED from its sweep on."""
+        found = (client_of(row) for row in listing.page(self._readers.rows, where, limit=limit, after=after))
+        return [record for record in found if record is not None]
+
+    def count_by_state(self) -> dict[tuple[str, ClientState], int]:
+        """Read from counts that are kept with every change; costs the same at any size."""
+        return {
+            (ClientKind(kind).value, ClientState(state)): records
+            for kind, state, records in self._readers.rows(sql.COUNT_BY_STATE)
+        }
+
+    def revoke(self, target: str, *, event: AuditEvent, now: int) -> Changed:
+        """As the port says."""
+        return cast(Changed, self._commit.submit(lambda tx: endings.revoke(tx, target, event=event, now=now)))
+
+    def deny(self, target: str, *, absent: ProposedClient | None, event: AuditEvent, now: int) -> Changed:
+        """As the port says."""
+        return cast(
+            Changed, self._commit.submit(lambda tx: endings.deny(tx, target, absent=absent, event=event, now=now))
+        )
+
+    def undeny(self, target: str, *, event: AuditEvent, now: int) -> Changed:
+        """As the port says."""
+        return cast(Changed, self._commit.submit(lambda tx: endings.undeny(tx, target, event=event, now=now)))
+
+    def approve(self, target: str, *, note: str, event: AuditEvent, now: int) -> Changed:
+        """As the port says."""
+        return cast(
+            Changed, self._commit.submit(lambda tx: endings.approve(tx, target, note=note, event=event, now=now))
+        )
+
+    def sweep(
+        self, *, now: int, keep_ended: int, pending_expiry: int, batch: int, event: Callable[[ClientRecord], AuditEvent]
+    ) -> Swept:
+        """`event` is called by the writer's thread, inside the transaction. Members that idled out are
+        swept like records; their row has the SPIFFE ID as its subject."""
+        call = Sweeping(now, keep_ended, pending_expiry, batch, event)
+        return cast(Swept, self._commit.submit(lambda tx: sweeping.sweep(tx, call)))

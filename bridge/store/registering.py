@@ -1,0 +1,182 @@
+"""`ensure`: the one way in which a client record comes into being, or comes back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from bridge.model.audit import AuditEvent
+from bridge.model.client import ClientRecord, ClientState, Member, ProposedClient
+from bridge.model.errors import EvidenceRejected, IdentityDenied
+from bridge.model.reasons import Reason
+from bridge.store import statements as sql
+from bridge.store.connections import Row
+from bridge.store.ports import Ensured, RegistrationLimits
+from bridge.store.rows import CLIENT_FIELDS, MEMBER_FIELDS, client_of, client_row, member_of, metadata_text
+from bridge.store.rows import record_of as new_record
+from bridge.store.transaction import Transaction
+
+_RECORD = 2
+_MEMBER = _RECORD + len(CLIENT_FIELDS)
+_MEMBER_END = _MEMBER + len(MEMBER_FIELDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who owns a subject now, and whether an operator denied it or anything it stands for."""
+
+    record: ClientRecord | None
+    member: Member | None
+    member_is_live: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Registering:
+    """One call of `ensure`. Times: epoch seconds, UTC; `idle_expiry` in seconds."""
+
+    proposed: ProposedClient
+    limits: RegistrationLimits
+    idle_expiry: int
+    event: AuditEvent
+    now: int
+
+    @property
+    def expires_at(self) -> int:
+        """When a record that is registered now idles out."""
+        return self.now + self.idle_expiry
+
+
+def question(proposed: ProposedClient) -> tuple[str | None, ...]:
+    """The parameters of `FIND_OWNER`."""
+    return (
+        proposed.subject,
+        proposed.client_id,
+        proposed.member,
+        proposed.parent,
+        proposed.client_id,
+        proposed.kind.value,
+        proposed.subject,
+        proposed.member,
+    )
+
+
+def owner_of(row: Row, proposed: ProposedClient, now: int) -> Owner:
+    """Who owns the subject, from a row of `FIND_OWNER`.
+
+    Raises: IdentityDenied (ROFU-24); EvidenceRejected (CLIENT_ID_RESERVED) when the name belongs to
+    another kind, subject or trust domain.
+    """
+    tombstone, name_is_taken = row[0], row[1]
+    record, member = client_of(row, _RECORD), member_of(row, _MEMBER)
+    if record is None:
+        if name_is_taken:
+            raise EvidenceRejected(Reason.CLIENT_ID_RESERVED, f"{proposed.client_id} belongs to another subject")
+    elif record.trust_domain != proposed.trust_domain:
+        raise EvidenceRejected(Reason.CLIENT_ID_RESERVED, f"{proposed.client_id} belongs to {record.trust_domain}")
+    if (
+        tombstone
+        or (record is not None and record.state is ClientState.DENIED)
+        or (member is not None and member.state is ClientState.DENIED)
+    ):
+        raise IdentityDenied(Reason.IDENTITY_DENIED, proposed.member or proposed.subject)
+    member_end = row[_MEMBER_END]
+    live = member is not None and member.state is ClientState.ACTIVE and (member_end is None or member_end > now)
+    return Owner(record, member, live)
+
+
+def settled(owner: Owner, proposed: ProposedClient, now: int) -> Ensured | None:
+    """The answer when nothing has to be written: the record, and the member if one is asked for, live.
+
+    A PENDING record that policy now allows without asking is not settled; a live one stays as it is
+    even when these terms would have to wait for an operator.
+    """
+    record = owner.record
+    if record is None:
+        return None
+    state = record.state_at(now)
+    waits = state is ClientState.PENDING and proposed.state is ClientState.PENDING
+    if state is not ClientState.ACTIVE and not waits:
+        return None
+    if proposed.member is None:
+        return Ensured(record, None, created=False)
+    return Ensured(record, owner.member, created=False) if owner.member_is_live else None
+
+
+def ensure(tx: Transaction, call: Registering) -> Ensured:
+    """Insert, bring back, or return what is there (ROFU-3, 5, 7, 8, 23, 28; T-40).
+
+    Raises: IdentityDenied, EvidenceRejected, LimitReached; nothing is written then. Only what is new
+    spends a registration token: a record that comes back is known, but needs room among the live ones.
+    """
+    proposed, now = call.proposed, call.now
+    owner = owner_of(tx.rows(sql.FIND_OWNER, question(proposed))[0], proposed, now)
+    found = settled(owner, proposed, now)
+    if found is not None:
+        return found
+    state = None if owner.record is None else owner.record.state_at(now)
+    new_member = proposed.member is not None and owner.member is None
+    # A record that idled out but was not swept yet is still counted among the live ones.
+    counted = owner.record is not None and owner.record.state in (ClientState.ACTIVE, ClientState.PENDING)
+    if not counted:
+        tx.require_room(proposed.trust_domain, call.limits)
+    if owner.record is None or new_member:
+        tx.spend_registration(proposed.trust_domain, call.limits, now=now)
+    if owner.record is None:
+        record = _insert(tx, call)
+    elif state is ClientState.ACTIVE:
+        record = owner.record
+    else:
+        record = _bring_back(tx, call, owner.record)
+    member = None
+    if proposed.member is not None:
+        member = owner.member if owner.member_is_live else _put_member(tx, call, record.client_id, owner.member)
+        if new_member and owner.record is not None:
+            tx.change(sql.SEE_MEMBER, (1, record.client_id))
+            record = replace(record, identities=record.identities + 1)
+    tx.audit(call.event)
+    return Ensured(record, member, created=True)
+
+
+def _insert(tx: Transaction, call: Registering) -> ClientRecord:
+    record = new_record(call.proposed, epoch=call.now, now=call.now, expires_at=call.expires_at)
+    tx.change(sql.INSERT_CLIENT, client_row(record))
+    tx.count(record.trust_domain, record.kind.value, record.state.value, 1)
+    return record
+
+
+def _bring_back(tx: Transaction, call: Registering, old: ClientRecord) -> ClientRecord:
+    """The same record under a new epoch: what was issued or approved before stays ended (T-23)."""
+    proposed = call.proposed
+    record = replace(
+        old,
+        state=proposed.state,
+        rule=proposed.rule,
+        epoch=max(old.epoch + 1, call.now),
+        last_used_at=call.now,
+        expires_at=call.expires_at,
+        parent=proposed.parent,
+        metadata=proposed.metadata,
+    )
+    tx.change(
+        sql.RETURN_CLIENT,
+        (
+            record.state.value,
+            record.rule,
+            record.epoch,
+            record.last_used_at,
+            record.expires_at,
+            record.parent,
+            metadata_text(record.metadata),
+            record.client_id,
+        ),
+    )
+    tx.change(sql.DROP_APPROVALS, (record.client_id,))
+    tx.move(record.trust_domain, record.kind.value, old.state.value, record.state.value)
+    return record
+
+
+def _put_member(tx: Transaction, call: Registering, client_id: str, old: Member | None) -> Member:
+    spiffe_id = call.proposed.member or ""
+    epoch = call.now if old is None else max(old.epoch + 1, call.now)
+    first_seen = call.now if old is None else old.first_seen_at
+    tx.change(sql.UPSERT_MEMBER, (client_id, spiffe_id, epoch, first_seen, call.now, call.expires_at))
+    return Member(client_id, spiffe_id, ClientState.ACTIVE, epoch, first_seen, call.now)

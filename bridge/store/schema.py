@@ -1,0 +1,164 @@
+"""The tables of the first release, for SQLite. A later change of them is a migration, never an edit here.
+
+Times are integer epoch seconds, JSON is text, so that another engine needs other DDL but no other rows.
+"""
+
+from __future__ import annotations
+
+FIRST_RELEASE: tuple[str, ...] = (
+    # One row per client. `epoch` starts at the time of creation and only grows, so that a record that was
+    # removed and made again never repeats one under which a token still lives.
+    """CREATE TABLE clients (
+        client_id TEXT NOT NULL PRIMARY KEY,
+        kind TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        trust_domain TEXT,
+        state TEXT NOT NULL,
+        rule TEXT NOT NULL,
+        epoch INTEGER NOT NULL,
+        created_at INTEGER NOT NULL,
+        last_used_at INTEGER NOT NULL,
+        expires_at INTEGER,
+        ended_at INTEGER,
+        parent TEXT,
+        identities INTEGER NOT NULL,
+        metadata TEXT NOT NULL,
+        UNIQUE (kind, subject)
+    ) STRICT""",
+    # Lists are ordered by client_id, so each index of a list ends with it.
+    "CREATE INDEX clients_by_trust_domain ON clients (trust_domain, client_id)",
+    "CREATE INDEX clients_by_rule ON clients (rule, client_id)",
+    "CREATE INDEX clients_by_parent ON clients (parent, client_id) WHERE parent IS NOT NULL",
+    "CREATE INDEX clients_by_state ON clients (state, client_id) WHERE state <> 'active'",
+    "CREATE INDEX clients_by_subject ON clients (subject) WHERE subject <> client_id",
+    "CREATE INDEX clients_idle ON clients (expires_at) WHERE state IN ('active', 'pending')",
+    "CREATE INDEX clients_pending ON clients (last_used_at) WHERE state = 'pending'",
+    "CREATE INDEX clients_ended ON clients (ended_at) WHERE state IN ('expired', 'revoked')",
+    # The SPIFFE IDs seen under a shared client.
+    """CREATE TABLE members (
+        client_id TEXT NOT NULL,
+        spiffe_id TEXT NOT NULL,
+        state TEXT NOT NULL,
+        epoch INTEGER NOT NULL,
+        first_seen_at INTEGER NOT NULL,
+        last_used_at INTEGER NOT NULL,
+        expires_at INTEGER,
+        ended_at INTEGER,
+        PRIMARY KEY (client_id, spiffe_id)
+    ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX members_by_spiffe_id ON members (spiffe_id)",
+    "CREATE INDEX members_idle ON members (expires_at) WHERE state = 'active'",
+    "CREATE INDEX members_ended ON members (ended_at) WHERE state IN ('expired', 'revoked')",
+    "CREATE TABLE tombstones (subject TEXT NOT NULL PRIMARY KEY, denied_at INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    """CREATE TABLE approvals (
+        client_id TEXT NOT NULL,
+        rule TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        asked_at INTEGER NOT NULL,
+        approved_at INTEGER,
+        note TEXT NOT NULL,
+        PRIMARY KEY (client_id, rule, digest)
+    ) STRICT, WITHOUT ROWID""",
+    # Kept with each change of a record, so that neither a scrape nor a limit ever counts a million rows.
+    """CREATE TABLE client_counts (
+        trust_domain TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        state TEXT NOT NULL,
+        records INTEGER NOT NULL,
+        PRIMARY KEY (trust_domain, kind, state)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE registration_buckets (
+        trust_domain TEXT NOT NULL PRIMARY KEY,
+        level INTEGER NOT NULL,
+        filled_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE markers (
+        kind TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        expires_at INTEGER NOT NULL,
+        PRIMARY KEY (kind, digest)
+    ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX markers_stale ON markers (expires_at)",
+    # How many markers there are, and up to which end they may have been swept.
+    """CREATE TABLE marker_usage (
+        one INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
+        held INTEGER NOT NULL,
+        swept_until INTEGER NOT NULL
+    ) STRICT""",
+    "INSERT INTO marker_usage (one, held, swept_until) VALUES (1, 0, 0)",
+    "CREATE TABLE revoked_tokens (jti TEXT NOT NULL PRIMARY KEY, expires_at INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    "CREATE INDEX revoked_tokens_stale ON revoked_tokens (expires_at)",
+    """CREATE TABLE signing_keys (
+        kid TEXT NOT NULL PRIMARY KEY,
+        alg TEXT NOT NULL,
+        public_jwk TEXT NOT NULL,
+        sealed BLOB NOT NULL,
+        created_at INTEGER NOT NULL,
+        signs_from INTEGER,
+        retires_at INTEGER
+    ) STRICT""",
+    """CREATE TABLE leases (
+        name TEXT NOT NULL PRIMARY KEY,
+        holder TEXT NOT NULL,
+        ends_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE probes (one INTEGER NOT NULL PRIMARY KEY CHECK (one = 1), written INTEGER NOT NULL) STRICT""",
+    # The audit log. `rowid` is the order of writing; no row is ever updated.
+    """CREATE TABLE audit (
+        rowid INTEGER NOT NULL PRIMARY KEY,
+        time INTEGER NOT NULL,
+        id TEXT NOT NULL,
+        event TEXT NOT NULL,
+        door TEXT NOT NULL,
+        source_address TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        evidence TEXT NOT NULL,
+        credential TEXT NOT NULL,
+        key_id TEXT NOT NULL,
+        ask TEXT NOT NULL,
+        rule TEXT NOT NULL,
+        outcome TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        client_id TEXT NOT NULL,
+        jti TEXT NOT NULL,
+        issued TEXT NOT NULL,
+        policy_version TEXT NOT NULL,
+        bundle_sequence INTEGER,
+        count INTEGER NOT NULL,
+        writer TEXT NOT NULL,
+        sequence INTEGER NOT NULL,
+        mac BLOB NOT NULL
+    ) STRICT""",
+    "CREATE INDEX audit_by_id ON audit (id)",
+    "CREATE INDEX audit_by_time ON audit (time)",
+    "CREATE INDEX audit_but_tokens ON audit (event) WHERE event <> 'token_issued'",
+    # Every process that writes audit rows is a writer with a chain of its own. `link` chains the writers
+    # in the order in which they joined; `sequence` and `mac` are the head, sealed so that it cannot be
+    # moved back to an earlier row.
+    """CREATE TABLE audit_writers (
+        writer TEXT NOT NULL PRIMARY KEY,
+        position INTEGER NOT NULL UNIQUE,
+        started_at INTEGER NOT NULL,
+        link BLOB NOT NULL,
+        sequence INTEGER NOT NULL,
+        mac BLOB NOT NULL,
+        seal BLOB NOT NULL
+    ) STRICT""",
+    """CREATE TABLE audit_roster (
+        one INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
+        writers INTEGER NOT NULL,
+        link BLOB NOT NULL,
+        seal BLOB NOT NULL
+    ) STRICT""",
+    # Up to where each writer's chain was pruned. `faults` counts what was found wrong in the pruned rows.
+    """CREATE TABLE audit_checkpoints (
+        writer TEXT NOT NULL PRIMARY KEY,
+        sequence INTEGER NOT NULL,
+        mac BLOB NOT NULL,
+        removed INTEGER NOT NULL,
+        faults INTEGER NOT NULL,
+        pruned_before INTEGER NOT NULL,
+        pruned_at INTEGER NOT NULL,
+        seal BLOB NOT NULL
+    ) STRICT""",
+)

@@ -1,0 +1,216 @@
+"""The SQL of every verb, once. Kept to what SQLite and PostgreSQL share: integer seconds, JSON as text,
+`INSERT ... ON CONFLICT ... RETURNING`, positional parameters, no clause that only one of them has.
+
+An adapter for PostgreSQL replaces `?` by `%s`, reads rows it is about to change with `FOR UPDATE`, and
+brings its own DDL. Statements that work on a whole commit at once use JSON functions that differ in name
+between engines; they stand apart, in `issuing`.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from bridge.store.audit_chain import EVENT_COLUMNS
+from bridge.store.rows import AUDIT_FIELDS, CLIENT_FIELDS, KEY_FIELDS, MEMBER_FIELDS, columns
+
+CLIENT = columns(CLIENT_FIELDS)
+MEMBER = columns(MEMBER_FIELDS)
+KEY = columns(KEY_FIELDS)
+AUDIT = columns(AUDIT_FIELDS)
+LIVE = "state IN ('active', 'pending')"
+ENDED = "state IN ('expired', 'revoked')"
+
+# Grows by at least one and never falls behind the clock, so no value is ever used twice (see `schema`).
+NEXT_EPOCH = "CASE WHEN epoch >= ? THEN epoch + 1 ELSE ? END"
+
+# --- one client, as a request sees it. Parameters: subject, client_id, client_id, rule, digest, client_id, member.
+FIND = f"""
+SELECT EXISTS (SELECT 1 FROM tombstones WHERE subject IN (?, ?)),
+       EXISTS (SELECT 1 FROM approvals
+               WHERE client_id = ? AND rule = ? AND digest = ? AND approved_at IS NOT NULL),
+       {columns(CLIENT_FIELDS, "c")}, {columns(MEMBER_FIELDS, "m")}
+FROM (SELECT 1 AS one) AS always
+LEFT JOIN clients AS c ON c.client_id = ?
+LEFT JOIN members AS m ON m.client_id = c.client_id AND m.spiffe_id = ?
+"""
+# --- and as a registration sees it. Parameters: subject, client_id, member, parent, client_id, kind, subject, member.
+FIND_OWNER = f"""
+SELECT EXISTS (SELECT 1 FROM tombstones WHERE subject IN (?, ?, ?, ?)),
+       EXISTS (SELECT 1 FROM clients WHERE client_id = ?),
+       {columns(CLIENT_FIELDS, "c")}, {columns(MEMBER_FIELDS, "m")}, m.expires_at
+FROM (SELECT 1 AS one) AS always
+LEFT JOIN clients AS c ON c.kind = ? AND c.subject = ?
+LEFT JOIN members AS m ON m.client_id = c.client_id AND m.spiffe_id = ?
+"""
+GET = f"SELECT {CLIENT} FROM clients WHERE client_id = ?"
+MEMBERS = f"SELECT {MEMBER} FROM members WHERE client_id = ? AND spiffe_id > ? ORDER BY spiffe_id LIMIT ?"
+
+# --- records
+INSERT_CLIENT = f"INSERT INTO clients ({CLIENT}, ended_at) VALUES ({', '.join('?' * (len(CLIENT_FIELDS) + 1))})"
+RETURN_CLIENT = """
+UPDATE clients SET state = ?, rule = ?, epoch = ?, last_used_at = ?, expires_at = ?, ended_at = NULL, parent = ?,
+       metadata = ?
+WHERE client_id = ?
+"""
+SEE_MEMBER = "UPDATE clients SET identities = identities + ? WHERE client_id = ?"
+UPSERT_MEMBER = f"""
+INSERT INTO members ({MEMBER}, expires_at, ended_at) VALUES (?, ?, 'active', ?, ?, ?, ?, NULL)
+ON CONFLICT (client_id, spiffe_id) DO UPDATE
+SET state = 'active', epoch = excluded.epoch, last_used_at = excluded.last_used_at,
+    expires_at = excluded.expires_at, ended_at = NULL
+"""
+DROP_APPROVALS = "DELETE FROM approvals WHERE client_id = ?"
+PROLONG_CLIENT = "UPDATE clients SET last_used_at = ?, expires_at = ? WHERE client_id = ?"
+PROLONG_MEMBER = "UPDATE members SET last_used_at = ?, expires_at = ? WHERE client_id = ? AND spiffe_id = ?"
+
+# --- approvals
+IS_ASKED = "SELECT 1 FROM approvals WHERE client_id = ? AND rule = ? AND digest = ?"
+FORGET_OLD_TERMS = "DELETE FROM approvals WHERE client_id = ? AND rule = ? AND digest <> ? AND approved_at IS NULL"
+ASK = f"""
+INSERT INTO approvals (client_id, rule, digest, asked_at, approved_at, note)
+SELECT client_id, ?, ?, ?, NULL, '' FROM clients WHERE client_id = ? AND {LIVE}
+ON CONFLICT (client_id, rule, digest) DO NOTHING
+"""
+APPROVABLE = f"""
+SELECT client_id, kind, trust_domain, state FROM clients
+WHERE (client_id = ? OR parent = ?) AND {LIVE} AND (expires_at IS NULL OR expires_at > ?)
+ORDER BY client_id
+"""
+APPROVE = "UPDATE approvals SET approved_at = ?, note = ? WHERE client_id = ? AND approved_at IS NULL RETURNING rule"
+ACTIVATE = "UPDATE clients SET state = 'active' WHERE client_id = ? AND state = 'pending'"
+
+# --- endings by an operator
+TOUCHED = (
+    "SELECT client_id, kind, trust_domain, state FROM clients WHERE client_id = ? OR parent = ? ORDER BY client_id"
+)
+END_CLIENT = f"UPDATE clients SET state = ?, epoch = {NEXT_EPOCH}, ended_at = COALESCE(ended_at, ?) WHERE client_id = ?"
+END_MEMBERS = f"""
+UPDATE members SET state = CASE WHEN state = 'denied' THEN state ELSE ? END, epoch = {NEXT_EPOCH},
+       ended_at = COALESCE(ended_at, ?)
+WHERE spiffe_id = ? RETURNING client_id
+"""
+PUT_TOMBSTONE = "INSERT INTO tombstones (subject, denied_at) VALUES (?, ?) ON CONFLICT (subject) DO NOTHING"
+TAKE_TOMBSTONE = "DELETE FROM tombstones WHERE subject = ? RETURNING subject"
+# A record stays denied while any tombstone that covers it stands: its own, or that of its identity.
+UNDENIABLE = """
+SELECT client_id, kind, trust_domain, state FROM clients AS c
+WHERE (client_id = ? OR parent = ?) AND state = 'denied'
+  AND NOT EXISTS (SELECT 1 FROM tombstones AS t WHERE t.subject = c.client_id OR t.subject = c.parent)
+ORDER BY client_id
+"""
+UNDENY_MEMBERS = """
+UPDATE members SET state = 'revoked' WHERE spiffe_id = ? AND state = 'denied' RETURNING client_id
+"""
+HAS_TOMBSTONE = "SELECT 1 FROM tombstones WHERE subject = ?"
+
+# --- sweeps
+IDLE = f"SELECT {CLIENT} FROM clients WHERE {LIVE} AND expires_at <= ? ORDER BY expires_at LIMIT ?"
+PENDING_TOO_LONG = f"SELECT {CLIENT} FROM clients WHERE state = 'pending' AND last_used_at <= ? LIMIT ?"
+IDLE_MEMBERS = """
+SELECT client_id, spiffe_id FROM members WHERE state = 'active' AND expires_at <= ? ORDER BY expires_at LIMIT ?
+"""
+EXPIRE_MEMBER = f"""
+UPDATE members SET state = 'expired', epoch = {NEXT_EPOCH}, ended_at = ? WHERE client_id = ? AND spiffe_id = ?
+"""
+FORGETTABLE = f"""
+SELECT client_id, kind, trust_domain, state FROM clients WHERE {ENDED} AND ended_at <= ? AND epoch < ?
+ORDER BY ended_at LIMIT ?
+"""
+REMOVE_CLIENT = "DELETE FROM clients WHERE client_id = ?"
+REMOVE_MEMBERS_OF = "DELETE FROM members WHERE client_id = ?"
+FORGETTABLE_MEMBERS = f"""
+SELECT client_id, spiffe_id FROM members WHERE {ENDED} AND ended_at <= ? AND epoch < ? ORDER BY ended_at LIMIT ?
+"""
+REMOVE_MEMBER = "DELETE FROM members WHERE client_id = ? AND spiffe_id = ?"
+SWEEP_MARKERS = """
+DELETE FROM markers WHERE (kind, digest) IN (
+    SELECT kind, digest FROM markers WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)
+"""
+SWEEP_REVOKED_TOKENS = "DELETE FROM revoked_tokens WHERE expires_at <= ?"
+
+# --- counts and limits
+ADD_COUNT = """
+INSERT INTO client_counts (trust_domain, kind, state, records) VALUES (?, ?, ?, ?)
+ON CONFLICT (trust_domain, kind, state) DO UPDATE SET records = client_counts.records + excluded.records
+"""
+COUNT_BY_STATE = "SELECT kind, state, SUM(records) FROM client_counts GROUP BY kind, state HAVING SUM(records) <> 0"
+USAGE = f"""
+SELECT COALESCE((SELECT SUM(records) FROM client_counts WHERE trust_domain = ? AND {LIVE}), 0),
+       (SELECT level FROM registration_buckets WHERE trust_domain = ?),
+       (SELECT filled_at FROM registration_buckets WHERE trust_domain = ?)
+"""
+SET_BUCKET = """
+INSERT INTO registration_buckets (trust_domain, level, filled_at) VALUES (?, ?, ?)
+ON CONFLICT (trust_domain) DO UPDATE SET level = excluded.level, filled_at = excluded.filled_at
+"""
+
+# --- markers and single tokens
+MARKER_USAGE = "SELECT held, swept_until FROM marker_usage WHERE one = 1"
+ADD_MARKERS = "UPDATE marker_usage SET held = held + ? WHERE one = 1"
+SWEPT_MARKERS = """
+UPDATE marker_usage SET held = held - ?, swept_until = CASE WHEN swept_until < ? THEN ? ELSE swept_until END
+WHERE one = 1
+"""
+REVOKE_TOKEN = "INSERT INTO revoked_tokens (jti, expires_at) VALUES (?, ?) ON CONFLICT (jti) DO NOTHING RETURNING jti"
+IS_REVOKED = "SELECT 1 FROM revoked_tokens WHERE jti = ?"
+
+# --- signing keys
+KEYS = f"SELECT {KEY} FROM signing_keys ORDER BY created_at, kid"
+HAS_KEY = "SELECT 1 FROM signing_keys LIMIT 1"
+INSERT_KEY = f"INSERT INTO signing_keys ({KEY}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+PROMOTE_KEY = """
+UPDATE signing_keys SET signs_from = ? WHERE kid = ? AND signs_from IS NULL AND retires_at IS NULL RETURNING kid
+"""
+RETIRE_OTHER_KEYS = """
+UPDATE signing_keys SET retires_at = ? WHERE kid <> ? AND signs_from IS NOT NULL AND retires_at IS NULL
+"""
+DROP_RETIRED_KEYS = "DELETE FROM signing_keys WHERE retires_at <= ? RETURNING kid"
+
+# --- leases
+TAKE_LEASE = """
+INSERT INTO leases (name, holder, ends_at) VALUES (?, ?, ?)
+ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, ends_at = excluded.ends_at
+WHERE leases.holder = excluded.holder OR leases.ends_at <= ?
+RETURNING holder
+"""
+
+# --- the audit log
+ADD_WRITER = """
+INSERT INTO audit_writers (writer, position, started_at, link, sequence, mac, seal) VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
+WRITER_TAIL = "SELECT sequence, mac FROM audit_writers WHERE writer = ?"
+SET_HEAD = "UPDATE audit_writers SET sequence = ?, mac = ?, seal = ? WHERE writer = ? RETURNING writer"
+WRITERS = "SELECT writer, position, started_at, link, sequence, mac, seal FROM audit_writers ORDER BY position"
+ROSTER = "SELECT writers, link, seal FROM audit_roster WHERE one = 1"
+SET_ROSTER = """
+INSERT INTO audit_roster (one, writers, link, seal) VALUES (1, ?, ?, ?)
+ON CONFLICT (one) DO UPDATE SET writers = excluded.writers, link = excluded.link, seal = excluded.seal
+"""
+CHECKPOINTS = """
+SELECT writer, sequence, mac, removed, faults, pruned_before, pruned_at, seal FROM audit_checkpoints
+"""
+SET_CHECKPOINT = """
+INSERT INTO audit_checkpoints (writer, sequence, mac, removed, faults, pruned_before, pruned_at, seal)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (writer) DO UPDATE
+SET sequence = excluded.sequence, mac = excluded.mac, removed = excluded.removed, faults = excluded.faults,
+    pruned_before = excluded.pruned_before, pruned_at = excluded.pruned_at, seal = excluded.seal
+"""
+AUDIT_FROM = f"SELECT {AUDIT} FROM audit WHERE rowid > ? ORDER BY rowid LIMIT ?"
+LAST_AUDIT_ROW = "SELECT MAX(rowid) FROM audit"
+PRUNE_AUDIT = "DELETE FROM audit WHERE rowid <= ?"
+FIRST_SINCE = "SELECT rowid FROM audit WHERE time >= ? ORDER BY time LIMIT 1"
+
+
+@cache
+def insert_audit_rows(rows: int) -> str:
+    """The statement that inserts so many rows: one call into the database, however many there are."""
+    names = (*EVENT_COLUMNS, "writer", "sequence", "mac")
+    values = f"({', '.join('?' * len(names))})"
+    return f"INSERT INTO audit ({', '.join(names)}) VALUES {', '.join([values] * rows)}"
+
+
+@cache
+def insert_markers(rows: int) -> str:
+    """The statement that inserts so many markers."""
+    return f"INSERT INTO markers (kind, digest, expires_at) VALUES {', '.join(['(?, ?, ?)'] * rows)}"
