@@ -190,6 +190,10 @@ class WorkloadApi:
             self._ended = (code, details)
         self._changed()
 
+    def finish_streams(self) -> None:
+        """End all open streams without an error, as if the agent had said all it has to say."""
+        self.end_streams(grpc.StatusCode.OK)
+
     def refuse_calls(self, code: Any) -> None:
         """Answer every new call with this `grpc.StatusCode`; None ends that."""
         with self._condition:
@@ -285,7 +289,9 @@ class WorkloadApi:
                 with self._condition:
                     seen = self._version
                     quiet = self._muted or stream.silenced
-                    self._end_if_told(stream, context)
+                    finished = self._end_if_told(stream, context)
+                if finished:
+                    return
                 message = compose()
                 content = message.SerializeToString(deterministic=True)
                 if not quiet and content != sent:
@@ -300,11 +306,15 @@ class WorkloadApi:
         with self._condition:
             self._condition.wait_for(lambda: self._version != seen or not context.is_active(), _TICK_SECONDS)
 
-    def _end_if_told(self, stream: _Stream, context: Any) -> None:
+    def _end_if_told(self, stream: _Stream, context: Any) -> bool:
+        """Whether the stream shall end well; `abort` raises."""
         if stream.epoch != self._epoch:
+            if self._ended[0] is grpc.StatusCode.OK:
+                return True
             context.abort(*self._ended)
         if not self._entries and not self._muted:
             context.abort(grpc.StatusCode.PERMISSION_DENIED, "no identity issued")
+        return False
 
     def _x509_svids(self) -> Any:
         own = self._corrupt.get(self.authority.trust_domain.name, (None, None))[0]

@@ -121,7 +121,7 @@ def _jwt_authorities(entries: Iterable[Mapping[str, object]]) -> tuple[JwtAuthor
 def _x509_authority(entry: Mapping[str, object]) -> bytes | None:
     """The entry's first certificate; None when there is none, or no CA (SPIFFE-22)."""
     chain = entry.get("x5c")
-    if entry.get("kty") not in _PUBLIC_MEMBERS or not isinstance(chain, list) or not chain:
+    if str(entry.get("kty")) not in _PUBLIC_MEMBERS or not isinstance(chain, list) or not chain:
         return None
     try:
         der = base64.b64decode(chain[0], validate=True)

@@ -1,0 +1,49 @@
+"""From options to running sources."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bridge.lab.authority import Authority
+from bridge.lab.workload_api import WorkloadApi
+from bridge.model.bundle import BundleHealth
+from bridge.model.spiffe_id import TrustDomain
+from bridge.spire.endpoint import WorkloadEndpoint
+from bridge.spire.sources import BundleSources, FileSourceOptions, WorkloadApiOptions
+
+NOW = 1_800_000_000
+DEADLINE = 20.0
+A, B, C = (TrustDomain(f"{name}.example") for name in "abc")
+
+
+def test_trust_domains_of_every_source_end_up_in_one_book(tmp_path: Path) -> None:
+    a, b, c = (Authority(td.name, clock=lambda: NOW) for td in (A, B, C))
+    path = tmp_path / "c.json"
+    path.write_bytes(c.bundle_json())
+    with WorkloadApi(a, tmp_path / "a.sock", identities=["/bridge"], federated=[b]) as api:
+        endpoint = WorkloadEndpoint.parse(api.address)
+        sources = BundleSources(
+            [WorkloadApiOptions(A, endpoint, 60), WorkloadApiOptions(B, endpoint, 60), FileSourceOptions(C, path, 60)],
+            clock=lambda: NOW,
+        )
+        sources.start()
+        try:
+            assert sources.book.wait_until_reported(DEADLINE)
+            assert [(s.trust_domain, s.source, s.health) for s in sources.book.statuses(NOW)] == [
+                (A, "workload-api", BundleHealth.FRESH),
+                (B, "workload-api", BundleHealth.FRESH),
+                (C, "file", BundleHealth.FRESH),
+            ]
+            # Two trust domains of one socket share its two streams.
+            assert api.open_streams() == 2
+        finally:
+            sources.close()
+
+
+def test_one_trust_domain_cannot_have_two_sources(tmp_path: Path) -> None:
+    one = FileSourceOptions(A, tmp_path / "a.json", 60)
+    assert BundleSources([one], clock=lambda: NOW).book
+    with pytest.raises(ValueError, match="one source"):
+        BundleSources([one, one], clock=lambda: NOW)
