@@ -139,7 +139,7 @@ directory = "policies"
     # -- its life
 
     def start(self) -> None:
-        """Start it and wait for the one line that says it is ready."""
+        """Start it, wait for the one line that says it listens, and until each worker has bundles to judge by."""
         self._program.start(
             self._account.command(["-c", BRIDGE, "serve", "--config", str(self.configuration)]),
             environment=environment(),
@@ -148,9 +148,13 @@ directory = "policies"
             death_signal="TERM",
         )
         self._program.ready_when(self._said_ready, seconds=START_SECONDS)
+        self._program.ready_when(self._is_ready, seconds=START_SECONDS)
 
     def _said_ready(self) -> bool:
-        return any("ready" in line.lower() for line in self._program.tail(200).splitlines())
+        return any(line.startswith("ready") for line in self._program.tail(200).splitlines())
+
+    def _is_ready(self, times: int = 8) -> bool:
+        return all(self.client.get("/readyz").status == 200 for _ in range(times))
 
     def stop(self) -> int | None:
         """SIGTERM, drain; returns the exit status."""
