@@ -14,8 +14,7 @@ from collections.abc import Sequence
 import click
 
 from bridge import __version__
-from bridge.cli.options import ConfigurationRefused
-from bridge.model.errors import StartRefused, Unavailable
+from bridge.cli.failures import EXPECTED, describe
 
 # name -> (where the command is, what `bridge --help` says of it). Nothing is imported until it is run.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -74,28 +73,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except ConfigurationRefused as error:
-        _complain(error.faults)
-        return 2
-    except StartRefused as error:
-        _complain(error.faults)
-        return 1
-    except Unavailable as error:
-        _complain([f"{error}; try again, and see `bridge check` if it stays"])
-        return 1
     except BrokenPipeError:
         return _after_broken_pipe()
-    except OSError as error:
-        _complain([f"{error.filename or 'operating system'}: {error.strerror or error}"])
-        return 1
+    except EXPECTED as error:
+        code, faults = describe(error)
+        for fault in faults:
+            click.echo(f"error: {fault}", err=True)
+        return code
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     return status if isinstance(status, int) else 0
-
-
-def _complain(faults: Sequence[str]) -> None:
-    for fault in faults:
-        click.echo(f"error: {fault}", err=True)
 
 
 def _after_broken_pipe() -> int:

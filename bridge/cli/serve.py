@@ -1,0 +1,100 @@
+"""`bridge serve`: the service in the foreground.
+
+What must be in place before a worker starts is put there by a short-lived child: reading the
+configuration, opening the store and compiling the policies load much code that the parent, which only
+watches its workers, would carry about for as long as it lives.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bridge.cli.failures import EXPECTED, describe
+from bridge.cli.options import config_option, settings_of
+
+if TYPE_CHECKING:
+    from bridge.config import Settings
+    from bridge.serving.options import ServingOptions
+
+
+@click.command()
+@config_option
+def serve(config: Path) -> int:
+    """Run the service in the foreground until SIGTERM or Ctrl-C, then answer what was asked and end.
+
+    Prints one line when it is ready; the log goes to standard error, a JSON object a line. On SIGHUP it
+    looks at policies, bundles and certificates at once; changed files are noticed without it too. An
+    empty store gets its schema, a seal key and the first signing keys.
+
+    \b
+    Example:
+      bridge serve --config /etc/bridge/bridge.toml
+    """
+    context = multiprocessing.get_context("spawn")
+    receiving, sending = context.Pipe(duplex=False)
+    child = context.Process(target=prepare_in_child, args=(sending, config), name="bridge-prepare", daemon=True)
+    child.start()
+    sending.close()
+    # The parent loads its own part while the child is at work.
+    from bridge.serving.supervisor import serve as run
+
+    options = _outcome(receiving)
+    child.join()
+    return options if isinstance(options, int) else run(options)
+
+
+def _outcome(receiving: Connection) -> ServingOptions | int:
+    """What the child made; or the exit code, once its faults have been said."""
+    try:
+        code, faults, options = receiving.recv()
+    except EOFError:
+        # A defect: the child has printed its traceback.
+        return 1
+    finally:
+        receiving.close()
+    for fault in faults:
+        click.echo(f"error: {fault}", err=True)
+    result: ServingOptions | int = code if options is None else options
+    return result
+
+
+def prepare_in_child(sending: Connection, config: Path) -> None:
+    """Prepare, and send `(exit code, faults, options)`; runs in a process of its own."""
+    # Ctrl-C reaches the whole group; the parent says what there is to say.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        settings = settings_of(config)
+        from bridge.app import prepare
+        from bridge.observe.log import configure
+
+        configure()
+        prepare(settings)
+    except EXPECTED as error:
+        sending.send((*describe(error), None))
+    else:
+        sending.send((0, (), serving_options(settings, config)))
+
+
+def serving_options(settings: Settings, config: Path) -> ServingOptions:
+    """What the server must know of the configuration."""
+    from bridge.serving.options import ServingOptions
+
+    return ServingOptions(
+        factory="bridge.app:build_worker",
+        argument=str(config.resolve()),
+        listen=settings.listen,
+        mtls_listen=settings.mtls_listen,
+        metrics_listen=settings.metrics_listen,
+        certificate=Path(settings.tls.certificate) if settings.tls else None,
+        private_key=Path(settings.tls.private_key) if settings.tls else None,
+        plain_http=settings.tls is None,
+        workers=settings.workers,
+        threads=settings.threads,
+        on_worker_exit="bridge.observe.workers:forget_worker",
+    )
