@@ -9,25 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1, SECP521R1
 from joserfc.jws import JWSRegistry
 
 RSA_ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
 CURVE_ALGORITHM: Mapping[str, str] = MappingProxyType({"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"})
 ALGORITHMS = RSA_ALGORITHMS | frozenset(CURVE_ALGORITHM.values())
 
-# The group orders of the curves, by algorithm (FIPS 186-4 appendix D.1.2).
+# The group orders of the curves, by algorithm.
 CURVE_ORDER: Mapping[str, int] = MappingProxyType(
-    {
-        "ES256": 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551,
-        "ES384": int(
-            "FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973", 16
-        ),
-        "ES512": int(
-            "01FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFA"
-            "51868783BF2F966B7FCC0148F709A5D03BB5C9B8899C47AEBB6FB71E91386409",
-            16,
-        ),
-    }
+    {"ES256": SECP256R1().group_order, "ES384": SECP384R1().group_order, "ES512": SECP521R1().group_order}
 )
 
 # joserfc looks algorithms up, and checks header registries, on each call. What it finds never changes,
