@@ -296,11 +296,16 @@ class SchemaStatus:
 class Store(Protocol):
     """One database, as the ports above."""
 
-    clients: ClientStore
-    tokens: TokenStore
-    keys: KeyStore
-    leases: LeaseStore
-    audit: AuditStore
+    @property
+    def clients(self) -> ClientStore: ...
+    @property
+    def tokens(self) -> TokenStore: ...
+    @property
+    def keys(self) -> KeyStore: ...
+    @property
+    def leases(self) -> LeaseStore: ...
+    @property
+    def audit(self) -> AuditStore: ...
 
     def ping(self) -> None:
         """Answer, or raise Unavailable."""

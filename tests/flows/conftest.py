@@ -1,0 +1,30 @@
+"""One running service for the tests that leave it as they found it; `fresh` for the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.flows.stand import Stand
+
+
+@pytest.fixture(scope="session")
+def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    with Stand(tmp_path_factory.mktemp("stand")) as running:
+        yield running
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Callable[..., Stand]]:
+    """Makes services of the test's own; they are stopped afterwards."""
+    made: list[Stand] = []
+
+    def make(**options: object) -> Stand:
+        made.append(Stand(tmp_path / f"stand{len(made)}", **options))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
