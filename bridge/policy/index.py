@@ -1,0 +1,126 @@
+"""The index: from a subject to the rules that name it, whatever the number of rules.
+
+One trie of tokens per space; literal children in a dict, one child for `*`, and lists for what ends
+here or goes on with `**`. A look-up walks the subject's own tokens, so ten thousand other rules cost
+it nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from bridge.model.identity import PolicySubject, Source
+from bridge.policy.pattern import Address, Pattern, Space, Token, address_of, spiffe_address
+from bridge.policy.rule import Rule
+
+# Sorts heaviest first, then by id: the order in which decisions look at rules. The third member keeps
+# two patterns of one rule apart, so that a comparison never gets as far as the rule.
+Entry = tuple[int, str, int, Rule]
+
+
+class _Node:
+    __slots__ = ("ends", "literals", "star", "tails")
+
+    def __init__(self) -> None:
+        self.literals: dict[str, _Node] = {}
+        self.star: _Node | None = None
+        self.ends: list[Entry] = []
+        self.tails: list[Entry] = []
+
+
+class Trie:
+    """Patterns of one space by their tokens."""
+
+    __slots__ = ("_root",)
+
+    def __init__(self) -> None:
+        self._root = _Node()
+
+    def add(self, pattern: Pattern, entry: Entry) -> None:
+        """Put an entry where its pattern leads."""
+        node = self._root
+        for token in pattern.tokens:
+            if token is None:
+                if node.star is None:
+                    node.star = _Node()
+                node = node.star
+            else:
+                following = node.literals.get(token)
+                if following is None:
+                    following = node.literals[token] = _Node()
+                node = following
+        (node.tails if pattern.tail else node.ends).append(entry)
+
+    def matching(self, tokens: tuple[str, ...]) -> list[Entry]:
+        """The entries of all patterns that match these tokens, in no order."""
+        found: list[Entry] = []
+        nodes = [self._root]
+        for depth, token in enumerate(tokens):
+            following = []
+            for node in nodes:
+                # `**` never stands for an empty segment, which only a URL can have.
+                if node.tails and "" not in tokens[depth:]:
+                    found += node.tails
+                child = node.literals.get(token)
+                if child is not None:
+                    following.append(child)
+                if node.star is not None and token:
+                    following.append(node.star)
+            if not following:
+                return found
+            nodes = following
+        for node in nodes:
+            found += node.ends
+        return found
+
+    def subsuming(self, tokens: Sequence[Token], *, tail: bool) -> list[Entry]:
+        """The entries of all patterns that match whatever this pattern matches (itself among them)."""
+        found: list[Entry] = []
+        nodes = [self._root]
+        for token in tokens:
+            following = []
+            for node in nodes:
+                found += node.tails
+                child = node.literals.get(token) if token is not None else None
+                if child is not None:
+                    following.append(child)
+                if node.star is not None:
+                    following.append(node.star)
+            nodes = following
+        for node in nodes:
+            found += node.tails if tail else node.ends
+        return found
+
+
+class Index:
+    """All rules of a policy by source and space."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self._tries: dict[Source, dict[Space, Trie]] = {source: {} for source in Source}
+        for rule in rules:
+            spaces = self._tries[rule.source]
+            for number, pattern in enumerate(rule.patterns):
+                trie = spaces.get(pattern.space)
+                if trie is None:
+                    trie = spaces[pattern.space] = Trie()
+                trie.add(pattern, (-pattern.weight, rule.id, number, rule))
+
+    def naming(self, subject: PolicySubject) -> list[Entry]:
+        """The entries that name the subject, heaviest first, then by rule id.
+
+        A rule with several matching patterns is there several times, with its heaviest first. Beside
+        the rules of the subject's source: the denies of the trust domain whose SPIFFE ID acts for a
+        document, because those follow the SPIFFE ID (interface section 3).
+        """
+        address = address_of(subject)
+        found = self._at(subject.source, address) if address is not None else []
+        if subject.source is Source.METADATA_DOCUMENT and subject.spiffe_id is not None:
+            acting = self._at(Source.SPIFFE, spiffe_address(subject.spiffe_id))
+            found = found + [entry for entry in acting if entry[3].denial is not None]
+        if len(found) > 1:
+            found.sort()
+        return found
+
+    def _at(self, source: Source, address: Address) -> list[Entry]:
+        trie = self._tries[source].get(address.space)
+        return trie.matching(address.tokens) if trie is not None else []
