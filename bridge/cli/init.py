@@ -1,0 +1,144 @@
+"""`bridge init`: everything a first service needs, and nothing overwritten."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from bridge.cli.options import Failure, json_option
+from bridge.cli.output import emit_json, printable, say
+from bridge.cli.starter import configuration
+from bridge.cli.starter_policies import policies
+from bridge.model.spiffe_id import InvalidSpiffeId, TrustDomain
+
+_EXAMPLE = "example.org"
+_HOSTS = ("127.0.0.1", "localhost")
+_AGENT_SECONDS = 10.0
+_PUBLIC, _SECRET = 0o644, 0o600
+
+
+@dataclass(frozen=True, slots=True)
+class _NewFile:
+    path: Path
+    content: bytes
+    mode: int = _PUBLIC
+
+
+@click.command()
+@click.argument("directory", metavar="[DIR]", type=click.Path(path_type=Path, file_okay=False), default=Path())
+@click.option("--trust-domain", metavar="NAME", help=f"The first trust domain.  [default: {_EXAMPLE}, or the agent's]")
+@click.option(
+    "--agent-socket", metavar="URL", help="Take bundles from this SPIRE agent, and the trust domain from its answer."
+)
+@json_option
+def init(directory: Path, trust_domain: str | None, agent_socket: str | None, as_json: bool) -> int:
+    """Write a first configuration, policies with examples and cases, a TLS test certificate and keys.
+
+    Nothing is ever overwritten: if one of the files exists, none is written and the exit code is 1.
+
+    \b
+    Example:
+      bridge init bridge --agent-socket unix:///run/spire/agent.sock
+    """
+    from bridge.tokens.sealing import create_seal_key
+
+    name = _trust_domain(trust_domain, agent_socket)
+    files = _files(directory, name, agent_socket)
+    seal_file = directory / "secrets" / "seal.key"
+    created = [*(file.path for file in files), seal_file]
+    # A seal key made beside a store that is there already would be the wrong one.
+    _refuse_to_overwrite([*created, directory / "bridge.db"])
+    for file in files:
+        _write(file)
+    if not create_seal_key(seal_file):
+        raise Failure(f"{printable(seal_file)}: somebody else made it at this moment")
+    if agent_socket is None:
+        (directory / "bundles").mkdir(exist_ok=True)
+    steps = _next_steps(directory, name, agent_socket)
+    if as_json:
+        emit_json({"created": [str(path) for path in created], "trust_domain": name, "next": steps})
+        return 0
+    for path in created:
+        say(f"created {printable(path)}{'  (0600)' if path.suffix == '.key' else ''}")
+    say("\nnext:")
+    for number, step in enumerate(steps, start=1):
+        say(f"  {number}. {step}")
+    return 0
+
+
+def _trust_domain(name: str | None, agent_socket: str | None) -> str:
+    if name is None and agent_socket is None:
+        return _EXAMPLE
+    if agent_socket is not None:
+        # gRPC is loaded only where an agent is asked.
+        from bridge.spire.endpoint import InvalidEndpoint, WorkloadEndpoint
+        from bridge.spire.workload_client import WorkloadApiFailed, fetch_own_trust_domain
+
+        try:
+            endpoint = WorkloadEndpoint.parse(agent_socket)
+            if name is None:
+                return fetch_own_trust_domain(endpoint, timeout=_AGENT_SECONDS).name
+        except InvalidEndpoint as error:
+            raise click.BadParameter(str(error), param_hint="--agent-socket") from error
+        except WorkloadApiFailed as error:
+            raise Failure(
+                f"{error}. Is the agent up, and is there an entry for user id {os.getuid()}? "
+                "With --trust-domain the agent is not asked"
+            ) from error
+    try:
+        parsed = TrustDomain.parse(name or "").name
+    except InvalidSpiffeId as error:
+        raise click.BadParameter(str(error), param_hint="--trust-domain") from error
+    if f"{parsed}.toml" in policies(_EXAMPLE):
+        raise click.BadParameter(f"{parsed}.toml is the name of another policy file", param_hint="--trust-domain")
+    return parsed
+
+
+def _files(directory: Path, trust_domain: str, agent_socket: str | None) -> list[_NewFile]:
+    from bridge.lab.web_ca import WebCa
+
+    ca = WebCa(now=int(time.time()))
+    certificate, private_key = ca.issue(_HOSTS)
+    return [
+        _NewFile(directory / "bridge.toml", configuration(trust_domain, socket=agent_socket).encode()),
+        *(_NewFile(directory / "policies" / name, text.encode()) for name, text in policies(trust_domain).items()),
+        _NewFile(directory / "tls" / "test-ca.pem", ca.certificate_pem),
+        _NewFile(directory / "tls" / "server.pem", certificate),
+        _NewFile(directory / "tls" / "server.key", private_key, _SECRET),
+    ]
+
+
+def _refuse_to_overwrite(paths: list[Path]) -> None:
+    existing = [path for path in paths if os.path.lexists(path)]
+    if existing:
+        there = ", ".join(printable(path) for path in existing)
+        raise Failure(f"nothing was written: {there} exists already. Name an empty folder: `bridge init DIR`")
+
+
+def _write(file: _NewFile) -> None:
+    """Make one file that must not be there yet."""
+    file.path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(file.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, file.mode)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(file.content)
+
+
+def _next_steps(directory: Path, trust_domain: str, agent_socket: str | None) -> list[str]:
+    folder = str(directory / "x")[:-1]
+    config = f"{folder}bridge.toml"
+    steps = (
+        []
+        if agent_socket
+        else [f"on the SPIRE server: spire-server bundle show -format spiffe > {folder}bundles/{trust_domain}.json"]
+    )
+    return [
+        *steps,
+        f"write your own rules: {folder}policies/{trust_domain}.toml, then bridge policy test --config {config}",
+        f"bridge check --config {config}",
+        f"bridge serve --config {config}",
+        f"as a workload: bridge token --scope ledger.read --config {config} --ca {folder}tls/test-ca.pem",
+    ]

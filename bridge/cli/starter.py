@@ -1,0 +1,132 @@
+"""The `bridge.toml` that `bridge init` writes.
+
+Every key of this version is in it. A line that begins with `# key =` shows the default: taking the `# `
+away changes nothing, which a test holds it to. A line that begins with `#   ` is an example.
+"""
+
+from __future__ import annotations
+
+import json
+from string import Template
+
+_CONFIGURATION = Template("""\
+# Configuration of the workload-identity registration bridge.
+# Relative paths start at this file's folder. Durations: "90s", "5m", "1h", "30d". An unknown key is no start.
+# BRIDGE_<SECTION>__<KEY> in the environment overrides a value: BRIDGE_TOKENS__DEFAULT_TTL="2m".
+# Look at it with `bridge check`.
+
+# The one string in tokens, metadata and audiences, compared byte by byte; no trailing slash.
+issuer = "https://127.0.0.1:8443"
+
+# The listener that asks for no client certificate: workloads come with a JWT-SVID.
+listen = "127.0.0.1:8443"
+
+# The listener that asks for one: workloads come with an X.509-SVID. Its base URL is published in the
+# metadata as mtls_endpoint_aliases; by default it is the issuer's host with this port.
+mtls_listen = "127.0.0.1:8444"
+# mtls_url = "https://127.0.0.1:8444"
+
+# Where operators see /metrics and the detail of /readyz. Without it neither is served.
+#   metrics_listen = "127.0.0.1:9464"
+
+# Processes, and threads that answer requests in each.
+# workers = 2
+# threads = 8
+
+# The server's own certificate. Changed files are taken up without a restart. `bridge init` made a test
+# certificate; clients trust it with tls/test-ca.pem.
+[tls]
+certificate = "tls/server.pem"
+private_key = "tls/server.key"
+
+[store]
+# url = "sqlite:///bridge.db"
+
+# Reloaded on change and on SIGHUP; a faulty file keeps its last good version.
+[policies]
+directory = "policies"
+
+# One section per trust domain whose workloads may come. Its keys vouch for its own SPIFFE IDs only.
+$trust_domain
+# How long the last good bundle is used when its source can no longer be read; then 503, never 401.
+# max_stale = "24h"
+# The longest life, from now, of a JWT-SVID that is accepted.
+# max_assertion_life = "1h"
+# The `iss` its JWT-SVIDs may have. Absent: it is not looked at.
+#   jwt_issuers = ["https://spire.$name"]
+# Clamps the refresh hint of a bundle that is polled.
+# refresh_min = "30s"
+# refresh_max = "24h"
+# Instead of [limits], for this trust domain.
+#   limits = { registrations_per_second = 1000, registration_burst = 10000 }
+
+# Seals the private signing keys in the store and keys the audit log's chains. Back it up apart from the
+# store: without it the store's keys are lost.
+[keys]
+# seal_file = "secrets/seal.key"
+
+[tokens]
+# signing_alg = "ES256"
+# default_ttl = "5m"
+# max_ttl = "1h"
+# rotate_every = "30d"
+
+# A client that is not used for so long expires; its next valid request brings it back. Records that
+# ended stay listed for keep_ended.
+[registration]
+# idle_expiry = "30d"
+# pending_expiry = "7d"
+# keep_ended = "30d"
+# management = false
+
+# Older rows are pruned behind a signed checkpoint.
+[audit]
+# keep = "90d"
+
+# For new things only: a known identity is never held up. The names appear in refusals.
+[limits]
+# records_per_trust_domain = 100000
+# registrations_per_second = 200
+# registration_burst = 2000
+# instances_per_identity = 1000
+# anonymous_per_minute = 60
+# outbound_fetches = 20
+
+# Whether a DPoP proof must carry a nonce of this server (RFC 9449 section 8).
+[dpop]
+# require_nonce = false
+
+# Pins: a release that knows another number of a draft does not start.
+[drafts]
+# spiffe_client_auth = "02"
+# register_on_first_use = "01"
+# dcr_trusted_issuer = "01"
+# client_id_metadata_document = "02"
+""")
+
+_FROM_FILE = Template('''\
+[trust_domains."$name"]
+# The bundle comes from a file (a SPIFFE bundle, as the SPIRE server prints it), reloaded on change ...
+source = "file"
+path = "bundles/$name.json"
+# ... or from the SPIRE agent of this machine, by itself:
+#   source = "workload-api"
+#   socket = "unix:///run/spire/agent.sock"''')
+
+_FROM_AGENT = Template('''\
+[trust_domains."$name"]
+# The bundle comes from the SPIRE agent of this machine, by itself ...
+source = "workload-api"
+socket = $socket
+# ... or from a file (a SPIFFE bundle, as the SPIRE server prints it), reloaded on change:
+#   source = "file"
+#   path = "bundles/$name.json"''')
+
+
+def configuration(trust_domain: str, *, socket: str | None) -> str:
+    """The text of `bridge.toml` for one trust domain, whose bundle comes from the agent at `socket`, or
+    from a file when there is none. A trust domain's name needs no escapes in TOML; a path may, and JSON's
+    are TOML's."""
+    template = _FROM_FILE if socket is None else _FROM_AGENT
+    section = template.substitute(name=trust_domain, socket=json.dumps(socket))
+    return _CONFIGURATION.substitute(trust_domain=section, name=trust_domain)
