@@ -1,0 +1,130 @@
+"""Taking connections from a listening socket: in turns with the other workers, up to a cap, with a
+deadline for the handshake, and every failed handshake counted and logged."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections.abc import Callable
+
+from bridge.serving.context import ConnectionContext
+from bridge.serving.peer import address_of
+from bridge.serving.protocol import WholeRequestProtocol
+
+# How long a worker that is ahead leaves a connection to the others, in seconds.
+_STEP_BACK = 0.002
+# How many it then takes at once: nobody else seems to want them.
+_AFTER_STEP_BACK = 16
+# How long to leave the listening socket alone when the process is out of descriptors, in seconds.
+_OUT_OF_DESCRIPTORS = 0.5
+
+
+def handshake_fault(error: OSError | ValueError, *, timed_out: bool) -> str:
+    """Why a handshake ended, as one word of a closed set (OpenSSL's own words where it has some)."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return str(error.verify_message).lower().replace(" ", "_")
+    if isinstance(error, ssl.SSLError):
+        return str(error.reason or "tls_error").lower()
+    return "timeout" if timed_out else "closed"
+
+
+class Acceptor:
+    """One listening socket of one worker. Looks like an asyncio server to uvicorn: close, wait_closed.
+
+    `secure` gives the TLS context for the next connection; None for a listener without TLS.
+    """
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        context: ConnectionContext,
+        secure: Callable[[], ssl.SSLContext] | None,
+    ) -> None:
+        self._listening = listening
+        self._context = context
+        self._loop = context.loop
+        self._book = context.book
+        self._secure = secure
+        self._pause: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    def start(self) -> None:
+        """Begin to take connections."""
+        self._loop.add_reader(self._listening.fileno(), self._readable)
+
+    def close(self) -> None:
+        """Take no more. What waits in the kernel is left to the other workers."""
+        if not self._closed:
+            self._closed = True
+            self._loop.remove_reader(self._listening.fileno())
+            if self._pause is not None:
+                self._pause.cancel()
+
+    async def wait_closed(self) -> None:
+        """Nothing to wait for: handshakes are tasks of the worker, and waited for as such."""
+
+    def _readable(self) -> None:
+        if self._book.is_ahead():
+            self._leave_alone(_STEP_BACK, _AFTER_STEP_BACK)
+        else:
+            self._take(1)
+
+    def _leave_alone(self, seconds: float, then_take: int) -> None:
+        self._loop.remove_reader(self._listening.fileno())
+        self._pause = self._loop.call_later(seconds, self._return, then_take)
+
+    def _return(self, take: int) -> None:
+        self._pause = None
+        if not self._closed:
+            self._loop.add_reader(self._listening.fileno(), self._readable)
+            self._take(take)
+
+    def _take(self, at_most: int) -> None:
+        for _ in range(at_most):
+            if not self._book.make_room():
+                self._leave_alone(_STEP_BACK, 1)
+                return
+            try:
+                connection, name = self._listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    raise
+                self._leave_alone(_OUT_OF_DESCRIPTORS, 1)
+                return
+            connection.setblocking(False)
+            if connection.family != socket.AF_UNIX:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._book.begin_handshake(self._loop.create_task(self._open(connection, name)), self._loop.time())
+
+    async def _open(self, connection: socket.socket, name: object) -> None:
+        began = self._loop.time()
+        patience = self._context.deadlines.handshake
+        try:
+            if self._secure is None:
+                await self._loop.connect_accepted_socket(self._protocol, connection)
+            else:
+                await self._loop.connect_accepted_socket(
+                    self._protocol,
+                    connection,
+                    ssl=self._secure(),
+                    ssl_handshake_timeout=patience,
+                    ssl_shutdown_timeout=self._context.deadlines.linger,
+                )
+        except (OSError, ValueError) as error:
+            self._failed(error, name, timed_out=self._loop.time() - began >= patience)
+        except asyncio.CancelledError:
+            # Dropped to make room, or at the end of the drain: an answer nobody waits for.
+            self._failed(ConnectionAbortedError(), name, timed_out=False)
+
+    def _protocol(self) -> WholeRequestProtocol:
+        return WholeRequestProtocol(self._context)
+
+    def _failed(self, error: OSError | ValueError, name: object, *, timed_out: bool) -> None:
+        reason = handshake_fault(error, timed_out=timed_out)
+        kind = str(self._context.kind)
+        self._context.observer.handshake_failed(kind, reason)
+        self._context.lines.info("TLS handshake failed", listener=kind, reason=reason, peer=address_of(name)[0])

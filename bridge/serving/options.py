@@ -1,0 +1,113 @@
+"""What the parent and its workers need to know. Plain values: they travel to each new process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+
+class ListenerKind(StrEnum):
+    """Which listener a request came in by; the WSGI environ has it as `bridge.listener`."""
+
+    PLAIN = "plain"
+    MTLS = "mtls"
+    METRICS = "metrics"
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long the server waits for somebody else. Units: seconds.
+
+    `handshake`, `head` and `body` are for the whole of each and are not prolonged by progress, so a
+    trickle gains nothing (T-52). `head` runs from the first byte of a request, or from the connection
+    when nothing has been asked on it yet; `body` from the end of the head. `write` is for a client that
+    does not read its answer; `linger` for one that still sends after a refusal. `queue` is how long a
+    request may wait for a thread. `start` and `silence` are about workers: how long one may take until
+    it serves, and how long it may then leave its parent without a sign.
+    """
+
+    handshake: float = 10.0
+    head: float = 10.0
+    body: float = 10.0
+    keep_alive: float = 75.0
+    write: float = 10.0
+    linger: float = 1.0
+    queue: float = 0.75
+    drain: float = 20.0
+    start: float = 60.0
+    silence: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """How much of anything one worker takes. Units: bytes for `head` and `body`, else a number.
+
+    `fields` are header fields of a request, `pipelined` requests sent ahead of an answer, `connections`
+    all that are open or in their handshake, `waiting` requests that no thread has taken up yet.
+    """
+
+    head: int = 32 * 1024
+    body: int = 64 * 1024
+    fields: int = 100
+    pipelined: int = 16
+    connections: int = 2048
+    waiting: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class ServingOptions:
+    """One `bridge serve`.
+
+    `factory` is the dotted name `package.module:callable`; each worker calls it with `argument` (the
+    configuration file) and gets a `ServedApp`. Addresses are `host:port`, port 0 takes a free one.
+    `plain_http` serves `listen` without TLS: that it is a loopback address, or only a trusted proxy can
+    reach it, is for the configuration to see to. It is not checked here.
+    `health_paths` are answered by threads of their own, so that a busy service does not look dead.
+    `on_worker_exit` is a dotted name too, called in the parent with the process id of each worker that
+    ended. `poll` is the period, in seconds, of looking for changed certificates and trust anchors.
+    """
+
+    factory: str
+    argument: str
+    listen: str
+    mtls_listen: str | None = None
+    metrics_listen: str | None = None
+    certificate: Path | None = None
+    private_key: Path | None = None
+    plain_http: bool = False
+    workers: int = 2
+    threads: int = 8
+    poll: float = 0.5
+    health_paths: tuple[str, ...] = ("/healthz",)
+    on_worker_exit: str | None = None
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    caps: Caps = field(default_factory=Caps)
+
+    def faults(self) -> list[str]:
+        """What is contradictory in these options, in words for an operator; empty when nothing is."""
+        wrong = []
+        if (self.certificate is None) != (self.private_key is None):
+            wrong.append("tls: certificate and private_key belong together; one of them is missing")
+        if self.certificate is None and not self.plain_http:
+            wrong.append("tls: a certificate and its private_key are needed to listen")
+        if self.certificate is None and self.mtls_listen is not None:
+            wrong.append("mtls_listen: needs a [tls] certificate and private_key")
+        if self.workers < 1:
+            wrong.append("workers: must be at least 1")
+        if self.threads < 1:
+            wrong.append("threads: must be at least 1")
+        return wrong
+
+    def addresses(self) -> list[tuple[ListenerKind, str]]:
+        """The listeners to open, in a fixed order."""
+        named = [
+            (ListenerKind.PLAIN, self.listen),
+            (ListenerKind.MTLS, self.mtls_listen),
+            (ListenerKind.METRICS, self.metrics_listen),
+        ]
+        return [(kind, address) for kind, address in named if address is not None]
+
+    def speaks_tls(self, kind: ListenerKind) -> bool:
+        """Whether a listener of this kind starts with a handshake. Metrics never do."""
+        return kind is not ListenerKind.METRICS and self.certificate is not None

@@ -1,0 +1,35 @@
+"""Who is at the other end of a connection: address, and certificates as sent."""
+
+from __future__ import annotations
+
+import _ssl
+import asyncio
+import ssl
+from typing import Any
+
+
+def peer_chain(transport: asyncio.BaseTransport) -> tuple[bytes, ...]:
+    """The certificates that the TLS client sent, DER, leaf first; empty when it sent none.
+
+    The handshake has proved that the client holds the leaf's key and that some loaded trust anchor is
+    above it. For which trust domain, and whether in time, is not checked.
+    """
+    tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+    # Without a certificate the chain below would be [None], not empty.
+    if tls is None or tls.getpeercert(True) is None:
+        return ()
+    public: Any = getattr(tls, "get_unverified_chain", None)
+    if public is not None:  # Python 3.13 and later
+        return tuple(public())
+    inner: Any = tls._sslobj  # type: ignore[attr-defined]
+    return tuple(certificate.public_bytes(_ssl.ENCODING_DER) for certificate in inner.get_unverified_chain())
+
+
+def address_of(name: object) -> tuple[str, int]:
+    """A socket's name as (host, port). An IPv4 client of an IPv6 listener is given as IPv4, so that limits
+    per source address see one client as one. ("", 0) for what has no address."""
+    if not isinstance(name, tuple) or len(name) < 2:
+        return ("", 0)
+    host = str(name[0])
+    mapped = host.removeprefix("::ffff:")
+    return (mapped if "." in mapped else host, int(name[1]))

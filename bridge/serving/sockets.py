@@ -1,0 +1,77 @@
+"""Listening sockets: bound once by the parent, shared by all workers, so that no restart refuses a client."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+
+from bridge.model.errors import StartRefused
+from bridge.serving.options import ListenerKind, ServingOptions
+
+# How many connections the kernel keeps for us while every worker is busy.
+BACKLOG = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A socket that is bound and listening, and what is spoken on it."""
+
+    kind: ListenerKind
+    socket: socket.socket
+    url: str
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """`host:port` or `[v6]:port` as a pair. Raises: ValueError."""
+    host, colon, port = address.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError(f"{address}: an IPv6 address is written in brackets")
+    if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise ValueError(f"{address}: not of the form host:port")
+    return host, int(port)
+
+
+def _bind(address: str) -> socket.socket:
+    host, port = split_address(address)
+    family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            # `[::]` is for both families; a client's IPv4 address is unmapped where it is read.
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        bound.bind(where)
+        bound.listen(BACKLOG)
+        bound.setblocking(False)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def url_of(bound: socket.socket, scheme: str) -> str:
+    """Where a bound socket can be reached, for people to read."""
+    host, port = bound.getsockname()[:2]
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def open_listeners(options: ServingOptions) -> list[Listener]:
+    """Bind and listen on every address of `options`. Raises: StartRefused that names each bad one."""
+    listeners: list[Listener] = []
+    faults: list[str] = []
+    for kind, address in options.addresses():
+        try:
+            bound = _bind(address)
+        except (OSError, ValueError) as error:
+            words = error.strerror if isinstance(error, OSError) else str(error)
+            faults.append(f"cannot listen on {address} ({kind}): {words}")
+            continue
+        scheme = "https" if options.speaks_tls(kind) else "http"
+        listeners.append(Listener(kind, bound, url_of(bound, scheme)))
+    if faults:
+        for listener in listeners:
+            listener.socket.close()
+        raise StartRefused(faults)
+    return listeners

@@ -1,0 +1,148 @@
+"""The application that the tests serve: says what it was given, and waits where it is told to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+from bridge.model.errors import StartRefused
+
+Start = Callable[..., Any]
+
+
+class Observer:
+    """Remembers what the server saw, and lets a test wait for more of it."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[object, ...]] = []
+        self.changed = threading.Condition()
+
+    def _note(self, *what: object) -> None:
+        with self.changed:
+            self.seen.append(what)
+            self.changed.notify_all()
+
+    def wait_for(self, *what: object, times: int = 1) -> None:
+        """Return when `what` was seen so many times; fail after 10 s."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: self.seen.count(what) >= times, 10), (what, self.seen)
+
+    def handshake_failed(self, listener: str, reason: str) -> None:
+        self._note("handshake", listener, reason)
+
+    def request_refused(self, listener: str, status: int, reason: str) -> None:
+        self._note("refused", listener, status, reason)
+
+    def certificate_loaded(self, not_after: int) -> None:
+        self._note("certificate", not_after)
+
+    def certificate_refused(self) -> None:
+        self._note("certificate refused")
+
+    def load(self, connections: int, requests: int) -> None:
+        pass
+
+
+class Probe:
+    """A ServedApp. `gates` are events that requests to /wait/<name> wait for; `arrived` says who does."""
+
+    def __init__(self) -> None:
+        self.serving_observer = Observer()
+        self.calls: list[str] = []
+        self.gates: dict[str, threading.Event] = {}
+        self.arrived = threading.Semaphore(0)
+        self.trusted: tuple[int, tuple[bytes, ...]] = (0, ())
+
+    def start(self) -> None:
+        self.calls.append("start")
+
+    def reload(self) -> None:
+        self.calls.append("reload")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+    def anchors(self) -> tuple[int, tuple[bytes, ...]]:
+        return self.trusted
+
+    def gate(self, name: str) -> threading.Event:
+        return self.gates.setdefault(name, threading.Event())
+
+    def metrics_wsgi(self, environ: dict[str, Any], start_response: Start) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"numbers"]
+
+    def wsgi(self, environ: dict[str, Any], start_response: Start) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if path.startswith("/wait/"):
+            self.arrived.release()
+            assert self.gate(path.removeprefix("/wait/")).wait(10)
+        if path == "/fail":
+            raise RuntimeError("the application's own fault")
+        if path == "/injection":
+            start_response("200 OK", [("X-Echo", "a\r\nSet-Cookie: b")])
+            return [b""]
+        if path == "/large":
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [b"x" * (8 * 1024 * 1024)]
+        body = environ["wsgi.input"].read()
+        told = {key: value for key, value in environ.items() if isinstance(value, str)}
+        told["pid"] = os.getpid()
+        told["body_sha256"] = hashlib.sha256(body).hexdigest()
+        told["chain"] = [each.hex() for each in environ["bridge.peer_chain"]]
+        told["raw"] = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in environ["bridge.raw_headers"]]
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [json.dumps(told).encode()]
+
+
+class FileProbe(Probe):
+    """For a worker in another process: gates and calls are files in the folder that is the argument."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def _mark(self, what: str) -> None:
+        (self.folder / f"{what}-{os.getpid()}").touch()
+
+    def start(self) -> None:
+        self._mark("start")
+
+    def reload(self) -> None:
+        self._mark("reload")
+
+    def close(self) -> None:
+        self._mark("close")
+
+    def wsgi(self, environ: dict[str, Any], start_response: Start) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/pipe":
+            # Reading end of a named pipe: opened, and so waited for, by the test.
+            self._mark("arrived")
+            (self.folder / parse_qs(environ["QUERY_STRING"])["name"][0]).read_bytes()
+        return super().wsgi(environ, start_response)
+
+
+def file_probe(argument: str) -> FileProbe:
+    """A factory: the probe of a folder."""
+    return FileProbe(Path(argument))
+
+
+def refusing(argument: str) -> FileProbe:
+    """A factory that finds its configuration wrong."""
+    raise StartRefused([f"{argument}: first fault", "second fault"])
+
+
+def crashing(argument: str) -> FileProbe:
+    """A factory with a fault of its own."""
+    raise RuntimeError("broken")
+
+
+def note_exit(pid: int) -> None:
+    """What the parent calls when a worker ended."""
+    Path(os.environ["SERVING_TEST_FOLDER"], f"exited-{pid}").touch()
