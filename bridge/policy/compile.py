@@ -33,7 +33,7 @@ from bridge.policy.pattern import (
     url_pattern,
 )
 from bridge.policy.rule import Rule
-from bridge.policy.terms import PolicyDefaults, Making, client_of, terms_of
+from bridge.policy.terms import Making, PolicyDefaults, client_of, terms_of
 from bridge.policy.vocabulary import VOCABULARIES, Vocabulary
 
 # A file name can hold 255 bytes; a trust domain of more than 200 may not fit with its suffix.
@@ -84,7 +84,7 @@ def _check_name(name: str, document: PolicyFile, source: Source, report: Report)
 def _check_known(trust_domain: str, defaults: PolicyDefaults, report: Report) -> None:
     known = defaults.trust_domains
     if trust_domain and known is not None and trust_domain not in known:
-        words = f"no rule here can be reached: [trust_domains.\"{trust_domain}\"] is not configured"
+        words = f'no rule here can be reached: [trust_domains."{trust_domain}"] is not configured'
         report.warning("unreachable", words, "trust_domain")
 
 
@@ -191,9 +191,7 @@ def _denial(scopes: frozenset[str], resources: frozenset[str], grant_types: froz
     return Denial.IDENTITY if grant_types is None else Denial.GRANT_TYPE
 
 
-def _patterns(
-    written: AnyRule, number: int, trust_domain: str, source: Source, report: Report
-) -> tuple[Pattern, ...]:
+def _patterns(written: AnyRule, number: int, trust_domain: str, source: Source, report: Report) -> tuple[Pattern, ...]:
     """Whom the rule is about. What is no pattern, and what reaches too far unsaid, goes to the report."""
     place = {Source.SPIFFE: "path", Source.METADATA_DOCUMENT: "url"}.get(source, "issuer")
     found: list[Pattern] = []

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bridge.files.paths import TooLarge, fingerprint_folder, read_bounded
 from bridge.model.errors import StartRefused
+from bridge.model.identity import Source
 from bridge.model.terms import ClientMode
 from bridge.policy.catalogue import FILE as CATALOGUE
 from bridge.policy.catalogue import Catalogue, compile_catalogue
@@ -117,9 +118,7 @@ class PolicyFolder:
         self._good = _Good(content, files)
         return Loaded(self._set, ordered(findings))
 
-    def _catalogue(
-        self, contents: Mapping[str, bytes], kept: _Good
-    ) -> tuple[bytes, Catalogue, list[Finding]]:
+    def _catalogue(self, contents: Mapping[str, bytes], kept: _Good) -> tuple[bytes, Catalogue, list[Finding]]:
         """The catalogue as it stands, or the last good one."""
         assert self._set is not None, "only a later load comes here"
         content = contents.get(CATALOGUE)
@@ -221,22 +220,23 @@ def _across(files: Mapping[str, _File]) -> list[Finding]:
     found: list[Finding] = []
     ids: dict[str, str] = {}
     shared: dict[str, str] = {}
-    spaces: dict[object, str] = {}
+    domains: dict[str, str] = {}
     for name in sorted(files):
         report = Report(name, files[name].content.decode("utf-8", "replace"))
-        for rule in files[name].rules:
+        for rule in files[name].rules if files[name].is_good else ():
             _claim(ids, rule.id, rule, "duplicate-id", f"the id '{rule.id}'", "id", report)
             if rule.client is not None and rule.client.mode is ClientMode.SHARED and rule.client.shared_id:
                 words = f"the shared client '{rule.client.shared_id}'"
                 _claim(shared, rule.client.shared_id, rule, "shared-id", words, "client", report)
-            for space in {p.space for p in rule.patterns if rule.source.value == "spiffe"}:
-                _claim(spaces, space, rule, "trust-domain", f"the trust domain {space}", "when", report)
+            if rule.source is Source.SPIFFE:
+                domain = str(rule.patterns[0].space)
+                _claim(domains, domain, rule, "trust-domain", f"the trust domain {domain}", "when", report)
         found += report.found
     return found
 
 
 def _claim(
-    owners: dict[str, str] | dict[object, str],
+    owners: dict[str, str],
     what: str,
     rule: Rule,
     code: str,
@@ -244,7 +244,7 @@ def _claim(
     key: str,
     report: Report,
 ) -> None:
-    owner = owners.setdefault(what, rule.file)  # type: ignore[arg-type]
+    owner = owners.setdefault(what, rule.file)
     if owner != rule.file:
         report.error(code, f"{words} belongs to {owner}", "rule", rule.number, key, rule=rule.id)
 

@@ -60,21 +60,19 @@ def _warn(report: Report, code: str, message: str, rule: Rule) -> None:
 
 
 def _covering(rule: Rule, book: _Book, key: str) -> list[tuple[Rule, bool]]:
-    """Other rules that name whomever this one names, each with whether they do so with equal weight."""
-    found: dict[str, tuple[Rule, bool]] | None = None
-    for pattern in rule.patterns:
+    """Other rules that name whomever this one names, each with whether they always do so with equal weight."""
+    common: dict[str, tuple[Rule, bool]] = {}
+    for number, pattern in enumerate(rule.patterns):
         here: dict[str, tuple[Rule, bool]] = {}
         for weight, name, _, other in book.subsuming(pattern, key):
             if other is not rule:
-                equal = -weight == pattern.weight or here.get(name, (other, False))[1]
-                here[name] = (other, equal)
-        if found is None:
-            found = here
-        else:
-            found = {n: (o, e and here[n][1]) for n, (o, e) in found.items() if n in here}
-        if not found:
-            return []
-    return list((found or {}).values())
+                here[name] = (other, -weight == pattern.weight or (name in here and here[name][1]))
+        if number:
+            here = {name: (other, equal and common[name][1]) for name, (other, equal) in here.items() if name in common}
+        common = here
+        if not common:
+            break
+    return list(common.values())
 
 
 def _check_others(rule: Rule, book: _Book, report: Report) -> None:
@@ -142,9 +140,7 @@ def _is_denied(rule: Rule, book: _Book) -> bool:
     return bool(rule.patterns)
 
 
-def _leaves_nothing(
-    rule: Rule, denies: Sequence[Rule], evidence: EvidenceKind, door: Door, grant_type: str
-) -> bool:
+def _leaves_nothing(rule: Rule, denies: Sequence[Rule], evidence: EvidenceKind, door: Door, grant_type: str) -> bool:
     scopes: set[str] = set()
     resources: set[str] = set()
     for deny in denies:

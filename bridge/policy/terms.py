@@ -104,7 +104,7 @@ def _bind(making: Making, grant: Grant) -> Bind:
         if jwt:
             making.error(
                 "bind-missing",
-                "the rule covers jwt-svid, and a JWT-SVID alone proves no key: say bind = \"if-present\" (bound when "
+                'the rule covers jwt-svid, and a JWT-SVID alone proves no key: say bind = "if-present" (bound when '
                 'a DPoP proof comes along), "any" or "jkt" (refused without one) or "none"; '
                 'or limit the rule to evidence = ["x509-svid"]',
                 "grant",

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
 from bridge.policy.findings import Report
-from bridge.policy.pattern import Pattern, Space, overlap, subsumes
+from bridge.policy.pattern import Pattern, Space, Token, overlap, subsumes
 from bridge.policy.rule import Rule
 
 # More than so many ambiguities of one file help nobody, and their number can be the square of the rules'.
@@ -132,7 +132,7 @@ def _clashes(claims: Iterable[Claim]) -> Iterator[tuple[Claim, Claim]]:
 def _join(
     ones: list[Claim], others: list[Claim], positions: tuple[int, ...], *, same: bool
 ) -> Iterator[tuple[Claim, Claim]]:
-    cells: dict[tuple[Hashable, ...], list[Claim]] = defaultdict(list)
+    cells: dict[tuple[Token, ...], list[Claim]] = defaultdict(list)
     for claim in ones:
         tokens = claim.pattern.tokens
         cells[tuple(tokens[i] for i in positions)].append(claim)
@@ -141,7 +141,7 @@ def _join(
             if len(cell) > 1:
                 yield from _within(cell, cell)
         return
-    matching: dict[tuple[Hashable, ...], list[Claim]] = defaultdict(list)
+    matching: dict[tuple[Token, ...], list[Claim]] = defaultdict(list)
     for claim in others:
         tokens = claim.pattern.tokens
         projection = tuple(tokens[i] for i in positions)
@@ -187,9 +187,6 @@ def _is_tie(one: Claim, other: Claim) -> bool:
     if common is None:
         return False
     heavier = (
-        pattern
-        for claim in (one, other)
-        for pattern in claim.rule.patterns
-        if pattern.weight > claim.pattern.weight
+        pattern for claim in (one, other) for pattern in claim.rule.patterns if pattern.weight > claim.pattern.weight
     )
     return not any(subsumes(pattern, common) for pattern in heavier)
