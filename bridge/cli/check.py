@@ -1,0 +1,186 @@
+"""`bridge check`: would this service work? Every part is looked at, and all faults come at once."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bridge.cli.failures import EXPECTED, describe
+from bridge.cli.options import ConfigurationRefused, config_option, json_option
+from bridge.cli.output import emit_json, note, paint, printable, say, timestamp
+from bridge.model.errors import StartRefused
+
+if TYPE_CHECKING:
+    from bridge.config import Settings
+
+# How long the sources of trust bundles may take to say something, in seconds.
+_BUNDLE_SECONDS = 10.0
+# A server certificate that ends so soon is worth a word, in seconds.
+_CERTIFICATE_SOON = 7 * 86400
+
+
+@dataclass(slots=True)
+class _Part:
+    """What was found about one part. `hints` are no faults."""
+
+    name: str
+    found: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    hints: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        return not self.faults
+
+
+@click.command()
+@config_option
+@json_option
+def check(config: Path, as_json: bool) -> int:
+    """Look at configuration, TLS, policies, store, keys and bundles; name all faults. Exit 1 when there are any.
+
+    Changes nothing: what `bridge serve` makes at its first start need not be there yet.
+
+    \b
+    Example:
+      bridge check --config /etc/bridge/bridge.toml
+    """
+    parts = list(_all_parts(config))
+    faulty = [part for part in parts if not part.ok]
+    if as_json:
+        emit_json([{"part": p.name, "ok": p.ok, "found": p.found, "faults": p.faults, "hints": p.hints} for p in parts])
+        return 1 if faulty else 0
+    for part in parts:
+        for line in part.found:
+            say(f"{paint('ok'):<5} {part.name:<14} {printable(line)}")
+        for line in part.hints:
+            say(f"{paint('hint', 'yellow'):<5} {part.name:<14} {printable(line)}")
+        for line in part.faults:
+            say(f"{paint('fault'):<5} {part.name:<14} {printable(line)}")
+    if faulty:
+        note(f"{sum(len(part.faults) for part in faulty)} faults; next: mend them and run `bridge check` again")
+        return 1
+    return 0
+
+
+def _all_parts(config: Path) -> Iterator[_Part]:
+    _require_readable(config)
+    from bridge.config import load_settings
+
+    configuration = _Part("configuration")
+    try:
+        settings = load_settings(config)
+    except StartRefused as error:
+        # Everything else follows from the configuration.
+        configuration.faults += error.faults
+        yield configuration
+        return
+    configuration.found.append(f"{config}, issuer {settings.issuer}")
+    yield configuration
+    looks = {"tls": _tls, "policies": _policies, "store": _store, "bundles": _bundles}
+    for name, look in looks.items():
+        yield _looked_at(name, look, settings)
+
+
+def _looked_at(name: str, look: Callable[[Settings, _Part], None], settings: Settings) -> _Part:
+    part = _Part(name)
+    try:
+        look(settings, part)
+    except EXPECTED as error:
+        part.faults += describe(error)[1]
+    return part
+
+
+def _require_readable(config: Path) -> None:
+    """Raises: ConfigurationRefused when there is no TOML to find faults in."""
+    try:
+        tomllib.loads(config.read_bytes().decode("utf-8"))
+    except OSError as error:
+        fault = f"{config}: cannot be read ({error.strerror}); name one with --config, or write one with `bridge init`"
+        raise ConfigurationRefused([fault]) from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationRefused([f"{config}: is not TOML: {error}"]) from error
+
+
+def _tls(settings: Settings, part: _Part) -> None:
+    if settings.tls is None:
+        part.hints.append("no [tls]: for development on a loopback address only")
+        return
+    from bridge.app import now
+    from bridge.serving.tls import UnfitCertificate, plain_context, read_certificate
+
+    try:
+        found = read_certificate(Path(settings.tls.certificate), Path(settings.tls.private_key))
+        plain_context(found)
+    except UnfitCertificate as error:
+        part.faults.append(str(error))
+        return
+    ends = f"{settings.tls.certificate}, ends {timestamp(found.not_after)}"
+    if found.not_after <= now():
+        part.faults.append(f"{ends}: it has expired; put a new one there, a running service takes it up by itself")
+    elif found.not_after <= now() + _CERTIFICATE_SOON:
+        part.hints.append(f"{ends}: soon")
+    else:
+        part.found.append(ends)
+
+
+def _policies(settings: Settings, part: _Part) -> None:
+    from bridge.app import policy_defaults
+    from bridge.policy.folder import PolicyFolder
+
+    loaded = PolicyFolder(settings.policy_directory, policy_defaults(settings)).load()
+    part.faults += [str(finding) for finding in loaded.findings]
+    if part.ok:
+        part.found.append(f"{settings.policy_directory}, version {loaded.policy_set.version}")
+
+
+def _store(settings: Settings, part: _Part) -> None:
+    from bridge.app import open_ring, open_store
+    from bridge.store.migrations import status
+    from bridge.tokens.sealing import read_seal_key
+
+    found = status(settings.database)
+    fresh = found.current == 0 and found.pending
+    if fresh and not settings.seal_file.exists() and not settings.database.exists():
+        part.hints.append(f"{settings.database} and {settings.seal_file}: not there yet; `bridge serve` makes them")
+        return
+    read_seal_key(settings.seal_file)
+    part.found.append(f"{settings.seal_file}, rights 0600")
+    if fresh:
+        part.hints.append(f"{settings.database}: not there yet; `bridge serve` makes it")
+        return
+    with closing(open_store(settings)) as store:
+        store.ping()
+        part.found.append(f"{settings.database}, schema at step {found.current} of {found.latest}")
+        if keys := store.keys.keys():
+            open_ring(settings, store)
+            part.found.append(f"{len(keys)} signing keys, opened by the seal key")
+        else:
+            part.hints.append("no signing key yet; `bridge serve` makes the first ones")
+
+
+def _bundles(settings: Settings, part: _Part) -> None:
+    from bridge.app import now, open_bundles
+    from bridge.model.bundle import BundleHealth
+
+    book, sources = open_bundles(settings)
+    sources.start()
+    try:
+        book.wait_until_reported(_BUNDLE_SECONDS)
+        statuses = book.statuses(now())
+    finally:
+        sources.close()
+    for status in statuses:
+        if status.health is BundleHealth.FRESH and status.bundle is not None:
+            keys = (
+                f"{len(status.bundle.x509_authorities)} X.509 and {len(status.bundle.jwt_authorities)} JWT authorities"
+            )
+            part.found.append(f"{status.trust_domain}: {keys}")
+        else:
+            part.faults.append(f"{status.trust_domain}: {status.health.value}: {status.reason}")

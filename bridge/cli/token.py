@@ -1,0 +1,161 @@
+"""`bridge token`: the workload's side, and an example of it. An SVID goes in, an access token comes out."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bridge.cli.options import Failure, config_option, json_option, settings_of
+from bridge.cli.output import emit_json, printable, say
+from bridge.model.spiffe_id import InvalidSpiffeId, SpiffeId
+
+if TYPE_CHECKING:
+    from bridge.cli.token_endpoint import Answer, Connector
+    from bridge.jose.keys import SigningKey
+    from bridge.spire.endpoint import WorkloadEndpoint
+
+JWT_SPIFFE = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe"
+
+
+@click.command()
+@click.option("--scope", metavar="S", help="Scopes, separated by blanks. Without it: all that the rule gives.")
+@click.option("--resource", "resources", metavar="URI", multiple=True, help="Whose token; may be given several times.")
+@click.option("--issuer", metavar="URL", help="The authorization server.  [default: the configuration's issuer]")
+@click.option(
+    "--socket", metavar="URL", envvar="SPIFFE_ENDPOINT_SOCKET", help="Workload API.  [$SPIFFE_ENDPOINT_SOCKET]"
+)
+@click.option("--spiffe-id", metavar="ID", help="Which of this workload's identities.  [default: the agent's first]")
+@click.option("--x509", is_flag=True, help="Come with the X.509-SVID over mutual TLS instead of a JWT-SVID.")
+@click.option(
+    "--dpop",
+    "key_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Bind the token to the key of this file (a private JWK; made 0600 if absent).",
+)
+@click.option(
+    "--ca", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="CA of the server."
+)
+@click.option("--timeout", metavar="S", type=click.FloatRange(min=0.1), default=10.0, help="Seconds.  [default: 10]")
+@json_option
+@config_option
+def token(
+    scope: str | None,
+    resources: tuple[str, ...],
+    issuer: str | None,
+    socket: str | None,
+    spiffe_id: str | None,
+    x509: bool,
+    key_file: Path | None,
+    ca: Path | None,
+    timeout: float,
+    as_json: bool,
+    config: Path,
+) -> int:
+    """Fetch an SVID from the Workload API, and print the access token that it gets.
+
+    Needs no secret and no registration: the first request registers the workload. With --issuer no
+    configuration is read.
+
+    \b
+    Example:
+      bridge token --scope ledger.read --issuer https://127.0.0.1:8443 --ca tls/test-ca.pem
+    """
+    from bridge.cli.token_endpoint import Connector, discover
+
+    endpoint, identity = _workload_api(socket, spiffe_id)
+    issuer = issuer or settings_of(config).issuer
+    connector = Connector(ca=ca, timeout=timeout)
+    url = discover(connector, issuer, mtls=x509)
+    form = [("grant_type", "client_credentials"), *(("resource", resource) for resource in resources)]
+    if scope is not None:
+        form.append(("scope", scope))
+    form += _credential(endpoint, identity, issuer, connector, x509=x509, timeout=timeout)
+    answer = _post(connector, url, form, key_file)
+    if answer.status != 200:
+        return _refused(answer, as_json)
+    if as_json:
+        emit_json(dict(answer.body))
+    else:
+        say(printable(answer.body.get("access_token")))
+    return 0
+
+
+def _workload_api(socket: str | None, spiffe_id: str | None) -> tuple[WorkloadEndpoint, SpiffeId | None]:
+    from bridge.spire.endpoint import InvalidEndpoint, WorkloadEndpoint
+
+    if socket is None:
+        raise click.UsageError(
+            "name the Workload API: --socket unix:///run/spire/agent.sock, or SPIFFE_ENDPOINT_SOCKET"
+        )
+    try:
+        endpoint = WorkloadEndpoint.parse(socket)
+    except InvalidEndpoint as error:
+        raise click.BadParameter(str(error), param_hint="--socket") from error
+    try:
+        return endpoint, None if spiffe_id is None else SpiffeId.parse_workload(spiffe_id)
+    except InvalidSpiffeId as error:
+        raise click.BadParameter(str(error), param_hint="--spiffe-id") from error
+
+
+def _credential(
+    endpoint: WorkloadEndpoint,
+    identity: SpiffeId | None,
+    issuer: str,
+    connector: Connector,
+    *,
+    x509: bool,
+    timeout: float,
+) -> list[tuple[str, str]]:
+    """The form fields that say who asks. A JWT-SVID has one audience, the issuer (SCA-5); a certificate goes
+    with the TLS connection, and its `client_id` is the SPIFFE ID."""
+    from bridge.cli.token_endpoint import Certificate
+    from bridge.spire.workload_client import WorkloadApiFailed, fetch_jwt_svid, fetch_x509_svid
+
+    try:
+        if x509:
+            svid = fetch_x509_svid(endpoint, timeout=timeout, spiffe_id=identity)
+            connector.present(Certificate(svid.chain, svid.key))
+            return [("client_id", str(svid.spiffe_id))]
+        assertion = fetch_jwt_svid(endpoint, issuer, timeout=timeout, spiffe_id=identity)
+        return [("client_assertion_type", JWT_SPIFFE), ("client_assertion", assertion)]
+    except WorkloadApiFailed as error:
+        raise Failure(f"{error}. Is the agent up, and is there a registration entry for this process?") from error
+
+
+def _post(connector: Connector, url: str, form: list[tuple[str, str]], key_file: Path | None) -> Answer:
+    """Send the request; with DPoP once more when the server wants a nonce (RFC 9449 section 8)."""
+    if key_file is None:
+        return connector.post(url, form, {})
+    from bridge.cli.dpop_proof import key_in
+
+    key = key_in(key_file)
+    answer = connector.post(url, form, _dpop(key, url, None))
+    nonce = answer.headers.get("dpop-nonce")
+    if answer.body.get("error") == "use_dpop_nonce" and nonce is not None:
+        return connector.post(url, form, _dpop(key, url, nonce))
+    return answer
+
+
+def _dpop(key: SigningKey, url: str, nonce: str | None) -> dict[str, str]:
+    from bridge.cli.dpop_proof import proof
+
+    return {"DPoP": proof(key, url, jti=secrets.token_urlsafe(16), now=int(time.time()), nonce=nonce)}
+
+
+def _refused(answer: Answer, as_json: bool) -> int:
+    body = answer.body
+    error_id = printable(body.get("error_id") or answer.headers.get("x-request-id"))
+    if as_json:
+        emit_json(dict(body))
+        return 1
+    retry = answer.headers.get("retry-after")
+    raise Failure(
+        f"refused ({answer.status} {printable(body.get('error'))}): {printable(body.get('error_description'))}\n"
+        f"error_id {error_id}; the reason is in the server's log and audit: `bridge audit show {error_id}`"
+        + (f"\ntry again in {printable(retry)} s" if retry else "")
+    )
