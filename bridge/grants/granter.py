@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.client import Registration
+from bridge.model.errors import CredentialReplayed, ProofRejected
 from bridge.model.evidence import EvidenceKind, RequestContext
-from bridge.model.identity import BindingMethod, KeyBinding, Marker
+from bridge.model.identity import DPOP_MARKER, BindingMethod, KeyBinding, Marker
+from bridge.model.reasons import Reason
 from bridge.model.terms import Ask, Bind, Replay, Terms
 from bridge.store.ports import ClientStore, Issue
 from bridge.tokens.access_token import AccessTokenClaims, AccessTokens
@@ -58,7 +60,7 @@ class Granter:
     ) -> IssuedToken:
         """Sign, record, then hand out.
 
-        Raises: CredentialReplayed, RegistrationChanged (decide again), Unavailable.
+        Raises: CredentialReplayed, ProofRejected, RegistrationChanged (decide again), Unavailable.
         Spec: RFC 9068; OAS-18 to 21, 33; section 8 of the contract (no audit row, no success).
         """
         decision, terms = registration.decision, registration.decision.terms
@@ -80,8 +82,7 @@ class Granter:
             binding=binding,
         )
         signed = self._tokens.sign(claims, now=context.now)
-        started = time.perf_counter()
-        self._clients.record_issue(
+        self._record(
             Issue(
                 client_id=claims.client_id,
                 epoch=registration.record.epoch,
@@ -92,11 +93,21 @@ class Granter:
                 markers=markers + _assertion_marker(registration, terms),
                 idle_expiry=self._idle_expiry,
             ),
-            now=context.now,
+            context.now,
         )
-        self._observe_write(time.perf_counter() - started)
         token_type = "DPoP" if binding is not None and binding.method is BindingMethod.JKT else "Bearer"
         return IssuedToken(signed.raw, ends - context.now, decision.scopes, token_type)
+
+    def _record(self, issue: Issue, now: int) -> None:
+        started = time.perf_counter()
+        try:
+            self._clients.record_issue(issue, now=now)
+        except CredentialReplayed as replayed:
+            if replayed.kind != DPOP_MARKER:
+                raise
+            raise ProofRejected(Reason.DPOP_REPLAYED, "the DPoP proof was used before") from replayed
+        finally:
+            self._observe_write(time.perf_counter() - started)
 
 
 def _binding(registration: Registration, terms: Terms) -> KeyBinding | None:
@@ -120,7 +131,9 @@ def _assertion_marker(registration: Registration, terms: Terms) -> tuple[Marker,
     identity = registration.identity
     if terms.replay is not Replay.ONCE or identity.subject.evidence is not EvidenceKind.JWT_SVID:
         return ()
-    return (Marker("jwt-svid", identity.credential_hash, identity.not_after + ASSERTION_LEEWAY),)
+    return (
+        Marker("jwt-svid", identity.replay_digest or identity.credential_hash, identity.not_after + ASSERTION_LEEWAY),
+    )
 
 
 def _event(

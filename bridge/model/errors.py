@@ -131,7 +131,11 @@ class Unavailable(BridgeError):
 
 
 class CredentialReplayed(EvidenceRejected):
-    """A credential or proof that may be used once was used before."""
+    """A credential or proof that may be used once was used before. `kind` is the marker's."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(Reason.CREDENTIAL_REPLAYED, f"{kind} was used before")
+        self.kind = kind
 
 
 class ForeignToken(BridgeError):

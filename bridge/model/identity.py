@@ -8,6 +8,9 @@ from enum import StrEnum
 from bridge.model.evidence import EvidenceKind
 from bridge.model.spiffe_id import SpiffeId
 
+# The marker kind of DPoP proofs; a proof used twice is answered in DPoP's own words.
+DPOP_MARKER = "dpop"
+
 
 class Source(StrEnum):
     """Which policy source decides about an identity (`source = ...` in a policy file)."""

@@ -17,7 +17,7 @@ from bridge.jose.jws import MalformedToken, UnverifiedToken, parse_compact, sign
 from bridge.jose.keys import UnfitKey, VerificationKey, import_public
 from bridge.model.errors import NonceRequired, ProofRejected
 from bridge.model.evidence import DpopEvidence
-from bridge.model.identity import BindingMethod, KeyBinding, Marker, VerifiedProof
+from bridge.model.identity import DPOP_MARKER, BindingMethod, KeyBinding, Marker, VerifiedProof
 from bridge.model.reasons import Reason
 from bridge.verify.dpop_nonces import DpopNonces
 
@@ -173,4 +173,4 @@ class DpopVerifier:
 def _marker(key: VerificationKey, claims: ProofClaims, target: str) -> Marker:
     # JSON keeps the parts apart whatever is in them.
     unique = json.dumps([key.thumbprint, claims.jti, target]).encode("ascii")
-    return Marker("dpop", hashlib.sha256(unique).hexdigest(), math.ceil(claims.issued_at) + MAX_AGE)
+    return Marker(DPOP_MARKER, hashlib.sha256(unique).hexdigest(), math.ceil(claims.issued_at) + MAX_AGE)

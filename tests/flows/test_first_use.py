@@ -32,7 +32,7 @@ def test_a_jwt_svid_registers_its_workload_and_gets_a_token_in_one_request_ROFU_
 
 
 def test_an_x509_svid_with_its_intermediate_gets_a_token_bound_to_it_OAS_21(stand: Stand) -> None:
-    svid = stand.authority.x509_svid("/ns/payments/sa/first-x509")
+    svid = stand.authority.x509_svid("/ns/payments/sa/first-x509", ttl=3600)
     assert len(svid.chain) == 2
     claims = stand.client.by_x509(svid, scope="ledger.write").claims
     assert set(claims["cnf"]) == {"x5t#S256"}
