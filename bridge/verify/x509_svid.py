@@ -153,7 +153,11 @@ def build_path(
     everything = list(sent)
     candidates = [certificate for certificate in everything if is_fit(certificate)]
     try:
-        return _verify(leaf, candidates, anchors.store, now)
+        path = _verify(leaf, candidates, anchors.store, now)
+        if len(path) > 1:
+            return path
+        # The library takes a leaf that is itself in the store as its own anchor, whatever it says.
+        refusal = EvidenceRejected(Reason.X509_PATH, "a leaf is no anchor, not even of itself")
     except VerificationError as error:
         refusal = _explain(leaf, candidates, anchors, now, error)
     except MALFORMED as error:
