@@ -147,7 +147,7 @@ class _Claims:
         for place, marker in enumerate(markers):
             mark = (marker.kind, marker.digest)
             if mark in self._taken or any((m.kind, m.digest) == mark for m in markers[:place]):
-                return CredentialReplayed(Reason.CREDENTIAL_REPLAYED, f"{marker.kind} was used before")
+                return CredentialReplayed(marker.kind)
             if marker.expires_at <= self._swept_until:
                 # Its mark may have been made and swept, when the clock stood later than it does now.
                 return Unavailable(
