@@ -70,7 +70,7 @@ class ServingOptions:
 
     factory: str
     argument: str
-    listen: str
+    listen: str | None = None
     mtls_listen: str | None = None
     metrics_listen: str | None = None
     certificate: Path | None = None
