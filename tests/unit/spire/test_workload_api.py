@@ -12,8 +12,9 @@ import grpc
 import pytest
 
 from bridge.lab.authority import Authority
+from bridge.lab.mute_socket import MuteSocket
 from bridge.lab.rotation import Stage
-from bridge.lab.workload_api import MuteSocket, WorkloadApi
+from bridge.lab.workload_api import WorkloadApi
 from bridge.model.bundle import BundleHealth, BundleStatus
 from bridge.model.spiffe_id import TrustDomain
 from bridge.spire.book import BundleBook, TrackedTrustDomain

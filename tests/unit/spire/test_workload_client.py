@@ -12,7 +12,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from bridge.lab.authority import Authority
-from bridge.lab.workload_api import MuteSocket, WorkloadApi
+from bridge.lab.mute_socket import MuteSocket
+from bridge.lab.workload_api import WorkloadApi
 from bridge.model.spiffe_id import SpiffeId, TrustDomain
 from bridge.spire.endpoint import WorkloadEndpoint
 from bridge.spire.workload_client import (
