@@ -149,7 +149,7 @@ def verify(as_json: bool, config: Path) -> int:
         say(f"{paint('fault')} {printable(fault['message'])}")
     emit_table(("writer", "sequence", "mac"), (list(head.values()) for head in heads))
     if faults:
-        note(f"{len(faults)} faults; next: copy the database, and compare with an export of a backup")
+        note(f"faults: {len(faults)}; next: copy the database, and compare with an export of a backup")
         return 1
     say(f"{paint('ok')}: every chain is intact")
     return 0

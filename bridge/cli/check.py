@@ -64,7 +64,8 @@ def check(config: Path, as_json: bool) -> int:
         for line in part.faults:
             say(f"{paint('fault'):<5} {part.name:<14} {printable(line)}")
     if faulty:
-        note(f"{sum(len(part.faults) for part in faulty)} faults; next: mend them and run `bridge check` again")
+        number = sum(len(part.faults) for part in faulty)
+        note(f"{number} {'fault' if number == 1 else 'faults'}; next: mend them and run `bridge check` again")
         return 1
     return 0
 
@@ -166,16 +167,10 @@ def _store(settings: Settings, part: _Part) -> None:
 
 
 def _bundles(settings: Settings, part: _Part) -> None:
-    from bridge.app import now, open_bundles
+    from bridge.cli.trust import read_once
     from bridge.model.bundle import BundleHealth
 
-    book, sources = open_bundles(settings)
-    sources.start()
-    try:
-        book.wait_until_reported(_BUNDLE_SECONDS)
-        statuses = book.statuses(now())
-    finally:
-        sources.close()
+    statuses, _ = read_once(settings, _BUNDLE_SECONDS)
     for status in statuses:
         if status.health is BundleHealth.FRESH and status.bundle is not None:
             keys = (

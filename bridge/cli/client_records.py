@@ -8,10 +8,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bridge.cli.output import timestamp
+from bridge.cli.options import Failure
+from bridge.cli.output import printable, timestamp
 from bridge.model.client import ClientKind, ClientRecord, ClientState, Member
+from bridge.model.evidence import EvidenceKind
+from bridge.model.identity import PolicySubject, Source
+from bridge.model.spiffe_id import InvalidSpiffeId, SpiffeId
 
 if TYPE_CHECKING:
+    from bridge.config import Settings
     from bridge.store.ports import ClientFilter, ClientStore
 
 PAGE = 500
@@ -82,3 +87,27 @@ def _member_pages(clients: ClientStore, client_id: str) -> Iterator[Member]:
     while page := clients.members(client_id, limit=PAGE, after=after):
         yield from page
         after = page[-1].spiffe_id
+
+
+def membership(clients: ClientStore, settings: Settings, identifier: str) -> tuple[ClientRecord, Member]:
+    """The shared client that the policies give to a SPIFFE ID, and the ID's place under it.
+
+    Raises: Failure when there is no record and no member by that name; StartRefused when the policies do
+    not load. Not found: a member of a client that the policies no longer give it; the list has that client.
+    """
+    from bridge.app import policy_defaults
+    from bridge.policy.folder import PolicyFolder
+
+    nobody = Failure(f"no record and no member goes by {printable(identifier)}; see `bridge clients list`")
+    try:
+        spiffe_id = SpiffeId.parse_workload(identifier)
+    except InvalidSpiffeId as error:
+        raise nobody from error
+    policies = PolicyFolder(settings.policy_directory, policy_defaults(settings)).load().policy_set
+    for evidence in (EvidenceKind.X509_SVID, EvidenceKind.JWT_SVID):
+        choice = policies.client_for(PolicySubject(Source.SPIFFE, evidence, spiffe_id=spiffe_id))
+        if choice is not None and choice.shared_id is not None:
+            found = clients.find(choice.shared_id, subject=identifier, member=identifier)
+            if found.record is not None and found.member is not None:
+                return found.record, found.member
+    raise nobody

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 import click
 
 from bridge.cli.audit_rows import emit_rows, row_fields
-from bridge.cli.client_records import MEMBER_COLUMNS, all_members, all_records, member_fields, record_fields
+from bridge.cli.client_records import (
+    MEMBER_COLUMNS,
+    all_members,
+    all_records,
+    member_fields,
+    membership,
+    record_fields,
+)
 from bridge.cli.options import Failure, config_option, json_option, list_options, settings_of
 from bridge.cli.output import emit_fields, emit_json, emit_json_array, emit_table, note, printable, say
 from bridge.model.audit import AuditEvent, AuditEventKind, AuditRow
@@ -89,9 +96,10 @@ def list_clients(
 @json_option
 @config_option
 def show(identifier: str, limit: int | None, as_json: bool, config: Path) -> int:
-    """Show one record with its members and the audit rows it left last. ID is a client_id.
+    """Show one record with its members and the audit rows it left last.
 
-    --limit and --all are for the members of a shared client.
+    ID is a client_id, or a SPIFFE ID that is a member of a shared client: then that client and that member.
+    --limit and --all are for the members.
 
     \b
     Example:
@@ -99,20 +107,24 @@ def show(identifier: str, limit: int | None, as_json: bool, config: Path) -> int
     """
     from bridge.app import now, open_store
 
-    with closing(open_store(settings_of(config))) as store:
+    settings = settings_of(config)
+    with closing(open_store(settings)) as store:
         record = store.clients.get(identifier)
-        if record is None:
-            raise Failure(f"no record has the client_id {printable(identifier)}; see `bridge clients list`")
+        if record is not None:
+            members = list(all_members(store.clients, record, limit))
+        else:
+            record, member = membership(store.clients, settings, identifier)
+            members = [member]
         fields = record_fields(record, now())
-        members = [member_fields(member) for member in all_members(store.clients, record, limit)]
-        rows = [row_fields(row) for row in _recent(store, record.client_id)]
+        rows = [row_fields(row) for row in _recent(store, identifier)]
+    shown = [member_fields(member) for member in members]
     if as_json:
-        emit_json({**fields, "members": members, "audit": rows})
+        emit_json({**fields, "members": shown, "audit": rows})
         return 0
     emit_fields(fields)
-    if members:
-        say(f"\nmembers ({len(members)} of {record.identities} shown)")
-        emit_table(MEMBER_COLUMNS, ([member[name] for name in MEMBER_COLUMNS] for member in members))
+    if shown:
+        say(f"\nmembers ({len(shown)} of {record.identities} shown)")
+        emit_table(MEMBER_COLUMNS, ([member[name] for name in MEMBER_COLUMNS] for member in shown))
     say(f"\nlast audit rows (searched: the newest {_ROWS_SEARCHED})")
     emit_rows(rows)
     return 0
@@ -282,8 +294,8 @@ def _tombstone(identifier: str) -> ProposedClient | None:
     )
 
 
-def _recent(store: Store, client_id: str) -> list[AuditRow]:
-    """The last rows about a client, oldest first, as far as the newest part of the log holds any."""
+def _recent(store: Store, name: str) -> list[AuditRow]:
+    """The last rows about a client or a SPIFFE ID, oldest first, as far as the newest part of the log holds any."""
     newest = store.audit.rows(newest_first=True, limit=_ROWS_SEARCHED)
-    about = (row for row in newest if client_id in (row.event.client_id, row.event.subject))
+    about = (row for row in newest if name in (row.event.client_id, row.event.subject))
     return list(itertools.islice(about, _RECENT_ROWS))[::-1]

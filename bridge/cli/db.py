@@ -10,6 +10,8 @@ import click
 from bridge.cli.options import config_option, json_option, settings_of
 from bridge.cli.output import emit_fields, emit_json, note, say
 
+_NO_STORE = "there is no store yet; run `bridge db migrate`, or start `bridge serve`"
+
 
 @click.group()
 def db() -> None:
@@ -41,7 +43,7 @@ def status(config: Path, as_json: bool) -> int:
     else:
         emit_fields(fields)
     if found.pending:
-        note("next: make a backup, then run `bridge db migrate`")
+        note("next: " + ("make a backup, then run `bridge db migrate`" if found.current else _NO_STORE))
         return 1
     return 0
 

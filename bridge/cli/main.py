@@ -7,6 +7,7 @@ that cannot be used. A user's mistake never shows a traceback; a defect of ours 
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -67,6 +68,9 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. The one place where errors end."""
+    # Commands say what went wrong in their own words; `serve` sends the log somewhere else than nowhere.
+    if not logging.getLogger().handlers:
+        logging.getLogger().addHandler(logging.NullHandler())
     try:
         status = cli.main(arguments, prog_name="bridge", standalone_mode=False)
         sys.stdout.flush()

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -24,6 +24,10 @@ class Failure(click.ClickException):
     """The answer is no (exit 1). The message says why, and what to do next."""
 
     exit_code = 1
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Say it like every other error."""
+        click.echo(f"error: {self.format_message()}", err=True)
 
 
 class ConfigurationRefused(StartRefused):

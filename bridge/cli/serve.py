@@ -42,8 +42,10 @@ def serve(config: Path) -> int:
     child.start()
     sending.close()
     # The parent loads its own part while the child is at work.
+    from bridge.observe.log import configure
     from bridge.serving.supervisor import serve as run
 
+    configure()
     options = _outcome(receiving)
     child.join()
     return options if isinstance(options, int) else run(options)

@@ -14,8 +14,9 @@ from bridge.cli.output import emit_json, printable, say
 from bridge.model.spiffe_id import InvalidSpiffeId, SpiffeId
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
     from bridge.cli.token_endpoint import Answer, Connector
-    from bridge.jose.keys import SigningKey
     from bridge.spire.endpoint import WorkloadEndpoint
 
 JWT_SPIFFE = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe"
@@ -35,7 +36,7 @@ JWT_SPIFFE = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe"
     "key_file",
     metavar="FILE",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Bind the token to the key of this file (a private JWK; made 0600 if absent).",
+    help="Bind the token to the key of this file (PEM, P-256; made 0600 if absent).",
 )
 @click.option(
     "--ca", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="CA of the server."
@@ -141,7 +142,7 @@ def _post(connector: Connector, url: str, form: list[tuple[str, str]], key_file:
     return answer
 
 
-def _dpop(key: SigningKey, url: str, nonce: str | None) -> dict[str, str]:
+def _dpop(key: EllipticCurvePrivateKey, url: str, nonce: str | None) -> dict[str, str]:
     from bridge.cli.dpop_proof import proof
 
     return {"DPoP": proof(key, url, jti=secrets.token_urlsafe(16), now=int(time.time()), nonce=nonce)}
