@@ -56,14 +56,18 @@ class Report:
         """Note a warning at a place."""
         self._add(Severity.WARNING, code, message, where, rule)
 
+    def line(self, *where: str | int) -> int:
+        """The line of a place."""
+        if self._lines is None:
+            self._lines = Lines(self.text)
+        return self._lines.of(where)
+
     def error_at(self, line: int, code: str, message: str) -> None:
         """Note an error whose line is already known."""
         self.found.append(Finding(self.file, line, "", code, message))
 
     def _add(self, severity: Severity, code: str, message: str, where: Where, rule: str) -> None:
-        if self._lines is None:
-            self._lines = Lines(self.text)
-        self.found.append(Finding(self.file, self._lines.of(where), rule, code, message, severity))
+        self.found.append(Finding(self.file, self.line(*where), rule, code, message, severity))
 
     @property
     def failed(self) -> bool:

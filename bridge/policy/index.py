@@ -18,14 +18,32 @@ from bridge.policy.rule import Rule
 Entry = tuple[int, str, int, Rule]
 
 
+# Most nodes are leaves. Sharing what they do not have keeps ten thousand rules light to make and to keep.
+_NO_CHILDREN: dict[str, _Node] = {}
+_NO_ENTRIES: list[Entry] = []
+
+
 class _Node:
     __slots__ = ("ends", "literals", "star", "tails")
 
     def __init__(self) -> None:
-        self.literals: dict[str, _Node] = {}
+        self.literals = _NO_CHILDREN
         self.star: _Node | None = None
-        self.ends: list[Entry] = []
-        self.tails: list[Entry] = []
+        self.ends = _NO_ENTRIES
+        self.tails = _NO_ENTRIES
+
+    def child(self, token: Token) -> _Node:
+        """The node behind a token, made now if there is none."""
+        if token is None:
+            if self.star is None:
+                self.star = _Node()
+            return self.star
+        following = self.literals.get(token)
+        if following is None:
+            if self.literals is _NO_CHILDREN:
+                self.literals = {}
+            following = self.literals[token] = _Node()
+        return following
 
 
 class Trie:
@@ -40,16 +58,13 @@ class Trie:
         """Put an entry where its pattern leads."""
         node = self._root
         for token in pattern.tokens:
-            if token is None:
-                if node.star is None:
-                    node.star = _Node()
-                node = node.star
-            else:
-                following = node.literals.get(token)
-                if following is None:
-                    following = node.literals[token] = _Node()
-                node = following
-        (node.tails if pattern.tail else node.ends).append(entry)
+            node = node.child(token)
+        if pattern.tail:
+            node.tails = node.tails or []
+            node.tails.append(entry)
+        else:
+            node.ends = node.ends or []
+            node.ends.append(entry)
 
     def matching(self, tokens: tuple[str, ...]) -> list[Entry]:
         """The entries of all patterns that match these tokens, in no order."""
