@@ -1,5 +1,7 @@
 """`python -m bridge`: the same as the installed command."""
 
+import sys
+
 from bridge.cli.main import main
 
-main()
+sys.exit(main())
