@@ -21,7 +21,7 @@ from bridge.model.spiffe_id import TrustDomain
 from bridge.verify import jwt_svid, x509_svid
 from bridge.verify.cache import PerBundle, VerificationCache, Verified
 from bridge.verify.jwt_svid import TrustDomainRules
-from bridge.verify.x509_leaf import Leaf, check_leaf, spiffe_id_of
+from bridge.verify.x509_leaf import Leaf, check_leaf, spiffe_id_of, validity
 
 __all__ = ["SvidVerifier", "TrustDomainRules"]
 
@@ -141,17 +141,16 @@ class SvidVerifier:
         live = self._live(spiffe_id.trust_domain, now)
         x509_svid.check_validity(leaf, now)
         path = x509_svid.build_path(leaf, certificates[1:], self._anchors.of(live), now)
-        times = [x509_svid.validity(certificate) for certificate in path]
-        _, leaf_end = times[0]
+        times = [validity(certificate) for certificate in path]
         thumbprint = x509_svid.thumbprint(chain[0])
         identity = VerifiedIdentity(
             subject=PolicySubject(Source.SPIFFE, EvidenceKind.X509_SVID, spiffe_id=spiffe_id),
             credential_hash=thumbprint.hex(),
             key_id=x509_svid.key_id(leaf),
             verified_at=now,
-            not_after=leaf_end,
+            not_after=leaf.end,
             bundle_sequence=live.bundle.sequence,
-            keys=(KeyBinding(BindingMethod.X5T_S256, base64url.encode(thumbprint), leaf_end),),
+            keys=(KeyBinding(BindingMethod.X5T_S256, base64url.encode(thumbprint), leaf.end),),
         )
         # Both ends of a certificate's validity are inside, the end of a cached answer is not.
         return Verified(identity, live.revision, max(b for b, _ in times), min(e for _, e in times) + 1)

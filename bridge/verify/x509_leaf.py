@@ -18,26 +18,45 @@ from bridge.model.errors import EvidenceRejected
 from bridge.model.reasons import Reason
 from bridge.model.spiffe_id import InvalidSpiffeId, SpiffeId
 
-# Everything the library raises for a certificate whose inside is not what it should be.
-MALFORMED = (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm)
+# Everything the library raises for a certificate whose inside is not what it should be. It parses late, so
+# reading any attribute for the first time can raise one of these, and four of them are no ValueError.
+MALFORMED = (
+    ValueError,
+    TypeError,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+    UnsupportedAlgorithm,
+)
 
 _UNDERSTOOD = frozenset({ExtensionOID.SUBJECT_ALTERNATIVE_NAME, ExtensionOID.KEY_USAGE, ExtensionOID.BASIC_CONSTRAINTS})
 
 
+def validity(certificate: x509.Certificate) -> tuple[int, int]:
+    """The first and the last second (epoch) of a certificate. Raises: MALFORMED."""
+    return int(certificate.not_valid_before_utc.timestamp()), int(certificate.not_valid_after_utc.timestamp())
+
+
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A leaf certificate and its extensions, parsed and not trusted."""
+    """What the rules look at in a leaf certificate, parsed and not trusted. `begin` and `end` are the
+    first and the last second (epoch) at which it is valid (RFC 5280 section 4.1.2.5)."""
 
     certificate: x509.Certificate
     extensions: x509.Extensions
+    subject: x509.Name
+    issuer: x509.Name
+    begin: int
+    end: int
 
     @classmethod
     def of(cls, certificate: x509.Certificate) -> Leaf:
-        """Parse the extensions, which the library does late. Raises: EvidenceRejected."""
+        """Read everything now that the rules will need. Raises: EvidenceRejected."""
         try:
-            return cls(certificate, certificate.extensions)
+            begin, end = validity(certificate)
+            return cls(certificate, certificate.extensions, certificate.subject, certificate.issuer, begin, end)
         except MALFORMED as error:
-            raise EvidenceRejected(Reason.CREDENTIAL_MALFORMED, "the leaf's extensions cannot be read") from error
+            raise EvidenceRejected(Reason.CREDENTIAL_MALFORMED, "the leaf cannot be read") from error
 
     def get(self, kind: type[x509.ExtensionType]) -> x509.Extension[x509.ExtensionType] | None:
         """The extension of that kind, if the leaf has it. A leaf never has two."""
@@ -105,7 +124,7 @@ def may_be_a_client(leaf: Leaf) -> None:
 def has_a_name(leaf: Leaf) -> None:
     """A leaf with an empty subject marks its names as critical (RFC 5280 section 4.2.1.6)."""
     extension = leaf.get(x509.SubjectAlternativeName)
-    if not list(leaf.certificate.subject) and (extension is None or not extension.critical):
+    if not list(leaf.subject) and (extension is None or not extension.critical):
         raise _refuse("the leaf's subject is empty and its names are not critical")
 
 

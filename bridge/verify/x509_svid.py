@@ -25,7 +25,7 @@ from bridge.jose.key_policy import UnfitKey, check_public_key
 from bridge.model.bundle import TrustBundle
 from bridge.model.errors import EvidenceRejected
 from bridge.model.reasons import Reason
-from bridge.verify.x509_leaf import MALFORMED, Leaf
+from bridge.verify.x509_leaf import MALFORMED, Leaf, validity
 
 MAX_CERTIFICATES = 5
 MAX_CHAIN_BYTES = 32 * 1024
@@ -57,8 +57,9 @@ def anchors_of(bundle: TrustBundle) -> Anchors:
 
 
 def is_fit(certificate: x509.Certificate) -> bool:
-    """Whether the certificate's key passes the key policy."""
+    """Whether the certificate's times can be read and its key passes the key policy."""
     try:
+        validity(certificate)
         check_public_key(certificate.public_key())
     except (UnfitKey, *MALFORMED):
         return False
@@ -83,19 +84,12 @@ def parse_chain(chain: tuple[bytes, ...]) -> tuple[x509.Certificate, ...]:
         raise EvidenceRejected(Reason.CREDENTIAL_MALFORMED, "not an X.509 certificate") from error
 
 
-def validity(certificate: x509.Certificate) -> tuple[int, int]:
-    """The first and the last second (epoch) at which the certificate is valid (RFC 5280 section 4.1.2.5)."""
-    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    return int(begin.timestamp()), int(end.timestamp())
-
-
 def check_validity(leaf: Leaf, now: int) -> None:
     """The leaf's own times, without leeway: both ends count as valid. Raises: EvidenceRejected."""
-    begin, end = validity(leaf.certificate)
-    if now < begin:
-        raise EvidenceRejected(Reason.X509_NOT_YET_VALID, f"the leaf is valid in {begin - now} s")
-    if now > end:
-        raise EvidenceRejected(Reason.X509_EXPIRED, f"the leaf expired {now - end} s ago")
+    if now < leaf.begin:
+        raise EvidenceRejected(Reason.X509_NOT_YET_VALID, f"the leaf is valid in {leaf.begin - now} s")
+    if now > leaf.end:
+        raise EvidenceRejected(Reason.X509_EXPIRED, f"the leaf expired {now - leaf.end} s ago")
 
 
 def _authority_key_id(_: Policy, __: x509.Certificate, value: x509.AuthorityKeyIdentifier | None) -> None:
@@ -172,9 +166,8 @@ def _explain(
 ) -> EvidenceRejected:
     """Why there is no path: is it only a matter of time? Each question costs one more attempt, two at most."""
     assert anchors.store is not None
-    leaf_begin, _ = validity(leaf.certificate)
     times = [validity(certificate) for certificate in (*candidates, *anchors.certificates)]
-    ended = [end for _, end in times if leaf_begin <= end < now]
+    ended = [end for _, end in times if leaf.begin <= end < now]
     to_come = [begin for begin, _ in times if begin > now]
     attempts = [(min(ended), Reason.X509_EXPIRED, "expired")] if ended else []
     attempts += [(max(to_come), Reason.X509_NOT_YET_VALID, "is not yet valid")] if to_come else []
@@ -201,4 +194,4 @@ def key_id(leaf: Leaf) -> str:
     if extension is not None and isinstance(extension.value, x509.AuthorityKeyIdentifier):
         if extension.value.key_identifier is not None:
             return extension.value.key_identifier.hex()
-    return hashlib.sha256(leaf.certificate.issuer.public_bytes()).hexdigest()
+    return hashlib.sha256(leaf.issuer.public_bytes()).hexdigest()
