@@ -115,8 +115,7 @@ def _serve(folder: LabFolder, trust_domain: str | None, options: Any, new: dict[
     from bridge.lab.state import LabRefused
 
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         folder.make()
         if not folder.exists():
@@ -127,6 +126,9 @@ def _serve(folder: LabFolder, trust_domain: str | None, options: Any, new: dict[
         run(folder, authority, options, clock=wall_clock, ready=lambda at: _tell(at, as_json), stop=stop)
     except (LabRefused, ValueError) as error:
         raise Failure(str(error)) from error
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return 0
 
 

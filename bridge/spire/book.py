@@ -129,7 +129,10 @@ class BundleBook:
         if state is None:
             raise EvidenceRejected(Reason.TRUST_DOMAIN_UNKNOWN, f"no trust domain {trust_domain} is configured")
         if state.live is None or state.stale_at is None:
-            raise Unavailable(Reason.BUNDLE_UNAVAILABLE, f"the bundle of {trust_domain} is not known: {state.reason}")
+            raise Unavailable(
+                Reason.BUNDLE_UNAVAILABLE,
+                f"the bundle of {trust_domain} is not known: {state.reason or 'not read yet'}",
+            )
         if now >= state.stale_at:
             raise Unavailable(
                 Reason.BUNDLE_UNAVAILABLE, f"the bundle of {trust_domain} is past max_stale: {state.reason}"

@@ -25,7 +25,8 @@ _OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 1000),
     # Never through a proxy that the environment names.
     ("grpc.enable_http_proxy", 0),
-    ("grpc.max_receive_message_length", 16 * 1024 * 1024),
+    # One message holds every trust domain's bundle, each of up to 1 MiB.
+    ("grpc.max_receive_message_length", 64 * 1024 * 1024),
 ]
 
 

@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterable, Mapping
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from bridge.jose import strict_json
@@ -28,6 +29,14 @@ _PUBLIC_MEMBERS = {"EC": ("crv", "x", "y"), "RSA": ("n", "e")}
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 # What a key may say about its own purpose; verification holds it to that.
 _LIMITING_MEMBERS = ("alg", "key_ops")
+# What `cryptography` raises for certificates that it cannot read: not all of it is a ValueError.
+_UNREADABLE = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 class MalformedBundle(ValueError):
@@ -137,7 +146,7 @@ def _ca_certificate(der: bytes) -> bytes | None:
         basic = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
     except x509.ExtensionNotFound:
         return None
-    except ValueError as error:
+    except _UNREADABLE as error:
         raise MalformedBundle("an X.509 authority is no certificate") from error
     return certificate.public_bytes(Encoding.DER) if basic.ca else None
 

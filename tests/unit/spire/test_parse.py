@@ -9,11 +9,13 @@ from functools import partial
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.jose.keys import import_public
 from bridge.lab.authority import Authority
+from bridge.lab.x509 import certify, root_profile
 from bridge.model.spiffe_id import TrustDomain
 from bridge.spire.parse import (
     MAX_BUNDLE_BYTES,
@@ -205,6 +207,31 @@ def test_a_leaf_among_them_is_no_anchor() -> None:
 def test_bytes_that_are_no_certificates_are_refused_whole(raw: bytes) -> None:
     with pytest.raises(MalformedBundle):
         parse_x509_authorities(raw)
+
+
+def spoilt(old: bytes, new: bytes) -> bytes:
+    """A CA certificate with one thing in its DER that `cryptography` refuses outside of ValueError."""
+    key = AUTHORITY.x509_keys.active.root.key
+    now = AUTHORITY.clock()
+    profile = root_profile("spiffe://example.org", not_before=now, not_after=now + 60)
+    certificate = certify(None, key, profile).public_bytes(Encoding.DER)
+    assert certificate.count(old) == 1
+    return certificate.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    "certificate",
+    [
+        pytest.param(spoilt(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x07"), id="version-8"),
+        # The subject key identifier's name becomes a second authority key identifier's.
+        pytest.param(spoilt(b"\x06\x03\x55\x1d\x0e", b"\x06\x03\x55\x1d\x23"), id="extension-twice"),
+    ],
+)
+def test_a_certificate_no_parser_takes_is_a_malformed_bundle_and_no_crash(certificate: bytes) -> None:
+    with pytest.raises(MalformedBundle):
+        parse_x509_authorities(certificate)
+    with pytest.raises(MalformedBundle):
+        parse_bundle(with_ca(x5c=[base64.b64encode(certificate).decode()]), TRUST_DOMAIN)
 
 
 @given(st.binary(max_size=200))
