@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 
@@ -40,9 +41,9 @@ class WriterGate:
 
     def close(self) -> None:
         """Let go of the files. They stay: removing a lock file would split the queue."""
-        os.close(self._place)
-        os.close(self._gate)
+        self._place.close()
+        self._gate.close()
 
 
-def _open(database: Path, suffix: str) -> int:
-    return os.open(f"{database}{suffix}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _open(database: Path, suffix: str) -> FileIO:
+    return FileIO(f"{database}{suffix}", "r+", opener=lambda name, _: os.open(name, os.O_RDWR | os.O_CREAT, 0o600))

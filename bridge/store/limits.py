@@ -25,18 +25,15 @@ class Usage:
     def spend(self, limits: RegistrationLimits, now: int) -> None:
         """Take one token. Raises: LimitReached, and the bucket is as it was.
 
-        A clock that is a little behind fills nothing; one that was set back starts over from `now`, so
-        that a jump ahead and back does not close the door for as long as the jump was.
+        A clock that is a little behind fills nothing. One that was set back counts as one second and
+        starts over from `now`, so that a jump ahead and back does not close the door for as long.
         """
         level, filled_at = limits.burst, now
         if self.level is not None and self.filled_at is not None:
-            filled_at = self.filled_at
-            if now > filled_at or now < filled_at - CLOCK_TOLERANCE:
-                level = self.level + max(0, now - filled_at) * limits.per_second
-                filled_at = now
-            else:
-                level = self.level
-            level = min(level, limits.burst)
+            elapsed = now - self.filled_at
+            if -CLOCK_TOLERANCE <= elapsed <= 0:
+                elapsed, filled_at = 0, self.filled_at
+            level = min(self.level + (elapsed if elapsed >= 0 else 1) * limits.per_second, limits.burst)
         if level < 1:
             raise LimitReached("registrations_per_second", 1)
         self.level, self.filled_at, self.spent = level - 1, filled_at, True

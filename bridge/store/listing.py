@@ -23,58 +23,65 @@ def page(query: Query, where: ClientFilter, *, limit: int, after: str) -> list[R
     itself. Records named otherwise (instances, statements) are few per subject and found by theirs.
     """
     if not where.subject_prefix:
-        return query(*_statement(where, [], [], limit=limit, after=after))
+        terms, values, index = _terms(where)
+        return _page(query, ["client_id > ?", *terms], [after, *values], index, limit)
     low, high = where.subject_prefix, _behind(where.subject_prefix)
-    upper = [] if high is None else [high]
-    same = query(
-        *_statement(
-            where,
-            ["subject = client_id", "client_id >= ?", *(["client_id < ?"] if upper else [])],
-            [low, *upper],
-            limit=limit,
-            after=after,
-        )
+    terms, values, _ = _terms(where)
+    # One lower bound: of two, SQLite would use the first and walk from there.
+    start = "client_id > ?" if after >= low else "client_id >= ?"
+    same = _page(
+        query,
+        ["subject = client_id", start, *_upper("client_id", high), *terms],
+        [max(after, low), *_given(high), *values],
+        None,
+        limit,
     )
-    other = query(
-        *_statement(
-            where,
-            ["subject <> client_id", "subject >= ?", *(["subject < ?"] if upper else [])],
-            [low, *upper],
-            limit=limit,
-            after=after,
-            index="clients_by_subject",
-        )
+    other = _page(
+        query,
+        ["subject <> client_id", "subject >= ?", *_upper("subject", high), "+client_id > ?", *terms],
+        [low, *_given(high), after, *values],
+        "clients_by_subject",
+        limit,
     )
-    return sorted(same + other)[:limit]
+    return sorted(same + other, key=lambda row: str(row[0]))[:limit]
 
 
-def _statement(
-    where: ClientFilter, terms: list[str], values: list[object], *, limit: int, after: str, index: str | None = None
-) -> tuple[str, list[object]]:
-    narrow: str | None = None
-    terms, values = ["client_id > ?", *terms], [after, *values]
-    for column, value, name in (
-        ("trust_domain", where.trust_domain, "clients_by_trust_domain"),
-        ("state", None if where.state is None else where.state.value, "clients_by_state"),
-        ("rule", where.rule, "clients_by_rule"),
-        ("parent", where.parent, "clients_by_parent"),
+def _page(query: Query, terms: list[str], values: list[object], index: str | None, limit: int) -> list[Row]:
+    hint = f" INDEXED BY {index}" if index is not None else ""
+    statement = f"SELECT {CLIENT} FROM clients{hint} WHERE {' AND '.join(terms)} ORDER BY client_id LIMIT ?"
+    return query(statement, [*values, limit])
+
+
+def _terms(where: ClientFilter) -> tuple[list[str], list[object], str | None]:
+    """The conditions on single columns, and the index of the one that is likely the narrowest: the last."""
+    terms: list[str] = []
+    values: list[object] = []
+    index: str | None = None
+    for column, value in (
+        ("trust_domain", where.trust_domain),
+        ("rule", where.rule),
+        ("state", None if where.state is None else where.state.value),
+        ("parent", where.parent),
     ):
         if value is None:
             continue
         terms.append(f"{column} = ?")
         values.append(value)
-        # The last that applies is the narrowest; nearly all records are active, so that index has none.
-        if value != ClientState.ACTIVE.value or column != "state":
-            narrow = name
-            if column == "state":
-                terms.append("state <> 'active'")
-    if index is None and len(terms) > 1 and "subject = client_id" not in terms:
-        index = narrow
-    hint = f" INDEXED BY {index}" if index is not None else ""
-    return f"SELECT {CLIENT} FROM clients{hint} WHERE {' AND '.join(terms)} ORDER BY client_id LIMIT ?", [
-        *values,
-        limit,
-    ]
+        if column == "state" and value == ClientState.ACTIVE.value:
+            # Nearly all records are active: that index leaves them out.
+            continue
+        if column == "state":
+            terms.append("state <> 'active'")
+        index = f"clients_by_{column}"
+    return terms, values, index
+
+
+def _upper(column: str, high: str | None) -> list[str]:
+    return [] if high is None else [f"{column} < ?"]
+
+
+def _given(high: str | None) -> list[str]:
+    return [] if high is None else [high]
 
 
 def _behind(prefix: str) -> str | None:
