@@ -13,15 +13,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import cast
 
-import httptools
-
 from bridge.serving import answers
 from bridge.serving.adapter import Outcome
 from bridge.serving.answers import Answer, BadAnswer, Refusal, answer_of, render
 from bridge.serving.context import ConnectionContext
 from bridge.serving.peer import address_of, peer_chain
 from bridge.serving.reader import Exchange, Phase, RequestReader
-from bridge.serving.request import environ_of_connection, environ_of_request
+from bridge.serving.request import environ_of_connection, environ_of_request, split_target
 
 LOG = logging.getLogger("bridge.serving")
 
@@ -156,16 +154,15 @@ class WholeRequestProtocol(asyncio.Protocol):
         self._serving = exchange
         if self._transport.is_closing():
             return
-        try:
-            url = httptools.parse_url(exchange.target)
-        except httptools.HttpParserInvalidURLError:
+        path, query = split_target(exchange.target)
+        if not path.startswith(b"/"):
             self._deliver(answers.MALFORMED)
             return
         environ = environ_of_request(
             self._environ,
             method=exchange.method,
-            path=url.path or b"/",
-            query=url.query or b"",
+            path=path,
+            query=query,
             version=exchange.version,
             headers=exchange.headers,
             body=bytes(exchange.body),

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+import httptools
+
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -45,6 +47,17 @@ def body_length(headers: Headers, version: str) -> int | None:
 def expects_continue(headers: Headers, version: str) -> bool:
     """Whether the client waits for `100 Continue` before it sends its body (RFC 9110 section 10.1.1)."""
     return version == "1.1" and any(name == b"expect" and value.lower() == b"100-continue" for name, value in headers)
+
+
+def split_target(target: bytes) -> tuple[bytes, bytes]:
+    """Path and query of a request target in origin or absolute form (RFC 9112 section 3.2); an empty path
+    for what is neither. The host of an absolute form is not looked at: no host is."""
+    try:
+        url = httptools.parse_url(target)
+    except httptools.HttpParserInvalidURLError:
+        return b"", b""
+    path = url.path or (b"/" if url.host else b"")
+    return path, url.query or b""
 
 
 def environ_of_connection(*, scheme: str, server: tuple[str, int], client: tuple[str, int]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,7 @@ from serving_probe import Probe  # noqa: E402
 from uvicorn.config import Config  # noqa: E402
 
 from bridge.serving.balance import LoadBoard  # noqa: E402
-from bridge.serving.options import Caps, Deadlines, ListenerKind, ServingOptions  # noqa: E402
+from bridge.serving.options import Deadlines, ListenerKind, ServingOptions  # noqa: E402
 from bridge.serving.server import WorkerServer  # noqa: E402
 from bridge.serving.sockets import open_listeners  # noqa: E402
 
@@ -37,12 +37,15 @@ class RunningWorker:
 
     app: Probe
     ports: dict[ListenerKind, int]
-    tls: Callable[[Issued | None], object] | None
     server: WorkerServer
     thread: threading.Thread
+    connections: list[Connection] = field(default_factory=list)
 
     def connect(self, kind: ListenerKind = ListenerKind.PLAIN, *, tls: object = None) -> Connection:
-        return Connection(self.ports[kind], tls)  # type: ignore[arg-type]
+        """A new connection. Closed at the end at the latest."""
+        connection = Connection(self.ports[kind], tls)  # type: ignore[arg-type]
+        self.connections.append(connection)
+        return connection
 
     def drain(self) -> None:
         """Begin to end; does not wait."""
@@ -72,7 +75,10 @@ def running_worker(options: ServingOptions, app: Probe) -> Iterator[RunningWorke
     try:
         assert ready.wait(10), "the worker did not start"
         ports = {listener.kind: listener.socket.getsockname()[1] for listener in listeners}
-        yield RunningWorker(app, ports, None, server, thread)
+        running = RunningWorker(app, ports, server, thread)
+        yield running
+        for connection in running.connections:
+            connection.socket.close()
     finally:
         for gate in app.gates.values():
             gate.set()
@@ -83,15 +89,28 @@ def running_worker(options: ServingOptions, app: Probe) -> Iterator[RunningWorke
         assert not thread.is_alive(), "the worker did not end"
 
 
+def _without_tls(**options: object) -> ServingOptions:
+    chosen = {"deadlines": PATIENT, "plain_http": True, "threads": 2, **options}
+    return ServingOptions("", "", "127.0.0.1:0", **chosen)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def shared_worker() -> Iterator[RunningWorker]:
+    """The worker of all tests that ask for nothing special."""
+    with running_worker(_without_tls(), Probe()) as worker:
+        yield worker
+
+
 @pytest.fixture
-def serve() -> Iterator[Callable[..., RunningWorker]]:
-    """A function that starts a worker without TLS: `serve(deadlines=..., caps=..., **options)`."""
+def serve(shared_worker: RunningWorker) -> Iterator[Callable[..., RunningWorker]]:
+    """A function that gives a worker without TLS: `serve(deadlines=..., caps=..., **options)`. With any
+    argument it is one of its own."""
     with ExitStack() as stack:
 
-        def start(*, app: Probe | None = None, caps: Caps | None = None, **options: object) -> RunningWorker:
-            chosen = {"deadlines": PATIENT, "caps": caps or Caps(), "plain_http": True, "threads": 2, **options}
-            made = ServingOptions("", "", "127.0.0.1:0", **chosen)  # type: ignore[arg-type]
-            return stack.enter_context(running_worker(made, app or Probe()))
+        def start(*, app: Probe | None = None, **options: object) -> RunningWorker:
+            if app is None and not options:
+                return shared_worker
+            return stack.enter_context(running_worker(_without_tls(**options), app or Probe()))
 
         yield start
 

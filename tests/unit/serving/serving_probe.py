@@ -22,6 +22,7 @@ class Observer:
     def __init__(self) -> None:
         self.seen: list[tuple[object, ...]] = []
         self.changed = threading.Condition()
+        self.connections = -1
 
     def _note(self, *what: object) -> None:
         with self.changed:
@@ -46,7 +47,19 @@ class Observer:
         self._note("certificate refused")
 
     def load(self, connections: int, requests: int) -> None:
-        pass
+        with self.changed:
+            self.connections = connections
+            self.changed.notify_all()
+
+    def forget_load(self) -> None:
+        """Make `wait_for_load` wait for what is told from now on."""
+        with self.changed:
+            self.connections = -1
+
+    def wait_for_load(self, connections: int) -> None:
+        """Return when so many connections are open; fail after 10 s. Told by the server once a second."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: self.connections == connections, 10), self.connections
 
 
 class Probe:
@@ -96,7 +109,9 @@ class Probe:
         told["pid"] = os.getpid()
         told["body_sha256"] = hashlib.sha256(body).hexdigest()
         told["chain"] = [each.hex() for each in environ["bridge.peer_chain"]]
-        told["raw"] = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in environ["bridge.raw_headers"]]
+        told["raw"] = [
+            [name.decode("latin-1"), value.decode("latin-1")] for name, value in environ["bridge.raw_headers"]
+        ]
         start_response("200 OK", [("Content-Type", "application/json")])
         return [json.dumps(told).encode()]
 

@@ -38,7 +38,7 @@ def test_a_request_reaches_the_application_as_pep_3333_says(serve):
 
 def test_a_field_with_an_underscore_is_only_among_the_raw_ones(serve):
     with serve().connect() as client:
-        told = client.get(**{"Client_Cert": "dash"}).json()
+        told = client.get(Client_Cert="dash").json()
         assert told["HTTP_CLIENT_CERT"] == "dash"
         client.send(b"GET / HTTP/1.1\r\n" + HOST + b"Client_Cert: underscore\r\n\r\n")
         told = client.read().json()
@@ -213,7 +213,6 @@ def test_a_request_that_two_servers_could_read_in_two_ways_is_refused(serve, fie
         pytest.param(b"CONNECT a:1 HTTP/1.1\r\n" + HOST + b"\r\n", id="connect"),
         pytest.param(b"GET / HTTP/2.0\r\n" + HOST + b"\r\n", id="http-2.0"),
         pytest.param(b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n", id="asterisk"),
-        pytest.param(b"GET  / HTTP/1.1\r\n" + HOST + b"\r\n", id="two-spaces"),
         pytest.param(b"get / HTTP/1.1\r\n" + HOST + b"\r\n", id="lower-case-method"),
         pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", id="tls-on-a-plain-port"),
         pytest.param(b"GET / HTTP/1.1\n" + HOST + b"\r\n", id="line-feed-alone"),
@@ -240,7 +239,7 @@ def test_a_head_over_32_kib_is_refused(serve, size, status):
 
 
 def test_a_header_without_end_is_refused_while_it_still_comes(serve):
-    worker = serve()
+    worker = serve(caps=Caps())
     with worker.connect() as client:
         client.send(b"GET / HTTP/1.1\r\nX-Endless: ")
         for _ in range(40):
@@ -277,7 +276,7 @@ def test_a_body_over_64_kib_is_refused_also_in_chunks(serve, chunks, status):
 def test_chunk_extensions_do_not_pass_the_cap(serve):
     with serve().connect() as client:
         client.send(_post(b"Transfer-Encoding: chunked"))
-        client.send(b"1;" + b"x" * 600_000)
+        client.send(b"1;" + b"x" * 1_000_000)
         assert _refusal(client, 413) == "invalid_request"
 
 
@@ -336,11 +335,11 @@ def test_a_body_that_does_not_come_is_refused_at_its_deadline(serve):
     worker.app.serving_observer.wait_for("refused", "plain", 408, "body_too_slow")
 
 
-def test_a_body_that_comes_in_time_is_served(serve):
-    with serve(deadlines=Deadlines(body=8)).connect() as client:
+def test_a_body_that_comes_in_two_halves_in_time_is_served(serve):
+    with serve().connect() as client:
         client.send(_post(b"Content-Length: 10", body=b"half"))
-        client.send(b"andwhole")
-        assert client.read().status in (200, 400)
+        client.send(b"whole!")
+        assert client.read().json()["body_sha256"] == hashlib.sha256(b"halfwhole!").hexdigest()
 
 
 def test_an_idle_connection_is_closed_after_the_keep_alive_time(serve):
@@ -374,19 +373,9 @@ def test_a_client_that_does_not_read_its_answer_is_dropped_in_the_end(serve):
     worker = serve(deadlines=Deadlines(write=0.3))
     with worker.connect() as client:
         client.send(b"GET /large HTTP/1.1\r\n" + HOST + b"\r\n")
-        client.socket.settimeout(10)
-        with worker.connect() as other:
-            assert other.get().status == 200
-        # Only after the server has given up does the client look: what it finds is cut short.
-        worker.app.serving_observer.wait_for
-        import time
-
-        deadline = time.monotonic() + 10
-        while worker.server._book.connections and time.monotonic() < deadline:
-            with worker.connect() as other:
-                other.get()
-            if len(worker.server._book.connections) <= 1:
-                break
+        assert client.socket.recv(1) == b"H"
+        worker.app.serving_observer.forget_load()
+        worker.app.serving_observer.wait_for_load(connections=0)
         assert len(client.wait_until_closed()) < 8 * 1024 * 1024
 
 

@@ -1,0 +1,191 @@
+"""A whole service in processes: ready line, signals, deaths, and starts that cannot be."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import RunningService
+from serving_client import Connection
+
+from bridge.serving.options import ServingOptions
+
+
+def _until(condition, what: str) -> None:
+    """Look again until it holds; fail after 20 s. For what other processes do, which no event here can tell."""
+    pause, deadline = threading.Event(), time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, what
+        pause.wait(0.02)
+
+
+def _workers(service: RunningService) -> set[int]:
+    """The workers that answer, found by asking on connections of their own."""
+    found = set()
+    for _ in range(12):
+        with Connection(service.port) as client:
+            found.add(client.get().json()["pid"])
+    return found
+
+
+def _end(service: RunningService, sig: int = signal.SIGTERM) -> tuple[int, str]:
+    service.process.send_signal(sig)
+    _, errors = service.process.communicate(timeout=20)
+    return service.process.returncode, errors
+
+
+def test_one_line_says_ready_and_sigterm_ends_all_in_good_order(service):
+    running = service(metrics_listen="127.0.0.1:0")
+    assert running.ready_line.startswith(f"ready: http://127.0.0.1:{running.port} (metrics http://127.0.0.1:")
+    assert running.ready_line.endswith(f"), 2 workers, pid {running.process.pid}")
+    workers = running.marks("start")
+    assert len(workers) == 2
+    assert _workers(running) == workers
+    assert _end(running) == (0, "")
+    assert running.process.stdout.read() == ""
+    assert running.marks("close") == workers
+    for pid in workers:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_connections_are_spread_over_the_workers(service):
+    running = service()
+    with_each: list[Connection] = [Connection(running.port) for _ in range(16)]
+    pids = [connection.get().json()["pid"] for connection in with_each]
+    assert sorted(pids.count(pid) for pid in running.marks("start")) >= [6]
+    for connection in with_each:
+        connection.socket.close()
+
+
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT], ids=["sigterm", "sigint"])
+def test_a_request_in_service_is_answered_before_the_end(service, sig):
+    running = service()
+    os.mkfifo(running.folder / "pipe")
+    with Connection(running.port) as client:
+        client.send(b"GET /pipe?name=pipe HTTP/1.1\r\nHost: a\r\n\r\n")
+        _until(lambda: running.marks("arrived"), "the request did not arrive")
+        running.process.send_signal(sig)
+        [idle] = running.marks("start") - running.marks("arrived")
+        _until(lambda: running.marks("close") == {idle}, "the idle worker did not end")
+        (running.folder / "pipe").write_bytes(b"go")
+        assert client.read().status == 200
+    running.process.communicate(timeout=20)
+    assert running.process.returncode == 0
+    assert running.marks("close") == running.marks("start")
+
+
+def test_a_killed_worker_is_replaced_and_others_serve_meanwhile(service):
+    running = service(on_worker_exit="serving_probe:note_exit")
+    first = running.marks("start")
+    victim = min(first)
+    os.kill(victim, signal.SIGKILL)
+    assert _workers(running) <= first | running.marks("start")
+    _until(lambda: len(running.marks("start")) == 3, "no worker took its place")
+    _until(lambda: running.marks("exited") == {victim}, "its end was not told")
+    [newcomer] = running.marks("start") - first
+    _until(lambda: newcomer in _workers(running), "the new worker does not serve")
+    assert _end(running)[0] == 0
+
+
+def test_sighup_reloads_every_worker_and_replaces_none(service):
+    running = service()
+    before = running.marks("start")
+    running.process.send_signal(signal.SIGHUP)
+    _until(lambda: running.marks("reload") == before, "not every worker reloaded")
+    assert running.marks("start") == before
+    assert _end(running) == (0, "")
+
+
+def test_sighup_looks_at_the_certificate_at_once(service, tls_options, server_authority, client_tls):
+    running = service(
+        certificate=tls_options.certificate, private_key=tls_options.private_key, plain_http=False, poll=3600
+    )
+    new = server_authority.issue("new")
+    new.write(tls_options.certificate.parent)
+    running.process.send_signal(signal.SIGHUP)
+
+    def served() -> bytes:
+        with Connection(running.port, client_tls()) as client:
+            assert client.get().status == 200
+            return client.peer_der()
+
+    _until(lambda: {served() for _ in range(8)} == {new.der}, "the new certificate is not in use")
+
+
+def test_workers_end_when_their_parent_is_killed(service):
+    running = service()
+    workers = running.marks("start")
+    running.process.kill()
+    running.process.wait()
+    _until(lambda: running.marks("close") == workers, "orphans go on")
+
+
+def test_a_worker_that_gives_no_sign_of_life_is_replaced(service):
+    running = service(deadlines=replace(ServingOptions("", "", "").deadlines, silence=0.5))
+    victim = min(running.marks("start"))
+    os.kill(victim, signal.SIGSTOP)
+    _until(lambda: len(running.marks("start")) == 3, "the hung worker was not replaced")
+    assert _end(running)[0] == 0
+
+
+def _fails(launch, **options) -> tuple[int, str, str]:
+    basic = ServingOptions("serving_probe:file_probe", "the argument", "127.0.0.1:0", plain_http=True)
+    process = launch(replace(basic, **options))
+    out, errors = process.communicate(timeout=30)
+    return process.returncode, out, errors
+
+
+def test_faults_of_the_application_end_the_start_and_are_said_once(launch):
+    code, out, errors = _fails(launch, factory="serving_probe:refusing")
+    assert (code, out, errors) == (2, "", "the argument: first fault\nsecond fault\n")
+
+
+def test_a_crash_at_the_start_ends_it_too(launch):
+    code, out, errors = _fails(launch, factory="serving_probe:crashing")
+    assert (code, out) == (1, "")
+    assert "RuntimeError: broken" in errors
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        pytest.param({"listen": "127.0.0.1"}, "not of the form host:port", id="no-port"),
+        pytest.param({"listen": "203.0.113.1:0"}, "cannot listen on 203.0.113.1:0", id="foreign-address"),
+        pytest.param({"plain_http": False}, "a certificate and its private_key are needed", id="no-certificate"),
+        pytest.param({"mtls_listen": "127.0.0.1:0"}, "needs a [tls] certificate", id="mtls-without-certificate"),
+        pytest.param(
+            {"certificate": Path("absent.pem"), "private_key": Path("absent.key")},
+            "absent.pem: cannot be read",
+            id="absent-certificate",
+        ),
+        pytest.param({"factory": "serving_probe:nothing"}, "there is no such callable", id="no-factory"),
+        pytest.param({"workers": 0}, "workers: must be at least 1", id="no-workers"),
+    ],
+)
+def test_a_configuration_that_cannot_be_is_no_start_and_no_traceback(launch, options, words):
+    code, out, errors = _fails(launch, **options)
+    assert (code, out) == (2, "")
+    assert words in errors
+    assert "Traceback" not in errors
+
+
+def test_an_address_in_use_is_named(service, launch):
+    running = service(workers=1)
+    code, _, errors = _fails(launch, listen=f"127.0.0.1:{running.port}")
+    assert code == 2
+    assert f"cannot listen on 127.0.0.1:{running.port}" in errors
+
+
+def test_the_folder_for_shared_numbers_goes_with_the_service(service, monkeypatch, tmp_path):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    running = service(workers=1)
+    assert [path.name.startswith("bridge-metrics-") for path in (tmp_path / "temporary").iterdir()].count(True) == 1
+    assert _end(running) == (0, "")
+    assert list((tmp_path / "temporary").glob("bridge-metrics-*")) == []
