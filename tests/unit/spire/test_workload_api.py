@@ -59,10 +59,11 @@ class Fixture:
         self.source.start()
 
     def start_all(self, *, life: float = FOREVER) -> None:
-        """Start agent and source, and wait for the first state."""
+        """Start agent and source, and wait for the first state of every trust domain."""
         self.api.start()
         self.start(life=life)
-        assert self.wait(lambda: self.health(OWN) is BundleHealth.FRESH), self.statuses()
+        assert self.book.wait_until_reported(DEADLINE), self.statuses()
+        assert self.health(OWN) is BundleHealth.FRESH
 
     def wait(self, condition: Callable[[], bool]) -> bool:
         return self.book.wait_until(condition, DEADLINE)
