@@ -230,7 +230,6 @@ class Worker:
                 issuer=settings.issuer,
             ),
             jwks=lambda: self._ring.jwks,
-            scopes=lambda: self._policies.current.scopes(),
             readiness=self._readiness,
             exposition=metrics.exposition,
             observer=RequestObserver(),

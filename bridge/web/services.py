@@ -12,7 +12,7 @@ from bridge.grants.introspection import TokenQuestions
 from bridge.observe.readiness import Readiness
 
 # Where each endpoint stands below the issuer (interface section 4).
-TOKEN, INTROSPECT, REVOKE, JWKS = "/token", "/introspect", "/revoke", "/jwks"
+TOKEN, INTROSPECT, REVOKE, JWKS, AUTHORIZE = "/token", "/introspect", "/revoke", "/jwks", "/authorize"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,6 @@ class Services:
     client_credentials: ClientCredentials
     questions: TokenQuestions
     jwks: Callable[[], bytes]
-    scopes: Callable[[], tuple[str, ...]]
     readiness: Callable[[], Readiness]
     exposition: Callable[[], bytes]
     observer: Observer

@@ -23,8 +23,12 @@ class WellKnown:
 
     def metadata(self) -> Response:
         """RFC 8414 section 3."""
-        body = metadata(self._services.endpoints, self._services.scopes())
-        return Response(body, 200, {"Cache-Control": f"public, max-age={METADATA_MAX_AGE}"}, "application/json")
+        return Response(
+            metadata(self._services.endpoints),
+            200,
+            {"Cache-Control": f"public, max-age={METADATA_MAX_AGE}"},
+            "application/json",
+        )
 
     def jwks(self) -> Response:
         """RFC 7517 section 5: signing, waiting and not yet retired keys."""

@@ -1,0 +1,159 @@
+"""Clients that other people wrote, unmodified: curl, Authlib, and the MCP SDK's workload-identity provider."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.flows.client import JWT_SPIFFE, decode
+from tests.flows.stand import LEDGER, RULES, Stand
+
+
+def test_curl_gets_a_token_with_a_jwt_svid(stand: Stand) -> None:
+    assert shutil.which("curl"), "curl is one of the programs that this machine must have"
+    done = subprocess.run(
+        [
+            "curl", "-sS", "--fail-with-body", "--cacert", str(stand.folder / "tls/ca.pem"),
+            stand.client.issuer + "/token", "-d", "grant_type=client_credentials",
+            "--data-urlencode", f"client_assertion_type={JWT_SPIFFE}",
+            "--data-urlencode", f"client_assertion={stand.jwt('/ns/web/sa/curl')}",
+        ],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["scope"] == "ledger.read"
+
+
+def test_curl_gets_a_token_with_an_x509_svid(stand: Stand, tmp_path: Path) -> None:
+    svid = stand.authority.x509_svid("/ns/payments/sa/curl")
+    chain, key = svid.write(tmp_path)
+    done = subprocess.run(
+        [
+            "curl", "-sS", "--fail-with-body", "--cacert", str(stand.folder / "tls/ca.pem"),
+            "--cert", str(chain), "--key", str(key),
+            f"https://127.0.0.1:{stand.client.mtls_port}/token", "-d", "grant_type=client_credentials",
+            "--data-urlencode", f"client_id={svid.spiffe_id}",
+        ],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "x5t#S256" in decode(json.loads(done.stdout)["access_token"], 1)["cnf"]
+
+
+def test_authlib_takes_our_metadata_for_valid_RFC_8414(stand: Stand) -> None:
+    from authlib.oauth2.rfc8414 import AuthorizationServerMetadata, get_well_known_url
+
+    url = get_well_known_url(stand.client.issuer)
+    AuthorizationServerMetadata(stand.client.request("GET", url).body).validate()
+
+
+def test_authlib_gets_a_token_with_a_jwt_svid(stand: Stand) -> None:
+    from authlib.integrations.requests_client import OAuth2Session
+
+    client = OAuth2Session("ignored", token_endpoint_auth_method="none")
+    token = client.fetch_token(
+        stand.client.issuer + "/token",
+        grant_type="client_credentials",
+        client_assertion_type=JWT_SPIFFE,
+        client_assertion=stand.jwt("/ns/web/sa/authlib"),
+        verify=str(stand.folder / "tls/ca.pem"),
+    )
+    assert token["token_type"] == "Bearer"
+
+
+class _Resource(BaseHTTPRequestHandler):
+    """An MCP server's outer side: 401 with the way to its authorization server, 200 with a token."""
+
+    issuer = ""
+
+    def do_GET(self) -> None:
+        base = f"http://127.0.0.1:{self.server.server_address[1]}"  # type: ignore[index]
+        if self.path.startswith("/.well-known/oauth-protected-resource"):
+            self._answer(200, {"resource": f"{base}/mcp", "authorization_servers": [self.issuer]})
+        elif self.headers.get("Authorization", "").startswith("Bearer "):
+            self._answer(200, {"token": self.headers["Authorization"].removeprefix("Bearer ")})
+        else:
+            location = f'Bearer resource_metadata="{base}/.well-known/oauth-protected-resource/mcp"'
+            self._answer(401, {}, ("WWW-Authenticate", location))
+
+    def _answer(self, status: int, body: object, *headers: tuple[str, str]) -> None:
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        for name, value in (*headers, ("Content-Type", "application/json"), ("Content-Length", str(len(content)))):
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def resource(stand: Stand) -> Iterator[str]:
+    handler = type("Resource", (_Resource,), {"issuer": stand.client.issuer})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/mcp"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_the_mcp_clients_workload_identity_provider_signs_in_by_itself(stand: Stand, resource: str) -> None:
+    import httpx2
+    from mcp.client.auth.extensions.client_credentials import PrivateKeyJWTOAuthProvider
+
+    rule = RULES + (
+        '\n[[rule]]\nid = "mcp"\nwhy = "an agent"\neffect = "allow"\nwhen = { path = "/ns/agents/sa/*" }\n'
+        f'grant = {{ resources = ["{resource}"], scopes = ["tools.call"], bind = "if-present" }}\n'
+    )
+    catalogue = stand.policies / "catalogue.toml"
+    before = catalogue.read_text()
+    catalogue.write_text(
+        before + f'\n[resources."{resource}"]\ndescription = "MCP"\nscopes = {{ "tools.call" = "Call" }}\n'
+    )
+    stand.write_rules(rule)
+
+    class Storage:
+        async def get_tokens(self) -> None:
+            return None
+
+        async def set_tokens(self, tokens: object) -> None:
+            self.tokens = tokens
+
+        async def get_client_info(self) -> None:
+            return None
+
+        async def set_client_info(self, info: object) -> None:
+            return None
+
+    async def assertion(audience: str) -> str:
+        return stand.jwt("/ns/agents/sa/mcp", audience=audience)
+
+    async def call() -> str:
+        provider = PrivateKeyJWTOAuthProvider(
+            resource, Storage(), "spiffe://example.org/ns/agents/sa/mcp", assertion, issuer=stand.client.issuer
+        )
+        context = ssl.create_default_context(cafile=str(stand.folder / "tls/ca.pem"))
+        async with httpx2.AsyncClient(auth=provider, verify=context) as client:
+            answer = await client.get(resource)
+            return str(answer.json()["token"])
+
+    stand.until(lambda: "policies changed" in stand.log, "the rule acts")
+    try:
+        claims = decode(asyncio.run(call()), 1)
+    finally:
+        catalogue.write_text(before)
+        stand.write_rules(RULES)
+    assert claims["sub"] == "spiffe://example.org/ns/agents/sa/mcp"
+    assert claims["aud"] == resource != LEDGER
