@@ -79,9 +79,19 @@ def check_size(chain: tuple[bytes, ...]) -> None:
 def parse_chain(chain: tuple[bytes, ...]) -> tuple[x509.Certificate, ...]:
     """DER to certificates; each part must be exactly one. Raises: EvidenceRejected. Nothing is trusted yet."""
     try:
-        return tuple(x509.load_der_x509_certificate(der) for der in chain)
+        return tuple(map(_parse, chain))
     except MALFORMED as error:
         raise EvidenceRejected(Reason.CREDENTIAL_MALFORMED, "not an X.509 certificate") from error
+
+
+def _parse(der: bytes) -> x509.Certificate:
+    certificate = x509.load_der_x509_certificate(der)
+    # The byte before the signature counts the unused bits of its last byte: none, for RSA and ECDSA. The
+    # library lets other counts pass, and nothing signs this byte, so one certificate would have several
+    # thumbprints.
+    if der[-len(certificate.signature) - 1] != 0:
+        raise ValueError("the signature has unused bits")
+    return certificate
 
 
 def check_validity(leaf: Leaf, now: int) -> None:

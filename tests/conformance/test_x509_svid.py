@@ -420,6 +420,17 @@ def test_a_flipped_bit_anywhere_in_a_leaf_is_refused() -> None:
         assert isinstance(rejected((bytes(changed),)), Reason)
 
 
+def test_one_certificate_has_one_spelling_and_so_one_thumbprint() -> None:
+    """The count of unused bits before the signature is not signed; a second value would be a second hash."""
+    leaf = ROOT.issue(SOUND)
+    while leaf.certificate.signature[-1] & 1:
+        leaf = ROOT.issue(SOUND)
+    assert verify(leaf).name == WORKLOAD
+    respelled = bytearray(leaf.der)
+    respelled[-len(leaf.certificate.signature) - 1] = 1
+    assert rejected((bytes(respelled),)) is Reason.CREDENTIAL_MALFORMED
+
+
 def test_an_empty_bundle_trusts_nobody_SPIFFE_23() -> None:
     empty = FixedBundles(trust_bundle("example.org"))
     assert rejected(ROOT.issue(SOUND).chain, empty) is Reason.BUNDLE_EMPTY
