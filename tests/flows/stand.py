@@ -96,7 +96,7 @@ when = {{ path = "/ns/web/sa/intruder" }}
 class Stand:
     """One service in one folder. Everything a test may want to change is a file or a method here."""
 
-    def __init__(self, folder: Path, *, more: str = "", workers: int = 2) -> None:
+    def __init__(self, folder: Path, *, more: str = "", workers: int = 2, threads: int = 4) -> None:
         """`more` is added to `bridge.toml`."""
         self.folder = folder
         self.config = folder / "bridge.toml"
@@ -121,7 +121,7 @@ listen = "127.0.0.1:{port}"
 mtls_listen = "127.0.0.1:{mtls_port}"
 metrics_listen = "127.0.0.1:{metrics_port}"
 workers = {workers}
-threads = 4
+threads = {threads}
 [tls]
 certificate = "tls/server.pem"
 private_key = "tls/server.key"
@@ -161,11 +161,19 @@ path = "bundles/example.org.json"
     # --- its life -------------------------------------------------------------------------------
 
     def start(self) -> Stand:
+        self.launch()
+        self._program.ready_when(lambda: "\nready" in "\n" + self._program.tail(500), seconds=START_SECONDS)
+        return self
+
+    def launch(self) -> None:
+        """Start it and do not wait."""
         self._program.start(
             [sys.executable, "-m", "bridge", "serve", "--config", str(self.config)], death_signal="TERM"
         )
-        self._program.ready_when(lambda: "\nready" in "\n" + self._program.tail(500), seconds=START_SECONDS)
-        return self
+
+    @property
+    def is_running(self) -> bool:
+        return self._program.running
 
     def stop(self) -> int | None:
         return self._program.stop(seconds=40)
