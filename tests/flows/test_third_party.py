@@ -59,7 +59,7 @@ def test_authlib_takes_our_metadata_for_valid_RFC_8414(stand: Stand) -> None:
 def test_authlib_gets_a_token_with_a_jwt_svid(stand: Stand) -> None:
     from authlib.integrations.requests_client import OAuth2Session
 
-    client = OAuth2Session("ignored", token_endpoint_auth_method="none")
+    client = OAuth2Session("spiffe://example.org/ns/web/sa/authlib", token_endpoint_auth_method="none")
     token = client.fetch_token(
         stand.client.issuer + "/token",
         grant_type="client_credentials",
