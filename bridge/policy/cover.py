@@ -11,6 +11,9 @@ from bridge.model.terms import Ask, Bind, Denial
 from bridge.policy.vocabulary import provable
 
 
+Offer = Mapping[str, tuple[str, ...]]  # scopes by resource
+
+
 class Stage(IntEnum):
     """How far a rule that does not cover an ask got; the farthest one gives the refusal its kind.
 
@@ -44,40 +47,42 @@ class Cover:
     resources: tuple[str, ...]
 
 
-def cover(offer: Mapping[str, tuple[str, ...]], ask: Ask, home: Mapping[str, str]) -> Cover | Shortfall:
-    """Whether one rule's offer covers all of the ask, and what it gives then (interface section 3).
+def cover(written: Offer, left: Offer, ask: Ask, home: Mapping[str, str]) -> Cover | Shortfall:
+    """Whether one rule covers all of the ask, and what it gives then (interface section 3).
 
-    `home` is the catalogue's resource of each scope. A scope that belongs to no resource in the
-    audience is not covered: a token must not carry it to somebody who reads it differently.
+    `written` is what the rule offers, `left` what denies leave of it, `home` the catalogue's resource of
+    each scope. A scope that belongs to no resource in the audience is not covered: a token must not carry
+    it to somebody who reads it differently. Whether a request has to name a resource is told from
+    `written`: else a deny, by leaving a rule a single resource, would let through what was refused.
     """
     if ask.resources:
         audience = ask.resources if len(ask.resources) == 1 else tuple(dict.fromkeys(ask.resources))
         for resource in audience:
-            if resource not in offer:
+            if resource not in left:
                 return Shortfall(Stage.RESOURCE, f"it does not give the resource {resource}")
     elif ask.scopes:
-        return _cover_scopes(offer, ask, home)
-    elif len(offer) == 1:
-        audience = tuple(offer)
-    elif offer:
-        return Shortfall(Stage.UNNAMED, f"it gives {len(offer)} resources and the request names none")
-    else:
+        return _cover_scopes(left, ask, home)
+    elif not left:
         return Shortfall(Stage.RESOURCE, "denies leave it no resource")
+    elif len(written) == 1:
+        audience = tuple(written)
+    else:
+        return Shortfall(Stage.UNNAMED, f"it gives {len(written)} resources and the request names none")
     if not ask.scopes:
-        scopes = offer[audience[0]] if len(audience) == 1 else tuple(sorted({s for r in audience for s in offer[r]}))
+        scopes = left[audience[0]] if len(audience) == 1 else tuple(sorted({s for r in audience for s in left[r]}))
         return Cover(scopes, audience) if scopes else Shortfall(Stage.SCOPE, "no scope of the resource is left in it")
     for scope in ask.scopes:
-        if not any(scope in offer[resource] for resource in audience):
+        if not any(scope in left[resource] for resource in audience):
             return Shortfall(Stage.SCOPE, f"it does not give the scope {scope} for {' '.join(audience)}")
     return Cover(_in_order(ask.scopes), audience)
 
 
-def _cover_scopes(offer: Mapping[str, tuple[str, ...]], ask: Ask, home: Mapping[str, str]) -> Cover | Shortfall:
+def _cover_scopes(left: Offer, ask: Ask, home: Mapping[str, str]) -> Cover | Shortfall:
     """As `cover`, for an ask that names scopes and no resource: theirs is meant, if it is one."""
     audience = set()
     for scope in ask.scopes:
         resource = home.get(scope)
-        if resource is None or scope not in offer.get(resource, ()):
+        if resource is None or scope not in left.get(resource, ()):
             return Shortfall(Stage.SCOPE, f"it does not give the scope {scope}")
         audience.add(resource)
     if len(audience) > 1:

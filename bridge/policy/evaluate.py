@@ -68,15 +68,16 @@ class PolicySet:
             if denied is not None:
                 return self._no(tally, Denial.RESOURCE, Reason.POLICY_DENY_RULE, f"{denied.id} denies it", denied)
         shortfalls: list[Shortfall] = []
-        for position, entry in enumerate(tally.granting):
-            rule = entry[3]
-            covered = cover(rule.offer if cut is None else cut.left(rule.offer), ask, self.catalogue.home)
-            if isinstance(covered, Shortfall):
-                shortfalls.append(covered)
-                continue
-            if not ask.resources and not ask.scopes and self._is_torn(tally, position, covered, ask):
+        torn = None if ask.resources or ask.scopes else _torn_weights(tally)
+        for entry in tally.granting:
+            if torn and entry[0] in torn:
                 return self._no(tally, Denial.RESOURCE, Reason.POLICY_RESOURCE, _NAME_A_RESOURCE)
-            return self._granted(tally, rule, covered, subject, proved)
+            rule = entry[3]
+            left = rule.offer if cut is None else cut.left(rule.offer)
+            covered = cover(rule.offer, left, ask, self.catalogue.home)
+            if isinstance(covered, Cover):
+                return self._granted(tally, rule, covered, subject, proved)
+            shortfalls.append(covered)
         return self._uncovered(tally, shortfalls, ask)
 
     def explain(self, subject: PolicySubject, ask: Ask, *, proved: frozenset[BindingMethod]) -> Explanation:
@@ -122,19 +123,6 @@ class PolicySet:
         assert address is not None, "the index found the rule by this address"
         assert pattern is not None, "the index found the rule by one of its patterns"
         return replace(terms, redirect_uris=expand(terms.redirect_uris, pattern.captures(address)))
-
-    def _is_torn(self, tally: Tally, position: int, covered: Cover, ask: Ask) -> bool:
-        """Whether a rule of the same weight would take the unnamed resource to be another one. Such
-        rules are no ambiguity as long as requests name what they want (their resources are disjoint)."""
-        weight = tally.granting[position][0]
-        for entry in tally.granting[position + 1 :]:
-            if entry[0] != weight:
-                return False
-            offer = entry[3].offer if tally.cut is None else tally.cut.left(entry[3].offer)
-            other = cover(offer, ask, self.catalogue.home)
-            if isinstance(other, Cover) and other.resources != covered.resources:
-                return True
-        return False
 
     def _refused_before_terms(self, tally: Tally, refusal: Rule | None, subject: PolicySubject, ask: Ask) -> Decision:
         """The refusals that come before what is asked is looked at."""
@@ -197,3 +185,21 @@ class PolicySet:
             reason=reason,
             because=because,
         )
+
+
+def _torn_weights(tally: Tally) -> set[int]:
+    """The weights at which rules take an unnamed resource to be different ones.
+
+    Such rules are no ambiguity as long as requests name what they want: their resources are disjoint.
+    Denies are not looked at: taking one of the rules away must not make the request unambiguous.
+    """
+    meant: dict[int, str] = {}
+    torn: set[int] = set()
+    if len(tally.granting) < 2:
+        return torn
+    for weight, _, _, rule in tally.granting:
+        if len(rule.offer) == 1:
+            resource = next(iter(rule.offer))
+            if meant.setdefault(weight, resource) != resource:
+                torn.add(weight)
+    return torn

@@ -151,8 +151,11 @@ def _held(
             f"'{decided.id}' comes first" if decided is not None else "the request is refused before it is looked at"
         )
         return _ALL, f"it denies too, but {words}"
-    covered = cover(rule.offer if tally.cut is None else tally.cut.left(rule.offer), ask, catalogue.home)
+    left = rule.offer if tally.cut is None else tally.cut.left(rule.offer)
+    covered = cover(rule.offer, left, ask, catalogue.home)
     if isinstance(covered, Shortfall):
+        if not isinstance(cover(rule.offer, rule.offer, ask, catalogue.home), Shortfall):
+            return 5, "it would cover the request, but denies take away what is asked"
         return 5, covered.because
     if decided is not None:
         return _ALL, f"all its conditions hold, but '{decided.id}' denies"
