@@ -41,6 +41,7 @@ class Step:
 
 
 def _expect_empty(database: Database) -> None:
+    """What is there without any step of ours is somebody else's, and stays untouched."""
     foreign = sorted(set(database.table_names()) - {Migrations.migrations_table})
     if foreign:
         raise StartRefused([f"the file holds other tables ({', '.join(foreign[:5])}); name a new file in store.url"])
@@ -95,6 +96,7 @@ def migrate(
 
     Safe beside running services of the release before: they wait at the gate. Raises: StartRefused.
     """
+    status(path, steps=steps)
     with _refusing(path):
         create_file(path)
         gate = WriterGate(path)
@@ -145,10 +147,11 @@ def _applied(path: Path) -> tuple[str, ...]:
     with _refusing(path):
         connection = open_reader(path)
         try:
-            return tuple(
-                done.name
-                for done in _migrations((), lambda name: None).applied(Database(connection, execute_plugins=False))
-            )
+            database = Database(connection, execute_plugins=False)
+            applied = tuple(done.name for done in _migrations((), lambda name: None).applied(database))
+            if not applied:
+                _expect_empty(database)
+            return applied
         finally:
             connection.close()
 

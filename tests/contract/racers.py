@@ -1,0 +1,120 @@
+"""What the processes of the parallel part do. Imported by them, so everything here is importable."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.synchronize import Barrier
+
+from bridge.model.audit import AuditEventKind
+from bridge.model.errors import BridgeError, LimitReached, RegistrationChanged
+from bridge.model.identity import Marker
+from bridge.store.ports import RegistrationLimits, Store
+from tests.contract.places import Place
+from tests.contract.records import API, NOW, ensure, event, issue, shared, spiffe
+
+PROCESSES, THREADS = 2, 6
+DEADLINE = 60.0
+
+Task = Callable[[Store, int], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What one process needs to know."""
+
+    place: Place
+    task: Task
+    process: int
+    rounds: int
+
+
+def race(place: Place, task: Task, *, rounds: int = 1) -> list[object]:
+    """Run `task(store, number)` in all threads of all processes at once; what each call returned.
+
+    `number` is different for every call. A domain error is returned by its class name.
+    """
+    context = get_context("spawn")
+    # A task waits for its fellows at the barrier, so no process can take two.
+    with context.Pool(PROCESSES, initializer=_meet_at, initargs=(context.Barrier(PROCESSES),)) as pool:
+        starts = [Start(place, task, process, rounds) for process in range(PROCESSES)]
+        return [value for values in pool.map_async(run, starts, chunksize=1).get(DEADLINE) for value in values]
+
+
+_meeting: list[Barrier] = []
+
+
+def _meet_at(barrier: Barrier) -> None:
+    _meeting.append(barrier)
+
+
+def run(start: Start) -> list[object]:
+    """One process: all its threads begin together, when every other process is ready too."""
+    store = start.place.open(patience=DEADLINE)
+    barrier = threading.Barrier(THREADS, action=lambda: _meeting[0].wait(DEADLINE))
+    values: list[object] = []
+
+    def thread(number: int) -> None:
+        barrier.wait(DEADLINE)
+        for turn in range(start.rounds):
+            try:
+                value = start.task(store, (start.process * THREADS + number) * start.rounds + turn)
+            except BridgeError as error:
+                value = type(error).__name__
+            values.append(value)
+
+    threads = [threading.Thread(target=thread, args=(number,)) for number in range(THREADS)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(DEADLINE)
+    store.close()
+    return values
+
+
+def first_use(store: Store, number: int) -> bool:
+    ensured = ensure(store.clients)
+    issue(store.clients, ensured)
+    return ensured.created
+
+
+def member_use(store: Store, number: int) -> bool:
+    return ensure(store.clients, shared(f"{API}-{number % 3}")).created
+
+
+def claim(store: Store, number: int) -> bool:
+    return store.tokens.claim(Marker("dpop", f"{number % 5:064x}", NOW + 300), now=NOW)
+
+
+def issue_once(store: Store, number: int) -> str:
+    issue(store.clients, ensure(store.clients), markers=(Marker("dpop", f"{number % 5:064x}", NOW + 300),))
+    return "issued"
+
+
+def register_another(store: Store, number: int) -> bool:
+    limits = RegistrationLimits(records=1000, per_second=1, burst=25)
+    return ensure(store.clients, spiffe(f"{API}-{number}"), limits=limits).created
+
+
+def register_within(store: Store, number: int) -> bool:
+    limits = RegistrationLimits(records=25, per_second=1, burst=1000)
+    return ensure(store.clients, spiffe(f"{API}-{number}"), limits=limits).created
+
+
+def take_lease(store: Store, number: int) -> bool:
+    return store.leases.take("sweep", holder=f"holder-{number}", now=NOW, until=NOW + 60)
+
+
+def use_while_revoked(store: Store, number: int) -> str:
+    """A third revokes, the rest register and issue."""
+    if number % 3 == 0:
+        return "revoked" if store.clients.revoke(API, event=event(AuditEventKind.REVOKED), now=NOW) else "nobody"
+    try:
+        issue(store.clients, ensure(store.clients))
+    except RegistrationChanged:
+        return "changed"
+    except LimitReached:
+        return "limit"
+    return "issued"
