@@ -13,10 +13,12 @@ from bridge.serving.context import ConnectionContext
 from bridge.serving.peer import address_of
 from bridge.serving.protocol import WholeRequestProtocol
 
-# How long a worker that is ahead leaves a connection to the others, in seconds.
-_STEP_BACK = 0.002
-# How many it then takes at once: nobody else seems to want them.
-_AFTER_STEP_BACK = 16
+# How many more connections than another worker this one may have before it leaves the next to it (beside an
+# eighth of what the other has), for how long, in seconds: some time slices of a busy machine, in which the
+# other wakes up. And how many it takes when the other has not taken any by then.
+_LEAD = 1
+_STEP_BACK = 0.003
+_AFTER_STEP_BACK = 2
 # How long to leave the listening socket alone when the process is out of descriptors, in seconds.
 _OUT_OF_DESCRIPTORS = 0.5
 
@@ -66,26 +68,27 @@ class Acceptor:
         """Nothing to wait for: handshakes are tasks of the worker, and waited for as such."""
 
     def _readable(self) -> None:
-        if self._book.is_ahead():
-            self._leave_alone(_STEP_BACK, _AFTER_STEP_BACK)
+        least = self._book.least_elsewhere()
+        if len(self._book) > least + least // 8 + _LEAD:
+            self._leave_alone(_STEP_BACK, least)
         else:
             self._take(1)
 
-    def _leave_alone(self, seconds: float, then_take: int) -> None:
+    def _leave_alone(self, seconds: float, least: int) -> None:
         self._loop.remove_reader(self._listening.fileno())
-        self._pause = self._loop.call_later(seconds, self._return, then_take)
+        self._pause = self._loop.call_later(seconds, self._return, least)
 
-    def _return(self, take: int) -> None:
+    def _return(self, least: int) -> None:
+        """Listen again; take what is there at once when the others did not use their turn."""
         self._pause = None
-        if not self._closed:
-            self._loop.add_reader(self._listening.fileno(), self._readable)
-            self._take(take)
+        if self._closed:
+            return
+        self._loop.add_reader(self._listening.fileno(), self._readable)
+        if self._book.least_elsewhere() <= least:
+            self._take(_AFTER_STEP_BACK)
 
     def _take(self, at_most: int) -> None:
         for _ in range(at_most):
-            if not self._book.make_room():
-                self._leave_alone(_STEP_BACK, 1)
-                return
             try:
                 connection, name = self._listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -93,8 +96,11 @@ class Acceptor:
             except OSError as error:
                 if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                     raise
-                self._leave_alone(_OUT_OF_DESCRIPTORS, 1)
+                self._leave_alone(_OUT_OF_DESCRIPTORS, 0)
                 return
+            if not self._book.make_room():
+                connection.close()
+                continue
             connection.setblocking(False)
             if connection.family != socket.AF_UNIX:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

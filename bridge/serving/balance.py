@@ -28,7 +28,8 @@ class LoadBoard:
         """Say that nobody serves in `place`."""
         self._counts[place] = _VACANT
 
-    def is_ahead(self, place: int) -> bool:
-        """Whether the worker in `place` has more connections than another that serves."""
+    def least_elsewhere(self, place: int) -> int:
+        """The fewest connections that any other serving worker has; a huge number when there is no other."""
         counts = self._counts[:]
-        return bool(counts[place] > min(counts))
+        counts[place] = _VACANT
+        return int(min(counts))

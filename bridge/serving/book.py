@@ -53,9 +53,9 @@ class Book:
         else:
             self._board.write(self._place, len(self))
 
-    def is_ahead(self) -> bool:
-        """Whether another worker should take the next connection."""
-        return self._board.is_ahead(self._place)
+    def least_elsewhere(self) -> int:
+        """How much is open in the worker that has the least, this one left out."""
+        return self._board.least_elsewhere(self._place)
 
     def make_room(self) -> bool:
         """Drop a sixteenth of the cap if it is reached. False: all are being served, there is no room.

@@ -27,9 +27,10 @@ from bridge.serving.worker import WorkerProcess
 
 LOG = logging.getLogger("bridge.serving")
 
-# How often workers are looked at when nothing happens, and asked for a sign of life, in seconds.
+# How often workers are looked at when nothing happens, in seconds, and asked for a sign of life, as a part
+# of how long they may be silent.
 _LOOK = 1.0
-_ASK = 5.0
+_ASK = 0.25
 # A worker that lived shorter than this is replaced with growing delay, in seconds.
 _SHORT_LIFE = 10.0
 _LONGEST_DELAY = 15.0
@@ -111,7 +112,7 @@ class Supervisor(Multiprocess):
     def keep_subprocess_alive(self) -> None:
         """Look at every worker: take in what it says, replace it when it is dead or silent."""
         now = time.monotonic()
-        ask = now - self._asked_at > _ASK
+        ask = now - self._asked_at > _ASK * self._options.deadlines.silence
         if ask:
             self._asked_at = now
         for place, worker in enumerate(self.processes):
