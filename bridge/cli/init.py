@@ -12,7 +12,7 @@ import click
 from bridge.cli.options import Failure, json_option
 from bridge.cli.output import emit_json, printable, say
 from bridge.cli.starter import configuration
-from bridge.cli.starter_policies import policies
+from bridge.cli.starter_policies import OTHER_FILES, policies, policy_file
 from bridge.model.spiffe_id import InvalidSpiffeId, TrustDomain
 
 _EXAMPLE = "example.org"
@@ -81,7 +81,7 @@ def _trust_domain(name: str | None, agent_socket: str | None) -> str:
         try:
             endpoint = WorkloadEndpoint.parse(agent_socket)
             if name is None:
-                return fetch_own_trust_domain(endpoint, timeout=_AGENT_SECONDS).name
+                name = fetch_own_trust_domain(endpoint, timeout=_AGENT_SECONDS).name
         except InvalidEndpoint as error:
             raise click.BadParameter(str(error), param_hint="--agent-socket") from error
         except WorkloadApiFailed as error:
@@ -93,19 +93,21 @@ def _trust_domain(name: str | None, agent_socket: str | None) -> str:
         parsed = TrustDomain.parse(name or "").name
     except InvalidSpiffeId as error:
         raise click.BadParameter(str(error), param_hint="--trust-domain") from error
-    if f"{parsed}.toml" in policies(_EXAMPLE):
+    if f"{parsed}.toml" in OTHER_FILES:
         raise click.BadParameter(f"{parsed}.toml is the name of another policy file", param_hint="--trust-domain")
     return parsed
 
 
 def _files(directory: Path, trust_domain: str, agent_socket: str | None) -> list[_NewFile]:
     from bridge.lab.web_ca import WebCa
+    from bridge.policy.schema import schema_text
 
     ca = WebCa(now=int(time.time()))
     certificate, private_key = ca.issue(_HOSTS)
+    rules = {**policies(trust_domain), "schema.json": schema_text()}
     return [
         _NewFile(directory / "bridge.toml", configuration(trust_domain, socket=agent_socket).encode()),
-        *(_NewFile(directory / "policies" / name, text.encode()) for name, text in policies(trust_domain).items()),
+        *(_NewFile(directory / "policies" / name, text.encode()) for name, text in rules.items()),
         _NewFile(directory / "tls" / "test-ca.pem", ca.certificate_pem),
         _NewFile(directory / "tls" / "server.pem", certificate),
         _NewFile(directory / "tls" / "server.key", private_key, _SECRET),
@@ -137,7 +139,7 @@ def _next_steps(directory: Path, trust_domain: str, agent_socket: str | None) ->
     )
     return [
         *steps,
-        f"write your own rules: {folder}policies/{trust_domain}.toml, then bridge policy test --config {config}",
+        f"write your rules: {folder}policies/{policy_file(trust_domain)}, then bridge policy test --config {config}",
         f"bridge check --config {config}",
         f"bridge serve --config {config}",
         f"as a workload: bridge token --scope ledger.read --config {config} --ca {folder}tls/test-ca.pem",

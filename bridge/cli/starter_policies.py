@@ -82,7 +82,7 @@ grant = { resources = ["https://ledger.example.org"], scopes = ["ledger.read"] }
 """
 
 _CASES = """\
-#:schema ../cases.schema.json
+#:schema ../schema.json
 # What the rules are expected to decide; `bridge policy test` runs these. A rule that no case reaches fails, and so
 # does a refusal without an accepted twin that differs in one field.
 
@@ -140,14 +140,24 @@ rule = "example-pushed-read-ledger"
 """
 
 
+_OTHERS = {
+    "catalogue.toml": _CATALOGUE,
+    "metadata-documents.toml": _DOCUMENTS,
+    "software-statements.toml": _STATEMENTS,
+    "pushed.toml": _PUSHED,
+}
+# Names that no trust domain's file can have.
+OTHER_FILES = frozenset(_OTHERS)
+_LONGEST_NAME = 200
+
+
+def policy_file(trust_domain: str) -> str:
+    """The name of a trust domain's file: its own, unless that is too long for a file system."""
+    return f"{trust_domain if len(trust_domain) <= _LONGEST_NAME else 'long-trust-domain'}.toml"
+
+
 def policies(trust_domain: str) -> dict[str, str]:
-    """File name below the policies folder -> text, for one trust domain."""
-    files = {
-        "catalogue.toml": _CATALOGUE,
-        f"{trust_domain}.toml": _SPIFFE,
-        "metadata-documents.toml": _DOCUMENTS,
-        "software-statements.toml": _STATEMENTS,
-        "pushed.toml": _PUSHED,
-        f"tests/{trust_domain}.cases.toml": _CASES,
-    }
+    """File name below the policies folder -> text, for one trust domain whose name is none of OTHER_FILES."""
+    own = policy_file(trust_domain)
+    files = {own: _SPIFFE, **_OTHERS, f"tests/{own.removesuffix('.toml')}.cases.toml": _CASES}
     return {name: Template(text).substitute(name=trust_domain) for name, text in files.items()}

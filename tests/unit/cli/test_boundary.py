@@ -1,0 +1,103 @@
+"""What a user's mistake looks like: one line that says what to do next, the right exit code, no traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from bridge.cli.output import emit_table, printable, wants_colour
+from tests.unit.cli.conftest import ROOT, Run, bridge_process
+
+
+def test_a_missing_configuration_is_exit_2_and_names_init(run: Run, tmp_path: Path) -> None:
+    ran = run("clients", "list", "--config", tmp_path / "none.toml")
+    assert ran.code == 2
+    assert ran.out == ""
+    assert "bridge init" in ran.err
+
+
+def test_all_faults_of_a_configuration_are_said_at_once(run: Run, folder: Path) -> None:
+    assert run("db", "status").code == 0
+    text = (folder / "bridge.toml").read_text()
+    (folder / "bridge.toml").write_text("surplus = 1\n" + text.replace("[store]", '[store]\nurl = "mysql://x"'))
+    ran = run("db", "status")
+    assert ran.code == 2
+    assert "surplus" in ran.err
+    assert "error: " in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_the_environment_names_the_configuration(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder.parent)
+    assert run("db", "status").code == 2
+    monkeypatch.setenv("BRIDGE_CONFIG", str(folder / "bridge.toml"))
+    assert run("db", "status").code == 0
+
+
+def test_a_store_that_is_not_there_is_exit_1_and_says_who_makes_it(run: Run, folder: Path) -> None:
+    assert run("clients", "list").code == 0
+    (folder / "bridge.db").unlink()
+    ran = run("clients", "list")
+    assert ran.code == 1
+    assert "bridge db migrate" in ran.err
+
+
+def test_a_seal_key_that_others_can_read_is_refused_t_54(run: Run, folder: Path) -> None:
+    assert run("keys", "list").code == 0
+    (folder / "secrets" / "seal.key").chmod(0o644)
+    ran = run("keys", "list")
+    assert ran.code == 1
+    assert "chmod 600" in ran.err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_without_rights_is_no_traceback(run: Run, folder: Path) -> None:
+    (folder / "bridge.toml").chmod(0)
+    assert run("db", "status").code == 2
+
+
+def test_a_reader_that_has_seen_enough_is_no_fault(folder: Path) -> None:
+    ran = bridge_process(["--version"], cwd=folder)
+    assert ran.code == 0
+    program = f"{bridge_program()} audit tail --json --all | head -c 1"
+    assert os.system(f"{program} > {folder / 'out'} 2> {folder / 'err'}") == 0
+    assert (folder / "err").read_text() == ""
+
+
+def bridge_program() -> str:
+    return f"PYTHONPATH={ROOT} {sys.executable} -m bridge.cli.main"
+
+
+def test_control_characters_of_others_do_not_reach_the_terminal() -> None:
+    assert printable("web\x1b[2Jx\r\n\u202e") == "web\\x1b[2Jx\\r\\n\\u202e"
+    assert printable({"a": "\x1b"}) == '{"a": "\\u001b"}'
+    assert printable(None) == "-"
+
+
+def test_colour_needs_a_terminal_and_nobody_against_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal:
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert wants_colour(Terminal())  # type: ignore[arg-type]
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not wants_colour(Terminal())  # type: ignore[arg-type]
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv("TERM", "dumb")
+    assert not wants_colour(Terminal())  # type: ignore[arg-type]
+
+
+def test_a_pipe_gets_lines_of_cells_and_a_terminal_gets_a_table(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emit_table(("a", "b"), [(1, None)])
+    assert capsys.readouterr().out == "a\tb\n1\t-\n"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    emit_table(("name", "state"), [("x", "active")])
+    assert capsys.readouterr().out == "name    state\n------  -------\nx       active\n"

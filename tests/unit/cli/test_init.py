@@ -1,0 +1,175 @@
+"""`bridge init` makes a folder that the other commands say yes to, and never overwrites anything."""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+import stat
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from bridge.cli.starter import configuration
+from bridge.config import Settings, load_settings
+from bridge.lab.authority import Authority
+from bridge.lab.workload_api import WorkloadApi
+from tests.unit.cli.conftest import Run
+
+
+def test_what_init_writes_passes_check_once_the_bundle_is_there(run: Run, tmp_path: Path) -> None:
+    ran = run("init", tmp_path / "new")
+    assert ran.code == 0
+    assert "spire-server bundle show -format spiffe" in ran.out
+    config = tmp_path / "new" / "bridge.toml"
+    assert run("check", "--config", config).code == 1
+    (tmp_path / "new" / "bundles" / "example.org.json").write_bytes(Authority("example.org").bundle_json())
+    ran = run("check", "--config", config)
+    assert (ran.code, ran.err) == (0, "")
+
+
+def test_its_policies_pass_policy_check_and_policy_test(run: Run, folder: Path) -> None:
+    checked = run("policy", "check", "--json")
+    assert (checked.code, checked.json) == (0, [])
+    tested = run("policy", "test")
+    assert tested.code == 0, tested.out + tested.err
+
+
+def test_it_writes_one_example_rule_for_each_source(folder: Path) -> None:
+    sources = {}
+    for path in (folder / "policies").glob("*.toml"):
+        document = tomllib.loads(path.read_text())
+        if "source" in document:
+            sources[document["source"]] = len(document["rule"])
+    assert sources.keys() == {"spiffe", "metadata-document", "software-statement", "pushed"}
+    assert all(sources.values())
+
+
+def test_secrets_are_for_their_owner_alone_t_54(folder: Path) -> None:
+    for name in ("secrets/seal.key", "tls/server.key"):
+        assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
+
+
+def test_the_test_certificate_is_of_this_machine_and_of_the_test_ca(folder: Path) -> None:
+    context = ssl.create_default_context(cafile=folder / "tls" / "test-ca.pem")
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(folder / "tls" / "server.pem", folder / "tls" / "server.key")
+    for host in ("127.0.0.1", "localhost"):
+        handshake(context, server, host)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        handshake(context, server, "example.org")
+
+
+def handshake(context: ssl.SSLContext, server_context: ssl.SSLContext, host: str) -> None:
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(to_client, to_server, server_hostname=host)
+    server = server_context.wrap_bio(to_server, to_client, server_side=True)
+    for _ in range(3):
+        for side in (client, server):
+            try:
+                side.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+
+
+@pytest.mark.parametrize("existing", ["bridge.toml", "policies/catalogue.toml", "secrets/seal.key", "bridge.db"])
+def test_it_refuses_to_overwrite_and_then_writes_nothing(run: Run, tmp_path: Path, existing: str) -> None:
+    new = tmp_path / "new"
+    (new / existing).parent.mkdir(parents=True)
+    (new / existing).write_text("mine")
+    ran = run("init", new)
+    assert ran.code == 1
+    assert existing in ran.err
+    assert [path for path in new.rglob("*") if path.is_file()] == [new / existing]
+    assert (new / existing).read_text() == "mine"
+
+
+def test_a_dangling_link_is_not_written_through(run: Run, tmp_path: Path) -> None:
+    new = tmp_path / "new"
+    new.mkdir()
+    (new / "bridge.toml").symlink_to(tmp_path / "elsewhere")
+    assert run("init", new).code == 1
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_its_answer_for_programs_names_every_file(run: Run, tmp_path: Path) -> None:
+    answer = run("init", tmp_path / "new", "--trust-domain", "td.example", "--json").json
+    assert answer["trust_domain"] == "td.example"
+    assert {path for path in (tmp_path / "new").rglob("*") if path.is_file()} == {Path(p) for p in answer["created"]}
+
+
+@pytest.mark.parametrize("name", ["Example.org", "", "catalogue", "pushed"])
+def test_a_name_that_is_no_trust_domain_or_another_file_is_exit_2(run: Run, tmp_path: Path, name: str) -> None:
+    assert run("init", tmp_path / "good", "--trust-domain", "example.org").code == 0
+    assert run("init", tmp_path / "bad", "--trust-domain", name).code == 2
+    assert not (tmp_path / "bad").exists()
+
+
+def test_a_long_name_gets_a_file_too(run: Run, tmp_path: Path) -> None:
+    config = tmp_path / "new" / "bridge.toml"
+    assert run("init", tmp_path / "new", "--trust-domain", "a" * 255).code == 0
+    assert run("policy", "test", "--config", config).code == 0
+
+
+def test_with_an_agent_it_takes_the_trust_domain_from_it(run: Run, tmp_path: Path) -> None:
+    authority = Authority("prod.example")
+    with WorkloadApi(authority, tmp_path / "a.sock", identities=["/bridge"]) as api:
+        assert run("init", tmp_path / "new", "--agent-socket", api.address).code == 0
+        domain = load_settings(tmp_path / "new" / "bridge.toml", {}).trust_domains["prod.example"]
+        assert (domain.source, domain.socket) == ("workload-api", api.address)
+        assert run("check", "--config", tmp_path / "new" / "bridge.toml").code == 0
+        assert run("policy", "test", "--config", tmp_path / "new" / "bridge.toml").code == 0
+
+
+def test_an_address_that_is_no_agents_is_exit_2(run: Run, tmp_path: Path) -> None:
+    assert run("init", tmp_path / "new", "--agent-socket", "http://127.0.0.1").code == 2
+
+
+# --- the text of bridge.toml ----------------------------------------------------------------------
+
+
+def uncommented(text: str) -> str:
+    return re.sub(r"^# (?=[a-z_]+ = )", "", text, flags=re.MULTILINE)
+
+
+def settings_of(folder: Path, text: str) -> Settings:
+    for name in ("tls/server.pem", "tls/server.key"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+    (folder / "bridge.toml").write_text(text)
+    return load_settings(folder / "bridge.toml", {})
+
+
+def test_every_commented_key_shows_its_default(tmp_path: Path) -> None:
+    text = configuration("example.org", socket=None)
+    assert text.count("\n# ") > 30
+    short, long = settings_of(tmp_path, text), settings_of(tmp_path, uncommented(text))
+    # What is derived from other keys is shown as what it comes out as.
+    assert long.mtls_url == short.mtls_base
+    assert {**long.model_dump(), "mtls_url": None, "drafts": {}} == short.model_dump()
+
+
+def test_every_key_of_this_version_is_in_the_text() -> None:
+    text = configuration("example.org", socket=None)
+    not_built = {"trusted_proxies", "statement_issuers", "fetch", "users"}
+    polled_endpoints = {"url", "ca_file", "endpoint_spiffe_id", "bootstrap"}
+
+    def check(schema: dict[str, object], whole: dict[str, object]) -> None:
+        properties = schema.get("properties", {})
+        assert isinstance(properties, dict)
+        for name, value in properties.items():
+            if name in not_built or (name in polled_endpoints and "source" in properties):
+                continue
+            assert re.search(rf"\b{name}\b", text), name
+            for reference in re.findall(r"#/\$defs/(\w+)", json.dumps(value)):
+                check(whole["$defs"][reference], whole)  # type: ignore[index]
+
+    schema = Settings.model_json_schema()
+    check(schema, schema)
+
+
+def test_a_socket_whose_name_needs_escapes_stays_itself(tmp_path: Path) -> None:
+    address = 'unix:///run/a"b\\c.sock'
+    text = configuration("example.org", socket=address)
+    assert tomllib.loads(text)["trust_domains"]["example.org"]["socket"] == address
