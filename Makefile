@@ -20,10 +20,10 @@ $(STAMP): requirements.txt requirements-dev.txt pyproject.toml
 setup: $(STAMP) ## make .venv with the locked dependencies
 
 demo: $(STAMP) ## the main job against an embedded SPIFFE authority; ends by itself
-	@$(BIN)/python -m bridge.lab.demo
+	@$(BIN)/python -m bridge.cli.demo
 
 run: $(STAMP) ## the demo's authority and service kept up until Ctrl-C
-	@$(BIN)/python -m bridge.lab.demo --keep
+	@$(BIN)/python -m bridge.cli.demo --keep
 
 test: lint types $(STAMP) ## lint, types, and the whole suite but the live tests
 	@$(BIN)/python -m pytest tests --ignore=tests/live -n 2 --dist loadgroup
