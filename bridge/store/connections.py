@@ -27,6 +27,8 @@ READER_BUSY_MS = 300
 # that fewer than one commit in a hundred pays for it.
 CHECKPOINT_PAGES = 4000
 WRITER_CACHE_KIB = 8192
+# A long read lets the WAL grow; afterwards it shrinks back to this.
+WAL_KEEP_BYTES = 64 * 1024 * 1024
 
 
 def unavailable(error: sqlite3.Error) -> Unavailable:
@@ -91,6 +93,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
         "temp_store = MEMORY",
         f"cache_size = -{WRITER_CACHE_KIB}",
         f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
+        f"journal_size_limit = {WAL_KEEP_BYTES}",
     ):
         connection.execute(f"PRAGMA {pragma}").close()
     return connection
@@ -109,12 +112,14 @@ def create_file(path: Path) -> None:
 
 
 class _Reader:
-    """A thread's connection, wrapped because a bare one cannot be referred to weakly."""
+    """A thread's connection, wrapped because a bare one cannot be referred to weakly. `lock` keeps another
+    thread from closing it in the middle of a read."""
 
-    __slots__ = ("__weakref__", "connection")
+    __slots__ = ("__weakref__", "connection", "lock")
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
+        self.lock = threading.Lock()
 
 
 class Readers:
@@ -135,7 +140,9 @@ class Readers:
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
         """All rows, as one snapshot. Raises: Unavailable."""
         try:
-            return self._connection().execute(sql, parameters).fetchall()
+            reader = self._reader()
+            with reader.lock:
+                return reader.connection.execute(sql, parameters).fetchall()
         except sqlite3.Error as error:
             self._forget()
             raise unavailable(error) from error
@@ -146,22 +153,24 @@ class Readers:
             self._closed = True
             readers = list(self._open)
         for reader in readers:
-            reader.connection.close()
+            with reader.lock:
+                reader.connection.close()
 
-    def _connection(self) -> sqlite3.Connection:
+    def _reader(self) -> _Reader:
         reader: _Reader | None = getattr(self._local, "reader", None)
         if reader is None:
+            if self._closed:
+                raise Unavailable(Reason.STORE_UNAVAILABLE, "the store is closed")
             reader = _Reader(open_reader(self._path))
             with self._lock:
-                if self._closed:
-                    reader.connection.close()
                 self._open.add(reader)
             self._local.reader = reader
-        return reader.connection
+        return reader
 
     def _forget(self) -> None:
         """Drop the thread's connection, so that one that broke is not met again."""
         reader: _Reader | None = getattr(self._local, "reader", None)
         if reader is not None:
             self._local.reader = None
-            reader.connection.close()
+            with reader.lock:
+                reader.connection.close()

@@ -184,7 +184,9 @@ class GroupCommit:
         with Outcome() as undone:
             self._session.rollback()
         if undone.error is not None or not isinstance(error, sqlite3.Error):
-            self._session.discard()
+            with Outcome():
+                # The session has let go of the connection before it closes it; how that ends is all one.
+                self._session.discard()
         for waiting in batch:
             waiting.outcome = Outcome(error=_answer(error))
 
