@@ -107,7 +107,7 @@ def show(identifier: str, as_json: bool, config: Path) -> int:
             if value not in ("", None, {}):
                 say(f"{name:<16}{paint(printable(value))}")
         say()
-    if rows[0]["event"] == "refused":
+    if any(row["event"] == "refused" for row in rows):
         note(f"next: `bridge policy explain --audit {printable(identifier)}` says what each rule made of it")
     return 0
 

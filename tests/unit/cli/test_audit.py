@@ -1,0 +1,258 @@
+"""`bridge audit`: the log in the shape of the contract, followed, verified and exported."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from bridge.app import now
+from bridge.cli.audit_lookup import ask_of
+from bridge.cli.options import Failure, Moment, moment_at
+from bridge.model.audit import AuditEvent, AuditEventKind
+from bridge.model.evidence import Door, EvidenceKind
+from bridge.model.identity import BindingMethod, Source
+from bridge.model.terms import Ask
+from bridge.store.ports import Store
+from tests.unit.cli.conftest import ROOT, Run
+
+API = "spiffe://example.org/ns/example/sa/api"
+CONTRACT = [
+    "id", "time", "event", "door", "subject", "evidence", "ask", "rule", "outcome", "reason", "client_id", "jti",
+    "count",
+]  # fmt: skip
+
+
+def refusal(identifier: str, *, at: int | None = None, evidence: str = "jwt-svid", **ask: object) -> AuditEvent:
+    return AuditEvent(
+        id=identifier,
+        time=now() if at is None else at,
+        event=AuditEventKind.REFUSED,
+        door="token",
+        subject=API,
+        evidence=evidence,
+        ask={"grant_type": "client_credentials", "scopes": ["ledger.write"], "resources": [], **ask},
+        rule="example-workloads-read-ledger",
+        outcome="deny",
+        reason="policy_scope",
+    )
+
+
+def tail(run: Run, *words: str) -> list[str]:
+    """The ids of the rows that the test wrote; preparing the store wrote some too."""
+    return [row["id"] for row in run("audit", "tail", "--json", *words).lines if row["event"] == "refused"]
+
+
+# --- tail -----------------------------------------------------------------------------------------
+
+
+def test_a_row_has_the_fields_of_the_contract_first(run: Run, store: Store) -> None:
+    store.audit.append(refusal("id-1", at=1_800_000_000))
+    (row,) = run("audit", "tail", "--json", "--event", "refused").lines
+    assert list(row)[: len(CONTRACT)] == CONTRACT
+    assert {name: row[name] for name in CONTRACT} == {
+        "id": "id-1",
+        "time": "2027-01-15T08:00:00Z",
+        "event": "refused",
+        "door": "token",
+        "subject": API,
+        "evidence": "jwt-svid",
+        "ask": {"grant_type": "client_credentials", "scopes": ["ledger.write"], "resources": []},
+        "rule": "example-workloads-read-ledger",
+        "outcome": "deny",
+        "reason": "policy_scope",
+        "client_id": "",
+        "jti": "",
+        "count": 1,
+    }
+
+
+def test_tail_shows_the_newest_rows_oldest_of_them_first(run: Run, store: Store) -> None:
+    for number in range(120):
+        store.audit.append(refusal(f"id-{number}"))
+    assert tail(run, "--event", "refused") == [f"id-{n}" for n in range(20, 120)]
+    assert tail(run, "--limit", "2") == ["id-118", "id-119"]
+    assert tail(run, "--all") == [f"id-{n}" for n in range(120)]
+
+
+def test_tail_since_leaves_out_what_is_older(run: Run, store: Store) -> None:
+    store.audit.append(refusal("old", at=now() - 7200))
+    store.audit.append(refusal("new", at=now() - 1800))
+    assert tail(run, "--since", "3h") == ["old", "new"]
+    assert tail(run, "--since", "1h") == ["new"]
+    assert tail(run, "--since", "1h", "--all") == ["new"]
+
+
+def test_tail_shows_only_the_events_asked_for(run: Run, store: Store) -> None:
+    store.audit.append(refusal("no"))
+    events = {row["event"] for row in run("audit", "tail", "--json", "--event", "keys_rotated").lines}
+    assert events == {"keys_rotated"}
+    ran = run("audit", "tail", "--json", "--event", "keys_rotated", "--event", "refused")
+    assert {row["event"] for row in ran.lines} == {"keys_rotated", "refused"}
+    assert run("audit", "tail", "--event", "nonsense").code == 2
+
+
+def test_people_see_what_was_asked(run: Run, store: Store) -> None:
+    store.audit.append(refusal("id-1"))
+    out = run("audit", "tail", "--event", "refused").out
+    assert "ledger.write" in out
+    assert API in out
+
+
+@contextmanager
+def following(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+    program = "import sys; from bridge.cli.main import main; sys.exit(main())"
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", program, "audit", "tail", "--follow", *words],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate(timeout=30)
+
+
+def test_follow_shows_each_new_row_once_until_ctrl_c(folder: Path, store: Store) -> None:
+    store.audit.append(refusal("before"))
+    with following(folder, "--json", "--event", "refused") as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["id"] == "before"
+        for number in range(3):
+            store.audit.append(refusal(f"after-{number}"))
+        assert [json.loads(process.stdout.readline())["id"] for _ in range(3)] == ["after-0", "after-1", "after-2"]
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        assert (out, process.returncode) == ("", 130)
+        assert "Traceback" not in err
+
+
+# --- show -----------------------------------------------------------------------------------------
+
+
+def test_show_has_all_rows_of_one_request(run: Run, store: Store) -> None:
+    store.audit.append(refusal("id-1"))
+    store.audit.append(refusal("id-2"))
+    store.audit.append(refusal("id-1"))
+    assert [row["id"] for row in run("audit", "show", "id-1", "--json").lines] == ["id-1", "id-1"]
+    ran = run("audit", "show", "id-1")
+    assert "policy_scope" in ran.out
+    assert "policy explain --audit id-1" in ran.err
+
+
+def test_an_id_without_rows_is_exit_1_and_says_where_to_look(run: Run, store: Store) -> None:
+    ran = run("audit", "show", "none")
+    assert (ran.code, ran.out) == (1, "")
+    assert "log" in ran.err
+
+
+# --- verify ---------------------------------------------------------------------------------------
+
+
+def test_a_log_that_nobody_touched_is_intact(run: Run, store: Store) -> None:
+    store.audit.append(refusal("id-1"))
+    ran = run("audit", "verify", "--json")
+    assert ran.code == 0
+    assert (ran.json["intact"], ran.json["faults"]) == (True, [])
+    assert {"writer", "sequence", "mac"} == set(ran.json["heads"][0])
+    assert "ok" in run("audit", "verify").out
+
+
+@pytest.mark.parametrize(
+    "tampering",
+    ["UPDATE audit SET reason = 'x' WHERE id = 'id-2'", "DELETE FROM audit WHERE id = 'id-2'"],
+    ids=["changed", "missing"],
+)
+def test_a_changed_or_missing_row_is_named_and_exit_1_t_40(
+    run: Run, store: Store, folder: Path, tampering: str
+) -> None:
+    for number in (1, 2, 3):
+        store.audit.append(refusal(f"id-{number}"))
+    assert run("audit", "verify").code == 0
+    with sqlite3.connect(folder / "bridge.db") as connection:
+        connection.execute(tampering)
+    connection.close()
+    ran = run("audit", "verify", "--json")
+    assert ran.code == 1
+    assert ran.json["faults"]
+    assert run("audit", "verify").code == 1
+
+
+# --- export ---------------------------------------------------------------------------------------
+
+
+def test_export_writes_json_lines_of_a_span_of_time(run: Run, store: Store) -> None:
+    for hour in range(4):
+        store.audit.append(refusal(f"hour-{hour}", at=1_800_000_000 + 3600 * hour))
+    span = ["--since", "2027-01-15T09:00:00Z", "--until", "2027-01-15T11:00:00Z"]
+    assert [row["id"] for row in run("audit", "export", *span).lines] == ["hour-1", "hour-2"]
+    whole = run("audit", "export", "--event", "refused")
+    assert [row["id"] for row in whole.lines] == [f"hour-{n}" for n in range(4)]
+    assert whole.err == ""
+
+
+def test_a_span_that_is_none_is_exit_2(run: Run, store: Store) -> None:
+    assert run("audit", "export", "--since", "2h", "--until", "1h").code == 0
+    assert run("audit", "export", "--since", "1h", "--until", "2h").code == 2
+    assert run("audit", "export", "--since", "yesterday").code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("90s", 910), ("15m", 100), ("1970-01-01T00:10:00Z", 600), ("1970-01-01T01:10:00+01:00", 600), ("1970-01-01", 0)],
+)
+def test_times_are_durations_or_rfc_3339(text: str, expected: int) -> None:
+    assert moment_at(Moment().convert(text, None, None), 1000) == expected
+
+
+# --- from a row back to the ask -------------------------------------------------------------------
+
+
+def test_a_refusal_can_be_asked_again(store: Store) -> None:
+    store.audit.append(refusal("id-1", proved=["jkt"]))
+    subject, ask, proved = ask_of(store, "id-1")
+    assert (subject.source, subject.evidence, subject.name) == (Source.SPIFFE, EvidenceKind.JWT_SVID, API)
+    assert ask == Ask(Door.TOKEN, "client_credentials", ("ledger.write",), ())
+    assert proved == {BindingMethod.JKT}
+
+
+@pytest.mark.parametrize(("evidence", "proved"), [("x509-svid", {BindingMethod.X5T_S256}), ("jwt-svid", set())])
+def test_a_row_that_does_not_say_what_was_proved_is_read_as_its_evidence_alone(
+    store: Store, evidence: str, proved: set[BindingMethod]
+) -> None:
+    store.audit.append(refusal("id-1", evidence=evidence))
+    assert ask_of(store, "id-1")[2] == proved
+
+
+def test_of_several_rows_of_one_request_the_one_with_the_ask_counts(store: Store) -> None:
+    store.audit.append(AuditEvent("id-1", now(), AuditEventKind.REGISTERED, subject=API, evidence="jwt-svid"))
+    store.audit.append(refusal("id-1"))
+    assert ask_of(store, "id-1")[1].scopes == ("ledger.write",)
+
+
+def test_an_operators_act_is_no_ask(store: Store) -> None:
+    store.audit.append(AuditEvent("id-1", now(), AuditEventKind.REVOKED, subject=API, door="operator"))
+    with pytest.raises(Failure, match="no request that policy decided"):
+        ask_of(store, "id-1")
+    with pytest.raises(Failure, match="no audit row"):
+        ask_of(store, "id-2")
+
+
+def test_explain_takes_a_refusal_from_the_log(run: Run, store: Store) -> None:
+    store.audit.append(refusal("id-1"))
+    ran = run("policy", "explain", "--audit", "id-1", "--json")
+    assert ran.code == 1
+    assert ran.json["effect"] == "deny"
+    assert run("policy", "explain", "--audit", "none").code == 1

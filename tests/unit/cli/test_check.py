@@ -1,0 +1,120 @@
+"""`bridge check`: every part, all faults at once, and nothing changed by looking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.conftest import Run
+
+PARTS = ["configuration", "tls", "policies", "store", "bundles"]
+
+
+def parts(run: Run) -> dict[str, dict[str, object]]:
+    return {part["part"]: part for part in run("check", "--json").json}
+
+
+def test_a_sound_set_up_is_exit_0_and_every_part_says_so(run: Run, folder: Path) -> None:
+    ran = run("check", "--json")
+    assert ran.code == 0
+    assert [part["part"] for part in ran.json] == PARTS
+    assert all(part["ok"] and part["found"] for part in ran.json)
+    out = run("check").out
+    assert all(name in out for name in PARTS)
+
+
+def test_it_makes_nothing_for_a_service_that_has_not_started_yet(run: Run, folder: Path) -> None:
+    for name in ("bridge.db", "bridge.db-wal", "bridge.db-shm", "secrets/seal.key"):
+        (folder / name).unlink(missing_ok=True)
+    before = sorted(folder.rglob("*"))
+    ran = run("check")
+    assert ran.code == 0
+    assert "serve` makes" in ran.out
+    assert sorted(folder.rglob("*")) == before
+
+
+def spoil_tls(folder: Path) -> None:
+    (folder / "tls" / "server.key").write_text("-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n")
+
+
+def spoil_policies(folder: Path) -> None:
+    (folder / "policies" / "example.org.toml").write_text("version = 1\n")
+
+
+def warn_policies(folder: Path) -> None:
+    """A rule that can never decide anything: a warning, and still no."""
+    path = folder / "policies" / "example.org.toml"
+    denial = '[[rule]]\nid = "none-at-all"\nwhy = "test"\neffect = "deny"\nbroad = true\nwhen = { any_path = true }\n'
+    path.write_text(path.read_text() + denial)
+
+
+def spoil_store(folder: Path) -> None:
+    (folder / "bridge.db").write_bytes(b"nonsense" * 1000)
+
+
+def spoil_seal(folder: Path) -> None:
+    (folder / "secrets" / "seal.key").chmod(0o640)
+
+
+def other_seal(folder: Path) -> None:
+    (folder / "secrets" / "seal.key").write_text("00" * 32)
+
+
+def spoil_bundle(folder: Path) -> None:
+    (folder / "bundles" / "example.org.json").write_text("{}")
+
+
+def no_bundle(folder: Path) -> None:
+    (folder / "bundles" / "example.org.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("part", "spoil"),
+    [
+        ("tls", spoil_tls),
+        ("policies", spoil_policies),
+        ("policies", warn_policies),
+        ("store", spoil_store),
+        ("store", spoil_seal),
+        ("store", other_seal),
+        ("bundles", spoil_bundle),
+        ("bundles", no_bundle),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
+)
+def test_a_fault_is_of_its_part_and_exit_1(run: Run, folder: Path, part: str, spoil: Callable[[Path], None]) -> None:
+    assert run("check").code == 0
+    spoil(folder)
+    ran = run("check", "--json")
+    assert ran.code == 1
+    assert [found["part"] for found in ran.json if not found["ok"]] == [part]
+
+
+def test_faults_of_several_parts_come_at_once(run: Run, folder: Path) -> None:
+    spoil_tls(folder)
+    spoil_policies(folder)
+    no_bundle(folder)
+    ran = run("check")
+    assert ran.code == 1
+    faults = [line for line in ran.out.splitlines() if line.startswith("fault")]
+    assert {line.split()[1] for line in faults} == {"tls", "policies", "bundles"}
+
+
+def test_all_faults_of_the_configuration_are_exit_1(run: Run, folder: Path) -> None:
+    (folder / "bridge.toml").write_text('workers = 0\nsurplus = 1\n[tokens]\ndefault_ttl = "never"\n')
+    ran = run("check", "--json")
+    assert ran.code == 1
+    (part,) = ran.json
+    for name in ("workers", "surplus", "default_ttl", "issuer", "policies"):
+        assert any(name in fault for fault in part["faults"]), name
+
+
+@pytest.mark.parametrize("content", [None, b"no = = toml", b"\xff"], ids=["absent", "syntax", "encoding"])
+def test_a_file_that_cannot_be_read_as_toml_is_exit_2(run: Run, folder: Path, content: bytes | None) -> None:
+    (folder / "bridge.toml").unlink()
+    if content is not None:
+        (folder / "bridge.toml").write_bytes(content)
+    ran = run("check")
+    assert (ran.code, ran.out) == (2, "")
