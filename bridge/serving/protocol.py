@@ -257,7 +257,10 @@ class WholeRequestProtocol(asyncio.Protocol):
         phase = self._reader.phase
         if self._transport.is_closing() or self._unread:
             return
-        if phase is Phase.IDLE:
+        if self._queue:
+            # Not being read from: nothing can arrive in time.
+            self._disarm()
+        elif phase is Phase.IDLE:
             if self._serving is not None:
                 self._disarm()
             elif self._timed is not Phase.IDLE and not self._reader.has_ended():

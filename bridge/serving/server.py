@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import signal
 import ssl
 import threading
@@ -33,6 +34,25 @@ LOG = logging.getLogger("bridge.serving")
 _SIDE_THREADS = 2
 _SIDE_WAITING = 32
 _SIDE_PATIENCE = 5.0
+
+
+async def _no_asgi(scope: object, receive: object, send: object) -> None:
+    raise NotImplementedError("requests go to the WSGI application")
+
+
+def uvicorn_config(options: ServingOptions) -> Config:
+    """uvicorn's part of the settings. It logs through the standard library and writes no access log."""
+    return Config(
+        _no_asgi,
+        loop="uvloop",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        workers=options.workers,
+        timeout_graceful_shutdown=max(1, math.ceil(options.deadlines.drain)),
+    )
 
 
 class WorkerServer(Server):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import shutil
 import signal
@@ -14,13 +13,13 @@ import time
 from collections.abc import Callable
 from multiprocessing.connection import wait
 
-from uvicorn.config import Config
 from uvicorn.supervisors.multiprocess import Multiprocess
 
 from bridge.model.errors import StartRefused
 from bridge.serving.balance import LoadBoard
 from bridge.serving.options import ServingOptions
 from bridge.serving.served import resolve
+from bridge.serving.server import uvicorn_config
 from bridge.serving.sockets import Listener, open_listeners
 from bridge.serving.tls import UnfitCertificate, plain_context, read_certificate
 from bridge.serving.worker import WorkerProcess
@@ -38,10 +37,6 @@ _LONGEST_DELAY = 15.0
 _AFTER_DRAIN = 5.0
 
 
-async def _no_asgi(scope: object, receive: object, send: object) -> None:
-    raise NotImplementedError("requests go to the WSGI application")
-
-
 class Supervisor(Multiprocess):
     """uvicorn's supervisor, with three differences: SIGHUP reloads the workers instead of replacing them,
     a worker that cannot start at first ends the whole with its faults, and it waits for events, so that a
@@ -50,18 +45,7 @@ class Supervisor(Multiprocess):
     processes: list[WorkerProcess]  # type: ignore[assignment]
 
     def __init__(self, options: ServingOptions, listeners: list[Listener], announce: Callable[[str], None]) -> None:
-        config = Config(
-            _no_asgi,
-            loop="uvloop",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            workers=options.workers,
-            timeout_graceful_shutdown=max(1, math.ceil(options.deadlines.drain)),
-        )
-        super().__init__(config, [])
+        super().__init__(uvicorn_config(options), [])
         self._options = options
         self._listeners = listeners
         self._announce = announce
@@ -213,6 +197,8 @@ class Supervisor(Multiprocess):
                 LOG.error("worker %s did not end in time and is killed", worker.pid)
                 worker.process.kill()
                 worker.process.join()
+            # One that was still starting has no handler for SIGTERM, and nothing to drain.
+            if worker.exitcode not in (0, -signal.SIGTERM):
                 self._code = self._code or 1
         signal.set_wakeup_fd(-1)
         self._wake_read.close()
@@ -239,9 +225,10 @@ def _check(options: ServingOptions) -> list[Listener]:
 def serve(options: ServingOptions, announce: Callable[[str], None] = _announce_on_stdout) -> int:
     """Run the service in the foreground until SIGTERM or SIGINT, and give the exit code.
 
-    0: ended as told, all requests answered. 1: a worker crashed at its start or had to be killed at the
-    end. 2: the configuration is not usable; every fault is on stderr, once. `announce` gets one line when
-    all workers serve. Must be called in the main thread of a process that has no other use for signals.
+    0: ended as told, all requests answered. 1: a worker crashed at its start, or could not answer all by
+    the end of its drain. 2: the configuration is not usable; every fault is on stderr, once. `announce`
+    gets one line when all workers serve. Must be called in the main thread of a process that has no other
+    use for signals.
     """
     try:
         listeners = _check(options)

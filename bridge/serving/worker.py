@@ -97,7 +97,7 @@ class WorkerProcess(Process):
             # Threads that are stuck in a request would be waited for at a normal exit.
             logging.getLogger("bridge.serving").error("requests were still at work at the end of the drain")
             logging.shutdown()
-            os._exit(0)
+            os._exit(1)
 
     def _run(self, signs: Signs) -> bool:
         _raise_descriptor_limit(self.options.caps.connections + _OTHER_DESCRIPTORS)

@@ -20,11 +20,10 @@ sys.path.insert(0, str(HERE))
 from serving_client import Connection  # noqa: E402
 from serving_pki import Issued, authority, client_context  # noqa: E402
 from serving_probe import Probe  # noqa: E402
-from uvicorn.config import Config  # noqa: E402
 
 from bridge.serving.balance import LoadBoard  # noqa: E402
 from bridge.serving.options import Deadlines, ListenerKind, ServingOptions  # noqa: E402
-from bridge.serving.server import WorkerServer  # noqa: E402
+from bridge.serving.server import WorkerServer, uvicorn_config  # noqa: E402
 from bridge.serving.sockets import open_listeners  # noqa: E402
 
 # Short where a test waits for them, long where they must not come into play.
@@ -62,14 +61,9 @@ def running_worker(options: ServingOptions, app: Probe) -> Iterator[RunningWorke
     listeners = open_listeners(options)
     ready = threading.Event()
 
-    async def no_asgi(scope: object, receive: object, send: object) -> None:
-        raise NotImplementedError
-
-    config = Config(
-        no_asgi, loop="uvloop", lifespan="off", log_config=None, access_log=False, server_header=False,
-        timeout_graceful_shutdown=max(1, int(options.deadlines.drain)),
-    )  # fmt: skip
-    server = WorkerServer(config, options, app, listeners, board=LoadBoard(1), place=0, ready=ready.set)
+    server = WorkerServer(
+        uvicorn_config(options), options, app, listeners, board=LoadBoard(1), place=0, ready=ready.set
+    )
     thread = threading.Thread(target=server.run, name="worker-under-test")
     thread.start()
     try:
