@@ -10,7 +10,6 @@ from bridge.model.identity import BindingMethod, PolicySubject, Source
 from bridge.model.terms import Ask, Bind, Denial
 from bridge.policy.vocabulary import provable
 
-
 Offer = Mapping[str, tuple[str, ...]]  # scopes by resource
 
 

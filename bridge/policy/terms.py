@@ -226,4 +226,4 @@ def expand(templates: tuple[str, ...], captured: tuple[str, ...]) -> tuple[str, 
         in_host = {int(hole) for hole in _HOLE.findall(host)}
         if all(re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", captured[n - 1]) for n in in_host):
             done.append(_HOLE.sub(lambda hole: captured[int(hole[1]) - 1], head + separator + rest))
-    return tuple(done)
+    return tuple(sorted(done))
