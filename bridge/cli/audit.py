@@ -14,6 +14,7 @@ from bridge.cli.audit_rows import emit_rows, row_fields, rows_after, tab_line
 from bridge.cli.options import Failure, Moment, config_option, json_option, list_options, moment_at, settings_of
 from bridge.cli.output import Progress, emit_json, emit_json_line, emit_table, note, paint, printable, say, timestamp
 from bridge.model.audit import AuditEventKind, AuditRow
+from bridge.model.errors import Unavailable
 
 if TYPE_CHECKING:
     from bridge.store.ports import AuditStore
@@ -71,9 +72,13 @@ def tail(
         _show((row for row in last if row.rowid <= end), as_json)
         while follow:
             time.sleep(_FOLLOW_SECONDS)
-            for row in rows_after(store.audit, end, events=kinds):
-                end = max(end, row.rowid)
-                emit_json_line(row_fields(row)) if as_json else say(tab_line(row_fields(row)))
+            try:
+                for row in rows_after(store.audit, end, events=kinds):
+                    end = max(end, row.rowid)
+                    emit_json_line(row_fields(row)) if as_json else say(tab_line(row_fields(row)))
+            except Unavailable as error:
+                # A store that is busy for a moment does not end a watch of hours.
+                note(f"waiting: {printable(error)}")
     return 0
 
 
@@ -159,6 +164,7 @@ def verify(as_json: bool, config: Path) -> int:
 @_since
 @click.option("--until", type=Moment(), metavar="TIME", help="Rows before this time.")
 @_events
+@click.option("--json", is_flag=True, expose_value=False, help="JSON lines, which it writes anyway.")
 @config_option
 def export(since: int | None, until: int | None, events: tuple[str, ...], config: Path) -> int:
     """Write rows as JSON lines to standard output, in the order of writing.

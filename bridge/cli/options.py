@@ -15,6 +15,11 @@ from bridge.model.errors import StartRefused
 if TYPE_CHECKING:
     from bridge.config import Settings
 
+    _ParamType = click.ParamType[int]
+else:
+    # Not generic at run time in every version of click that will do.
+    _ParamType = click.ParamType
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 DEFAULT_LIMIT = 100
@@ -81,7 +86,7 @@ def settings_of(config: Path) -> Settings:
         raise ConfigurationRefused(error.faults) from error
 
 
-class Moment(click.ParamType[Any]):
+class Moment(_ParamType):
     """A time in the past: how long ago (`90s`, `15m`, `1h`, `7d`), or RFC 3339 (`2026-01-31T12:00:00Z`).
 
     Converts to epoch seconds, given `now` by the command: durations become negative numbers until

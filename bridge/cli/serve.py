@@ -8,6 +8,7 @@ watches its workers, would carry about for as long as it lives.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING
 import click
 
 from bridge.cli.failures import EXPECTED, describe
-from bridge.cli.options import config_option, settings_of
+from bridge.cli.options import config_option, json_option, settings_of
+from bridge.cli.output import emit_json_line, say
 
 if TYPE_CHECKING:
     from bridge.config import Settings
@@ -24,8 +26,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
+@json_option
 @config_option
-def serve(config: Path) -> int:
+def serve(as_json: bool, config: Path) -> int:
     """Run the service in the foreground until SIGTERM or Ctrl-C, then answer what was asked and end.
 
     Prints one line when it is ready; the log goes to standard error, a JSON object a line. On SIGHUP it
@@ -48,7 +51,13 @@ def serve(config: Path) -> int:
     configure()
     options = _outcome(receiving)
     child.join()
-    return options if isinstance(options, int) else run(options)
+    if isinstance(options, int):
+        return options
+    return run(options, _announce_as_json if as_json else say)
+
+
+def _announce_as_json(line: str) -> None:
+    emit_json_line({"ready": True, "pid": os.getpid(), "message": line})
 
 
 def _outcome(receiving: Connection) -> ServingOptions | int:
@@ -89,7 +98,8 @@ def serving_options(settings: Settings, config: Path) -> ServingOptions:
 
     return ServingOptions(
         factory="bridge.app:build_worker",
-        argument=str(config.resolve()),
+        # Not resolved: a link to the file may lead elsewhere by the time a worker is replaced.
+        argument=str(config.absolute()),
         listen=settings.listen,
         mtls_listen=settings.mtls_listen,
         metrics_listen=settings.metrics_listen,
