@@ -136,7 +136,7 @@ class TokenQuestions:
             return False
         epoch = str(record.epoch)
         if member is not None:
-            if found.member is None or found.member.state is not ClientState.ACTIVE:
+            if found.member is None or found.member.state_at(now) is not ClientState.ACTIVE:
                 return False
             epoch = f"{record.epoch}.{found.member.epoch}"
         return epoch == claims.epoch and not self._revoked.is_revoked(claims.jti)

@@ -32,6 +32,11 @@ class ClientState(StrEnum):
     DENIED = "denied"
 
 
+def _state_at(state: ClientState, expires_at: int | None, now: int) -> ClientState:
+    idle = expires_at is not None and expires_at <= now
+    return ClientState.EXPIRED if idle and state in (ClientState.ACTIVE, ClientState.PENDING) else state
+
+
 @dataclass(frozen=True, slots=True)
 class ClientRecord:
     """One client. Units: all times are epoch seconds, UTC.
@@ -60,15 +65,12 @@ class ClientRecord:
 
     def state_at(self, now: int) -> ClientState:
         """The state that holds at `now`."""
-        if self.state in (ClientState.ACTIVE, ClientState.PENDING) and self.expires_at is not None:
-            if self.expires_at <= now:
-                return ClientState.EXPIRED
-        return self.state
+        return _state_at(self.state, self.expires_at, now)
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One SPIFFE ID under a shared client, revocable alone. `epoch` as on the record."""
+    """One SPIFFE ID under a shared client, revocable alone. `epoch` and `expires_at` as on the record."""
 
     client_id: str
     spiffe_id: str
@@ -76,6 +78,11 @@ class Member:
     epoch: int
     first_seen_at: int
     last_used_at: int
+    expires_at: int | None = None
+
+    def state_at(self, now: int) -> ClientState:
+        """The state that holds at `now`: one that idled out counts as EXPIRED, swept or not."""
+        return _state_at(self.state, self.expires_at, now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,7 +176,7 @@ class Registrar:
 def _is_live(found: Found, member: str | None, now: int) -> bool:
     if found.record is None or found.record.state_at(now) is not ClientState.ACTIVE:
         return False
-    return member is None or (found.member is not None and found.member.state is ClientState.ACTIVE)
+    return member is None or (found.member is not None and found.member.state_at(now) is ClientState.ACTIVE)
 
 
 def _refusal(decision: Decision) -> BridgeError:

@@ -11,13 +11,12 @@ from bridge.model.reasons import Reason
 from bridge.store import statements as sql
 from bridge.store.connections import Row
 from bridge.store.ports import Ensured, RegistrationLimits
-from bridge.store.rows import CLIENT_FIELDS, MEMBER_FIELDS, client_of, client_row, member_of, metadata_text
+from bridge.store.rows import CLIENT_FIELDS, client_of, client_row, member_of, metadata_text
 from bridge.store.rows import record_of as new_record
 from bridge.store.transaction import Transaction
 
 _RECORD = 2
 _MEMBER = _RECORD + len(CLIENT_FIELDS)
-_MEMBER_END = _MEMBER + len(MEMBER_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +77,7 @@ def owner_of(row: Row, proposed: ProposedClient, now: int) -> Owner:
         or (member is not None and member.state is ClientState.DENIED)
     ):
         raise IdentityDenied(Reason.IDENTITY_DENIED, proposed.member or proposed.subject)
-    member_end = row[_MEMBER_END]
-    live = member is not None and member.state is ClientState.ACTIVE and (member_end is None or member_end > now)
+    live = member is not None and member.state_at(now) is ClientState.ACTIVE
     return Owner(record, member, live)
 
 
@@ -179,4 +177,4 @@ def _put_member(tx: Transaction, call: Registering, client_id: str, old: Member 
     epoch = call.now if old is None else max(old.epoch + 1, call.now)
     first_seen = call.now if old is None else old.first_seen_at
     tx.change(sql.UPSERT_MEMBER, (client_id, spiffe_id, epoch, first_seen, call.now, call.expires_at))
-    return Member(client_id, spiffe_id, ClientState.ACTIVE, epoch, first_seen, call.now)
+    return Member(client_id, spiffe_id, ClientState.ACTIVE, epoch, first_seen, call.now, call.expires_at)

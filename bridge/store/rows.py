@@ -16,7 +16,7 @@ CLIENT_FIELDS = (
     "client_id", "kind", "subject", "trust_domain", "state", "rule", "epoch", "created_at", "last_used_at",
     "expires_at", "parent", "identities", "metadata",
 )  # fmt: skip
-MEMBER_FIELDS = ("client_id", "spiffe_id", "state", "epoch", "first_seen_at", "last_used_at")
+MEMBER_FIELDS = ("client_id", "spiffe_id", "state", "epoch", "first_seen_at", "last_used_at", "expires_at")
 KEY_FIELDS = ("kid", "alg", "public_jwk", "sealed", "created_at", "signs_from", "retires_at")
 AUDIT_FIELDS = ("rowid", "writer", "sequence", "mac", *EVENT_COLUMNS)
 
@@ -67,11 +67,11 @@ def client_of(row: Row, start: int = 0) -> ClientRecord | None:
 
 
 def member_of(row: Row, start: int = 0) -> Member | None:
-    """The member in the six columns from `start`; None where a join found none."""
+    """The member in the seven columns from `start`; None where a join found none."""
     if row[start] is None:
         return None
-    client_id, spiffe_id, state, epoch, first_seen, used = row[start : start + 6]
-    return Member(client_id, spiffe_id, _STATES[state], epoch, first_seen, used)
+    client_id, spiffe_id, state, epoch, first_seen, used, end = row[start : start + 7]
+    return Member(client_id, spiffe_id, _STATES[state], epoch, first_seen, used, end)
 
 
 def record_of(proposed: ProposedClient, *, epoch: int, now: int, expires_at: int | None) -> ClientRecord:

@@ -37,7 +37,7 @@ LEFT JOIN members AS m ON m.client_id = c.client_id AND m.spiffe_id = ?
 FIND_OWNER = f"""
 SELECT EXISTS (SELECT 1 FROM tombstones WHERE subject IN (?, ?, ?, ?)),
        EXISTS (SELECT 1 FROM clients WHERE client_id = ?),
-       {columns(CLIENT_FIELDS, "c")}, {columns(MEMBER_FIELDS, "m")}, m.expires_at
+       {columns(CLIENT_FIELDS, "c")}, {columns(MEMBER_FIELDS, "m")}
 FROM (SELECT 1 AS one) AS always
 LEFT JOIN clients AS c ON c.kind = ? AND c.subject = ?
 LEFT JOIN members AS m ON m.client_id = c.client_id AND m.spiffe_id = ?
@@ -54,7 +54,7 @@ WHERE client_id = ?
 """
 SEE_MEMBER = "UPDATE clients SET identities = identities + ? WHERE client_id = ?"
 UPSERT_MEMBER = f"""
-INSERT INTO members ({MEMBER}, expires_at, ended_at) VALUES (?, ?, 'active', ?, ?, ?, ?, NULL)
+INSERT INTO members ({MEMBER}, ended_at) VALUES (?, ?, 'active', ?, ?, ?, ?, NULL)
 ON CONFLICT (client_id, spiffe_id) DO UPDATE
 SET state = 'active', epoch = excluded.epoch, last_used_at = excluded.last_used_at,
     expires_at = excluded.expires_at, ended_at = NULL

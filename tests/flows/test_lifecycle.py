@@ -161,3 +161,20 @@ def test_a_rule_that_goes_away_ends_what_it_gave(fresh: Callable[..., Stand]) ->
         stand.write_rules(RULES.replace('when = { path = "/ns/web/sa/*" }', 'when = { path = "/ns/web/sa/y" }'))
         stand.until(lambda: refused(stand.client.by_jwt(stand.jwt("/ns/web/sa/x"))), "the change acts")
         assert stand.client.by_jwt(stand.jwt("/ns/web/sa/y")).status == 200
+
+
+def test_a_member_of_a_shared_client_that_idled_out_comes_back_at_once(fresh: Callable[..., Stand]) -> None:
+    # The sweep is a minute away at the earliest: what counts is the time, not the sweep.
+    with fresh(more='[registration]\nidle_expiry = "3s"\n[tokens]\ndefault_ttl = "1s"\nmax_ttl = "10m"') as stand:
+        quiet, busy = "/ns/batch/sa/quiet", "/ns/batch/sa/busy"
+        first = stand.client.by_jwt(stand.jwt(quiet)).claims
+        stand.until(
+            lambda: stand.client.by_jwt(stand.jwt(busy)).status == 200 and _end(stand, first["iat"]), "the member idles"
+        )
+        again = stand.client.by_jwt(stand.jwt(quiet))
+        assert again.status == 200
+        assert again.claims["epoch"] != first["epoch"]
+
+
+def _end(stand: Stand, since: int) -> bool:
+    return int(stand.client.by_jwt(stand.jwt("/ns/batch/sa/busy")).claims["iat"]) > since + 4
