@@ -303,8 +303,8 @@ def _offer(making: Making, grant: Grant, catalogue: Catalogue) -> dict[str, tupl
             making.error("scope-elsewhere", words, "grant", "scopes")
         else:
             offer[home].append(scope)
-    for resource, scopes in offer.items():
-        if not scopes and resource in catalogue.resources:
+    if all(catalogue.home.get(scope) in offer for scope in grant.scopes):
+        for resource in (resource for resource, scopes in offer.items() if not scopes):
             words = f"the rule has no scope of {resource}: a token for it alone is always refused"
             making.warning("resource-without-scope", words, "grant", "resources")
     return {resource: tuple(scopes) for resource, scopes in offer.items()}

@@ -26,6 +26,7 @@ _SEGMENT = re.compile(r"[A-Za-z0-9._-]+")
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _PCHARS = re.compile(r"(?:[A-Za-z0-9._~!$&'()+,;=:@-]|%[0-9A-Fa-f]{2})*")
 _DOTS = re.compile(r"(?:\.|%2[eE]){1,2}")
+_AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]@]+)(?::(.*))?")
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 
 
@@ -190,22 +191,15 @@ def url_pattern(text: str) -> Pattern:
 
 def _authority(authority: str, *, wildcard: bool) -> tuple[tuple[Token, ...], str]:
     """Host labels from the top level down, and the port. An IP literal is one label."""
-    if authority.startswith("["):
-        host, bracket, port = authority.partition("]")
-        host, port = host + bracket, port
-        if port and not port.startswith(":"):
-            raise InvalidPattern("behind an IPv6 address only a port can stand")
-        port = port[1:] if port else ""
-        labels: tuple[Token, ...] = (_ip(host[1:-1], host),)
-        explicit = authority != host
-    else:
-        host, colon, port = authority.partition(":")
-        explicit = bool(colon)
-        labels = _labels(host, wildcard=wildcard)
-    if explicit and (_PORT.fullmatch(port) is None or int(port) > 65535):
+    parts = _AUTHORITY.fullmatch(authority)
+    if parts is None:
+        raise InvalidPattern(f"'{authority}' is no host with an optional port")
+    host, port = parts[1], parts[2]
+    if port is not None and (_PORT.fullmatch(port) is None or int(port) > 65535):
         raise InvalidPattern("the port is no number from 1 to 65535")
     if port == "443":
         raise InvalidPattern("the default port is left out")
+    labels = (_ip(host[1:-1], host),) if host.startswith("[") else _labels(host, wildcard=wildcard)
     return labels, port or "443"
 
 
