@@ -120,6 +120,9 @@ class Acceptor:
                     ssl_handshake_timeout=patience,
                     ssl_shutdown_timeout=self._context.deadlines.linger,
                 )
+                # Nothing follows from our side here, so the kernel would keep its acknowledgement of the
+                # client's last flight back for 40 ms, and with it the request of a client that waits for it.
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         except (OSError, ValueError) as error:
             self._failed(error, name, timed_out=self._loop.time() - began >= patience)
         except asyncio.CancelledError:
