@@ -57,12 +57,10 @@ def check(config: Path, as_json: bool) -> int:
         emit_json([{"part": p.name, "ok": p.ok, "found": p.found, "faults": p.faults, "hints": p.hints} for p in parts])
         return 1 if faulty else 0
     for part in parts:
-        for line in part.found:
-            say(f"{paint('ok'):<5} {part.name:<14} {printable(line)}")
-        for line in part.hints:
-            say(f"{paint('hint', 'yellow'):<5} {part.name:<14} {printable(line)}")
-        for line in part.faults:
-            say(f"{paint('fault'):<5} {part.name:<14} {printable(line)}")
+        spoken = (("ok", "green", part.found), ("hint", "yellow", part.hints), ("fault", "red", part.faults))
+        for word, colour, lines in spoken:
+            for line in lines:
+                say(f"{paint(f'{word:<5}', colour)} {part.name:<14} {printable(line)}")
     if faulty:
         number = sum(len(part.faults) for part in faulty)
         note(f"{number} {'fault' if number == 1 else 'faults'}; next: mend them and run `bridge check` again")

@@ -44,6 +44,8 @@ def printable(value: object) -> str:
     if value is None or value == "":
         return "-"
     text = json.dumps(value, ensure_ascii=False) if isinstance(value, Mapping | list | tuple) else str(value)
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
