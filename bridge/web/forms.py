@@ -18,6 +18,7 @@ FORM_TYPE = "application/x-www-form-urlencoded"
 MAX_FIELDS = 64
 REPEATABLE = frozenset({"resource"})  # RFC 8707 section 2
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")  # RFC 6749 section 3.3
+_CONTROL = re.compile(r"[\x00-\x1F\x7F]")
 _RESOURCE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")  # RFC 3986: absolute, and ASCII here
 
 
@@ -58,7 +59,7 @@ def parse_form(request: Request) -> Form:
     values: dict[str, str] = {}
     resources: list[str] = []
     for name, value in pairs:
-        if any(ord(c) < 0x20 or ord(c) == 0x7F for c in name + value):
+        if _CONTROL.search(name) is not None or _CONTROL.search(value) is not None:
             raise InvalidRequest(Reason.MALFORMED_REQUEST, "a control character in the form")
         if name in REPEATABLE:
             resources += [value] if value else []
