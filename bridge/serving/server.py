@@ -82,6 +82,7 @@ class WorkerServer(Server):
         self._book = Book(board, place, options.caps.connections)
         self._state = WorkerState(self._book)
         self._lanes: list[Lane] = []
+        self.drained = False  # whether all that had begun was answered at the end
         self._reloading: asyncio.Task[None] | None = None
         self._tls = self._keeper()
 

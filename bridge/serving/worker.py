@@ -115,7 +115,12 @@ class WorkerProcess(Process):
             place=self.place,
             ready=lambda: signs.send("ready"),
         )
-        server.run()
+        try:
+            server.run()
+        except StartRefused:
+            # Its threads would keep this process from ending.
+            app.close()
+            raise
         return server.drained
 
 

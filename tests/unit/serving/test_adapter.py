@@ -1,4 +1,4 @@
-"""The bounded queue before the threads: early 503 instead of long waiting, and work for nobody is not done."""
+"""The bounded queue before the threads: early 503 instead of long waiting, and work for nobody is not done (L-8)."""
 
 from __future__ import annotations
 
