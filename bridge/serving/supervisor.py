@@ -30,8 +30,7 @@ LOG = logging.getLogger("bridge.serving")
 # of how long they may be silent.
 _LOOK = 1.0
 _ASK = 0.25
-# A worker that lived shorter than this is replaced with growing delay, in seconds.
-_SHORT_LIFE = 10.0
+# Workers that end before they serve are replaced with growing delay, up to this, in seconds.
 _LONGEST_DELAY = 15.0
 # What a worker gets beyond its drain before it is killed, in seconds.
 _AFTER_DRAIN = 5.0
@@ -52,7 +51,7 @@ class Supervisor(Multiprocess):
         self._board = LoadBoard(options.workers)
         self._announced = False
         self._code = 0
-        self._short_lives = 0
+        self._failed_starts = 0
         self._due: dict[int, float] = {}
         self._reload_when_ready: set[int] = set()
         self._asked_at = 0.0
@@ -127,8 +126,9 @@ class Supervisor(Multiprocess):
         if not self._announced:
             self._give_up(worker)
             return
-        self._short_lives = self._short_lives + 1 if now - worker.started_at < _SHORT_LIFE else 0
-        delay = min(_LONGEST_DELAY, 0.5 * 2 ** (self._short_lives - 1)) if self._short_lives else 0.0
+        # One that has served is replaced at once. One that could not even begin would fail again at once.
+        self._failed_starts = 0 if worker.ready else self._failed_starts + 1
+        delay = min(_LONGEST_DELAY, 0.5 * 2 ** (self._failed_starts - 1)) if self._failed_starts else 0.0
         LOG.error(
             "worker %s ended (exit code %s)%s; another starts in %.1f s",
             worker.pid,
@@ -183,11 +183,11 @@ class Supervisor(Multiprocess):
         """Nothing: the number of workers is configuration."""
 
     def _end(self) -> None:
-        for place, worker in enumerate(self.processes):
-            if place not in self._due:
-                worker.terminate()
+        living = [worker for place, worker in enumerate(self.processes) if place not in self._due]
+        for worker in living:
+            worker.terminate()
         deadline = time.monotonic() + self._options.deadlines.drain + _AFTER_DRAIN
-        for worker in self.processes:
+        for worker in living:
             while worker.process.is_alive() and time.monotonic() < deadline:
                 worker.process.join(0.1)
                 if signal.SIGINT in self.signal_queue:

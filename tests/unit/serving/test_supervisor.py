@@ -93,6 +93,16 @@ def test_a_killed_worker_is_replaced_and_others_serve_meanwhile(service):
     assert _end(running)[0] == 0
 
 
+def test_when_all_workers_are_killed_clients_wait_for_the_new_ones_and_none_is_refused(service):
+    running = service()
+    first = running.marks("start")
+    for pid in first:
+        os.kill(pid, signal.SIGKILL)
+    with Connection(running.port) as client:
+        assert client.get().json()["pid"] not in first
+    assert _end(running)[0] == 0
+
+
 def test_sighup_reloads_every_worker_and_replaces_none(service):
     running = service()
     before = running.marks("start")
