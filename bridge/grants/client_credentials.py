@@ -9,8 +9,8 @@ from bridge.model.terms import Ask
 from bridge.registration.refused import Refusals
 from bridge.registration.registrar import Registrar
 
-# A revocation between decision and write makes us decide once more. Twice in a row it is an operator's
-# storm against this very client, and a refusal is the honest answer.
+# A revocation between decision and write, or one since the record was last read, makes us decide once
+# more. Three in a row are an operator's storm against this very client, and a refusal is the honest answer.
 ATTEMPTS = 3
 
 
@@ -28,7 +28,7 @@ class ClientCredentials:
         caller = self._registrar.authenticate(presented, now=context.now)
         with self._refusals.watch(caller.identity, ask, context):
             for attempt in range(ATTEMPTS):
-                registration = self._registrar.register(caller, ask, context)
+                registration = self._registrar.register(caller, ask, context, afresh=attempt > 0)
                 try:
                     return self._granter.issue(registration, ask, caller.markers, context)
                 except RegistrationChanged:

@@ -27,6 +27,7 @@ from bridge.model.evidence import Presented, RequestContext, X509Evidence
 from bridge.model.identity import BindingMethod, Marker, PolicySubject, VerifiedIdentity
 from bridge.model.reasons import Reason
 from bridge.model.terms import Ask, ClientChoice, Decision, Denial, Effect, Terms
+from bridge.registration.known import KnownClients
 from bridge.registration.naming import client_id_for, propose
 from bridge.store.ports import ClientStore, Found, RegistrationLimits
 
@@ -63,7 +64,7 @@ _DENIALS: dict[Denial, type[BridgeError]] = {
 
 
 class Registrar:
-    """Verifies, decides, names and ensures. Holds no state of its own."""
+    """Verifies, decides, names and ensures. Holds nothing that the store would not correct (`known`)."""
 
     def __init__(
         self,
@@ -78,6 +79,7 @@ class Registrar:
         """`policy` gives the set in force; `limits` those of a trust domain; `idle_expiry` in seconds."""
         self._verify, self._policy, self._clients = verify, policy, clients
         self._limits, self._idle_expiry, self._on_decision = limits, idle_expiry, on_decision
+        self._known = KnownClients()
 
     def authenticate(self, presented: Presented, *, now: int) -> Authenticated:
         """Who the caller is. Makes no record and decides nothing.
@@ -104,9 +106,13 @@ class Registrar:
             raise IdentityDenied(Reason.IDENTITY_DENIED, subject.name)
         return client_id
 
-    def register(self, caller: Authenticated, ask: Ask, context: RequestContext) -> Registration:
+    def register(
+        self, caller: Authenticated, ask: Ask, context: RequestContext, *, afresh: bool = False
+    ) -> Registration:
         """Decide what was asked, and return the live record of the caller, made now if need be.
 
+        The record may be one that was read before: whoever issues on it hears of a change from
+        `record_issue` (RegistrationChanged) and then asks again, `afresh`.
         Raises: PolicyDenied and its kin, ApprovalPending, LimitReached, Unavailable. A refusal leaves
         no record (ROFU-9), except a PENDING one when policy says `ask`.
         Spec: ROFU-3, 5, 8, 9, 12, 22, 24.
@@ -120,6 +126,10 @@ class Registrar:
         client_id = client_id_for(identity.subject, decision.client)
         self._check_named_client(caller, client_id)
         member = identity.name if client_id != identity.name else None
+        if decision.effect is Effect.ALLOW and not afresh:
+            known = self._known.recall(client_id, identity.name)
+            if known is not None and known.record is not None and _is_live(known, member, context.now):
+                return Registration(identity, decision, known.record, known.member, created=False)
         found = self._clients.find(client_id, subject=identity.name, member=member, terms=(terms.rule, terms.digest))
         if found.denied:
             raise IdentityDenied(Reason.IDENTITY_DENIED, identity.name)
@@ -127,6 +137,7 @@ class Registrar:
         # An approval ends with the record: one that comes back has to be approved anew.
         pending = decision.effect is Effect.ASK and not (found.approved and live)
         if live and not pending and found.record is not None:
+            self._known.note(client_id, identity.name, found)
             return Registration(identity, decision, found.record, found.member, created=False)
         return self._ensure(caller, decision, terms, context, pending=pending)
 
