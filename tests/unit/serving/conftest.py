@@ -162,8 +162,11 @@ def launch(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     def start(options: ServingOptions) -> subprocess.Popen[str]:
         pickled = tmp_path / "options.pickle"
         pickled.write_bytes(pickle.dumps(options))
+        temporary = tmp_path / "temporary"
+        temporary.mkdir(exist_ok=True)
         environ = {
             **os.environ,
+            "TMPDIR": str(temporary),
             "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[2])]),
             "SERVING_TEST_FOLDER": str(tmp_path),
         }

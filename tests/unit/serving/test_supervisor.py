@@ -192,10 +192,8 @@ def test_an_address_in_use_is_named(service, launch):
     assert f"cannot listen on 127.0.0.1:{running.port}" in errors
 
 
-def test_the_folder_for_shared_numbers_goes_with_the_service(service, monkeypatch, tmp_path):
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+def test_the_folder_for_shared_numbers_goes_with_the_service(service):
     running = service(workers=1)
-    assert [path.name.startswith("bridge-metrics-") for path in (tmp_path / "temporary").iterdir()].count(True) == 1
+    assert len(list(running.folder.glob("temporary/bridge-metrics-*"))) == 1
     assert _end(running) == (0, "")
-    assert list((tmp_path / "temporary").glob("bridge-metrics-*")) == []
+    assert list(running.folder.glob("temporary/bridge-metrics-*")) == []
