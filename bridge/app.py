@@ -109,6 +109,8 @@ def prepare(settings: Settings) -> None:
     # would be the wrong key.
     if not settings.seal_file.exists() and not settings.database.exists() and create_seal_key(settings.seal_file):
         _log.info("made a new seal key", extra={"path": str(settings.seal_file)})
+    if settings.tls is None:
+        _log.warning("development mode: plain HTTP, whoever is on this machine can read every token")
     seal = read_seal_key(settings.seal_file)
     create_if_empty(settings.database)
     open_bundles(settings)

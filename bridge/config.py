@@ -31,6 +31,8 @@ DRAFTS = {
 }
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _NOT_BUILT = "not in this version"
+# What Kubernetes puts into the environment of every pod beside a Service that is called `bridge`.
+_SERVICE_LINK = re.compile(r"BRIDGE_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
 
 
 def parse_duration(value: object) -> int:
@@ -259,7 +261,8 @@ def load_settings(path: Path, environment: Mapping[str, str] | None = None) -> S
         raise StartRefused([f"{path}:{line or '?'}: not TOML: {error}"]) from error
     where = _Where(path, text)
     faults = _apply_environment(raw, os.environ if environment is None else environment)
-    _make_paths_absolute(raw, path.resolve().parent)
+    # Not resolved: the file may be a link that is swapped, and its neighbours are where it is found.
+    _make_paths_absolute(raw, path.absolute().parent)
     try:
         settings = Settings.model_validate(raw)
     except ValidationError as error:
@@ -296,7 +299,7 @@ def _apply_environment(raw: dict[str, Any], environment: Mapping[str, str]) -> l
     (`4`, `true`, `["a"]`), else as a string."""
     faults = []
     for name, text in sorted(environment.items()):
-        if not name.startswith("BRIDGE_") or name == "BRIDGE_CONFIG":
+        if not name.startswith("BRIDGE_") or name == "BRIDGE_CONFIG" or _SERVICE_LINK.fullmatch(name):
             continue
         keys = name.removeprefix("BRIDGE_").lower().split("__")
         try:

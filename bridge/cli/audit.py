@@ -55,7 +55,7 @@ def tail(
 ) -> int:
     """Show the newest rows, oldest of them first; with --json one object a line.
 
-    Events: registered, token_issued, refused, updated, revoked, denied, undenied, approved, expired,
+    Events: registered, token_issued, refused, updated, revoked, denied, approved, expired,
     bundle_changed, policy_changed, keys_rotated.
 
     \b

@@ -197,7 +197,7 @@ def undeny(identifier: str, note: str, as_json: bool, config: Path) -> int:
     """
     return _change(
         config,
-        AuditEventKind.UNDENIED,
+        AuditEventKind.UPDATED,
         identifier,
         note,
         as_json,
@@ -239,6 +239,8 @@ def _change(
     from bridge.app import new_id, now, open_store
     from bridge.cli.operator import operator_name
 
+    # The contract's list of events has no word for taking a denial back; it is an update.
+    outcome = "undenied" if kind is AuditEventKind.UPDATED else kind.value
     with closing(open_store(settings_of(config))) as store:
         event = AuditEvent(
             id=new_id(),
@@ -247,7 +249,7 @@ def _change(
             door=Door.OPERATOR.value,
             source_address=operator_name(),
             subject=identifier,
-            outcome=kind.value,
+            outcome=outcome,
             reason=reason,
         )
         changed = verb(store, event)
@@ -258,9 +260,9 @@ def _change(
         emit_json({"id": event.id, "event": kind.value, "client_ids": list(changed.client_ids), "members": members})
         return 0
     for client_id in changed.client_ids:
-        say(f"{kind.value} {printable(client_id)}")
+        say(f"{outcome} {printable(client_id)}")
     for member in members:
-        say(f"{kind.value} {printable(member['spiffe_id'])} under {printable(member['client_id'])}")
+        say(f"{outcome} {printable(member['spiffe_id'])} under {printable(member['client_id'])}")
     note(f"`bridge audit show {event.id}` shows the record of this")
     return 0
 
@@ -269,7 +271,7 @@ def _nothing(kind: AuditEventKind) -> str:
     match kind:
         case AuditEventKind.APPROVED:
             return "nothing waits for approval under"
-        case AuditEventKind.UNDENIED:
+        case AuditEventKind.UPDATED:
             return "nothing is denied under"
         case _:
             return "no client and no member goes by"

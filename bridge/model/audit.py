@@ -16,7 +16,6 @@ class AuditEventKind(StrEnum):
     UPDATED = "updated"
     REVOKED = "revoked"
     DENIED = "denied"
-    UNDENIED = "undenied"
     APPROVED = "approved"
     EXPIRED = "expired"
     BUNDLE_CHANGED = "bundle_changed"

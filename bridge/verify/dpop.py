@@ -32,6 +32,8 @@ MAX_AGE = 60
 MAX_AHEAD = 10
 
 _HEADER_MEMBERS = frozenset({"typ", "alg", "jwk"})
+# RFC 9449 asks for at least the three. Some libraries name the key as well; nothing is looked up by it.
+_IGNORED_MEMBERS = frozenset({"kid"})
 _DEFAULT_PORT = {"http": "80", "https": "443"}
 _URL = re.compile(
     r"(?P<scheme>[a-z]+)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>[0-9]{0,5}))?", re.IGNORECASE
@@ -68,8 +70,8 @@ def read_header(token: UnverifiedToken) -> tuple[str, VerificationKey]:
     Raises: ProofRejected; for a private or symmetric key too, and for a key by reference (T-26).
     """
     header = token.header
-    if header.keys() != _HEADER_MEMBERS:
-        raise _malformed("the header does not have exactly typ, alg and jwk")
+    if header.keys() - _IGNORED_MEMBERS != _HEADER_MEMBERS:
+        raise _malformed("the header does not have exactly typ, alg and jwk, with or without kid")
     if header["typ"] != TYPE:
         raise _malformed("the type is not dpop+jwt")
     alg, jwk = header["alg"], header["jwk"]

@@ -41,7 +41,7 @@ def deny(store: Store, target: str = API, *, absent: bool = False) -> Changed:
 
 
 def undeny(store: Store, target: str = API) -> Changed:
-    return store.clients.undeny(target, event=event(AuditEventKind.UNDENIED, subject=target), now=NOW)
+    return store.clients.undeny(target, event=event(AuditEventKind.UPDATED, subject=target), now=NOW)
 
 
 def approve(store: Store, target: str = API, now: int = NOW) -> Changed:
@@ -124,7 +124,7 @@ def test_a_denied_identity_is_refused_until_it_is_undenied(store: Store) -> None
     assert [row.event for row in events(store)] == [
         AuditEventKind.REGISTERED,
         AuditEventKind.DENIED,
-        AuditEventKind.UNDENIED,
+        AuditEventKind.UPDATED,
         AuditEventKind.REGISTERED,
     ]
 

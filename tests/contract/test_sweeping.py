@@ -148,7 +148,7 @@ def test_counts_are_those_of_the_records_after_any_history(store: Store) -> None
             elif verb == 4:
                 store.clients.deny(name, absent=spiffe(name), event=event(AuditEventKind.DENIED), now=now)
             elif verb == 5:
-                store.clients.undeny(name, event=event(AuditEventKind.UNDENIED), now=now)
+                store.clients.undeny(name, event=event(AuditEventKind.UPDATED), now=now)
             else:
                 sweep(store, now, batch=random_.choice((1, 50)), keep_ended=200, pending_expiry=50)
         except BridgeError:

@@ -133,6 +133,18 @@ def test_the_name_of_the_configuration_file_is_no_setting(folder: Path) -> None:
     load(folder, GOOD, {"BRIDGE_CONFIG": "elsewhere.toml"})
 
 
+def test_what_kubernetes_says_of_a_service_called_bridge_is_no_setting(folder: Path) -> None:
+    said = {"BRIDGE_SERVICE_HOST": "10.0.0.1", "BRIDGE_PORT": "tcp://10.0.0.1:8443", "BRIDGE_PORT_8443_TCP_ADDR": "x"}
+    load(folder, GOOD, said)
+
+
+def test_a_link_to_the_configuration_has_its_neighbours_beside_the_link(folder: Path, tmp_path: Path) -> None:
+    (folder / "v1").mkdir()
+    (folder / "v1/bridge.toml").write_text(GOOD)
+    (folder / "bridge.toml").symlink_to("v1/bridge.toml")
+    assert load_settings(folder / "bridge.toml", {}).policy_directory == folder / "policies"
+
+
 def test_a_syntax_error_names_its_line(folder: Path) -> None:
     assert "bridge.toml:2: not TOML" in faults(folder, 'issuer = "https://a.example"\nlisten = \n')[0]
 
