@@ -87,6 +87,8 @@ class ServingOptions:
     def faults(self) -> list[str]:
         """What is contradictory in these options, in words for an operator; empty when nothing is."""
         wrong = []
+        if self.listen is None and self.mtls_listen is None:
+            wrong.append("listen: name an address, or mtls_listen")
         if (self.certificate is None) != (self.private_key is None):
             wrong.append("tls: certificate and private_key belong together; one of them is missing")
         if self.certificate is None and not self.plain_http:

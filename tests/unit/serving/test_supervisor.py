@@ -175,6 +175,7 @@ def test_a_crash_at_the_start_ends_it_too(launch):
             id="absent-certificate",
         ),
         pytest.param({"factory": "serving_probe:nothing"}, "there is no such callable", id="no-factory"),
+        pytest.param({"listen": None}, "listen: name an address", id="no-listener"),
         pytest.param({"workers": 0}, "workers: must be at least 1", id="no-workers"),
     ],
 )
