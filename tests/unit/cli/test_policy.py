@@ -1,0 +1,239 @@
+"""`bridge policy check | test | explain`: answers, exit codes and the JSON of the contract (interface section 3)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bridge.model.audit import AuditEvent, AuditEventKind
+from bridge.store.ports import Store
+from tests.unit.cli.conftest import ROOT, Run
+
+SHIPPED = ROOT / "policies"
+SHOP = ("--subject", "spiffe://example.org/ns/web/sa/api", "--evidence", "jwt-svid")
+
+
+@pytest.fixture
+def policies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the shipped policies in a folder without a configuration."""
+    monkeypatch.chdir(tmp_path)
+    copy = tmp_path / "policies"
+    shutil.copytree(SHIPPED, copy)
+    return copy
+
+
+def change(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+# --- check ----------------------------------------------------------------------------------------
+
+
+def test_check_says_yes_to_sound_policies(run: Run, policies: Path) -> None:
+    ran = run("policy", "check", "--policies", policies)
+    assert (ran.code, ran.out.startswith("ok")) == (0, True)
+    ran = run("policy", "check", "--policies", policies, "--json")
+    assert (ran.code, ran.json) == (0, [])
+
+
+def test_check_names_file_line_rule_code_and_message(run: Run, policies: Path) -> None:
+    change(policies / "example.org.toml", 'scopes = ["ledger.read"], token', 'scopes = ["ledger.reed"], token')
+    ran = run("policy", "check", "--policies", policies, "--json")
+    lines = (policies / "example.org.toml").read_text(encoding="utf-8").splitlines()
+    (finding,) = ran.json
+    assert ran.code == 1
+    assert "ledger.reed" in lines[finding.pop("line") - 1]
+    assert finding == {
+        "file": "example.org.toml",
+        "rule": "web-reads-ledger",
+        "code": "unknown-scope",
+        "message": "the scope 'ledger.reed' is not in the catalogue",
+        "severity": "error",
+    }
+    ran = run("policy", "check", "--policies", policies)
+    assert (ran.code, ran.out.startswith("example.org.toml:")) == (1, True)
+
+
+def test_check_says_no_to_warnings_and_to_faulty_case_files_too(run: Run, policies: Path) -> None:
+    change(policies / "tests" / "others.cases.toml", 'expect = "allow"', 'expects = "allow"')
+    files = {finding["file"] for finding in run("policy", "check", "--policies", policies, "--json").json}
+    assert files == {"tests/others.cases.toml"}
+    shutil.copytree(SHIPPED, policies, dirs_exist_ok=True)
+    change(policies / "example.org.toml", "no-default-service-account", "z")
+    change(policies / "example.org.toml", "/ns/*/sa/default", "/ns/web/**")
+    ran = run("policy", "check", "--policies", policies, "--json")
+    assert (ran.code, [finding["code"] for finding in ran.json]) == (1, ["fully-denied"])
+
+
+def test_check_takes_bounds_and_trust_domains_from_the_configuration(run: Run, folder: Path) -> None:
+    assert run("policy", "check").code == 0
+    shutil.copy(SHIPPED / "pushed.toml", folder / "policies" / "pushed.toml")
+    shutil.copy(SHIPPED / "catalogue.toml", folder / "policies" / "catalogue.toml")
+    rules = 'version = 1\nsource = "spiffe"\ntrust_domain = "example.net"\n'
+    (folder / "policies" / "example.net.toml").write_text(rules, encoding="utf-8")
+    codes = {(finding["file"], finding["code"]) for finding in run("policy", "check", "--json").json}
+    assert ("example.net.toml", "unreachable") in codes
+
+
+@pytest.mark.parametrize("words", [("check",), ("test",), ("explain", *SHOP)])
+def test_a_folder_or_configuration_that_is_not_there_is_wrong_usage(
+    run: Run, policies: Path, words: tuple[str, ...]
+) -> None:
+    assert run("policy", *words, "--policies", policies).code == 0
+    assert run("policy", *words, "--policies", policies / "nowhere").code == 2
+    assert run("policy", *words).code == 2
+    assert run("policy", *words, "--config", "nowhere.toml").code == 2
+
+
+# --- test -----------------------------------------------------------------------------------------
+
+
+def test_test_runs_the_cases(run: Run, policies: Path) -> None:
+    ran = run("policy", "test", "--policies", policies)
+    assert (ran.code, "31 of 31 cases passed" in ran.out) == (0, True)
+    ran = run("policy", "test", "--policies", policies, "--json")
+    assert (ran.code, ran.json) == (0, {"cases": 31, "passed": 31, "failures": []})
+
+
+def test_test_says_which_case_came_out_otherwise(run: Run, policies: Path) -> None:
+    change(policies / "example.org.toml", 'path = "/ns/payments/sa/*"', 'path = "/ns/pay/sa/*"')
+    ran = run("policy", "test", "--policies", policies, "--json")
+    assert ran.code == 1
+    failures = {failure["case"]: failure for failure in ran.json["failures"] if failure["case"]}
+    assert "payments posts to the ledger with its certificate" in failures
+    assert {"file", "line", "case", "rule", "message"} == set(next(iter(failures.values())))
+    assert [f["rule"] for f in ran.json["failures"] if f["rule"]] == ["payments-posts-to-ledger"]
+    text = run("policy", "test", "--policies", policies)
+    assert (text.code, "failed: payments posts" in text.out) == (1, True)
+
+
+def test_test_says_no_to_policies_that_do_not_load(run: Run, policies: Path) -> None:
+    change(policies / "pushed.toml", "why", "wy")
+    ran = run("policy", "test", "--policies", policies, "--json")
+    assert (ran.code, ran.json["passed"]) == (1, 0)
+    assert {failure["file"] for failure in ran.json["failures"]} == {"pushed.toml"}
+
+
+# --- explain --------------------------------------------------------------------------------------
+
+
+def test_explain_has_the_fields_of_the_contract(run: Run, policies: Path) -> None:
+    ran = run("policy", "explain", *SHOP, "--scope", "ledger.read", "--policies", policies, "--json")
+    assert ran.code == 0
+    told = ran.json
+    others = told.pop("others")
+    assert {name: told[name] for name in list(told)[:7]} == {
+        "effect": "allow",
+        "rule": "web-reads-ledger",
+        "client_id": "spiffe://example.org/ns/web/sa/api",
+        "scopes": ["ledger.read"],
+        "resources": ["https://ledger.example.org"],
+        "token_ttl": 300,
+        "bind": "if-present",
+    }
+    assert {other["rule"] for other in others} == {
+        "agents-call-tools",
+        "batch-reads-reports",
+        "nightly-publishes-reports",
+        "no-default-service-account",
+        "no-writing-without-a-key",
+        "payments-posts-to-ledger",
+    }
+    assert all(set(other) == {"rule", "because"} for other in others)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "effect", "rule"),
+    [
+        ((*SHOP,), 0, "allow", "web-reads-ledger"),
+        ((*SHOP, "--scope", "ledger.write"), 1, "deny", "no-writing-without-a-key"),
+        ((*SHOP, "--door", "authorize"), 1, "deny", None),
+        ((*SHOP, "--grant-type", "authorization_code"), 1, "deny", None),
+        ((*SHOP, "--resource", "https://reports.example.org"), 1, "deny", None),
+        (("--subject", "spiffe://example.org/x", "--evidence", "x509-svid"), 1, "deny", None),
+        (("--subject", "spiffe://example.org/ns/agents/sa/a", "--evidence", "jwt-svid"), 1, "ask", "agents-call-tools"),
+        (("--subject", "https://a.apps.example.org/oauth/c", "--door", "par"), 0, "allow", "our-apps-list-tools"),
+        (("--subject", "pipelines/release", "--issuer", "https://ci.example.org"), 0, "allow", "ci-reads-reports"),
+        (("--evidence", "pushed"), 0, "allow", "anyone-may-list-tools"),
+    ],
+)
+def test_explain_s_exit_code_is_its_answer(
+    run: Run, policies: Path, words: tuple[str, ...], code: int, effect: str, rule: str | None
+) -> None:
+    ran = run("policy", "explain", *words, "--policies", policies, "--json")
+    assert (ran.code, ran.json["effect"], ran.json["rule"]) == (code, effect, rule)
+
+
+def test_a_missing_key_for_bind_is_still_an_allow_and_is_shown(run: Run, policies: Path) -> None:
+    ran = run("policy", "explain", "--evidence", "pushed", "--policies", policies)
+    assert ran.code == 0
+    assert "bind       any" in ran.out
+    assert "send a DPoP proof" in ran.out
+    proved = run("policy", "explain", "--evidence", "pushed", "--proved", "jkt", "--policies", policies)
+    assert (proved.code, "send a DPoP proof" in proved.out) == (0, False)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("--subject", "ns/web"),
+        ("--subject", "spiffe://example.org/ns/web/sa/api"),
+        ("--subject", "spiffe://example.org/NS/%61", "--evidence", "jwt-svid"),
+        ("--subject", "spiffe://example.org/a", "--evidence", "pushed"),
+        ("--audit", "x", *SHOP),
+    ],
+)
+def test_what_is_no_request_is_wrong_usage(run: Run, policies: Path, words: tuple[str, ...]) -> None:
+    ran = run("policy", "explain", *words, "--policies", policies)
+    assert (ran.code, "Traceback" in ran.err, ran.out) == (2, False, "")
+
+
+def test_policies_that_do_not_load_explain_nothing(run: Run, policies: Path) -> None:
+    """Exit 2, for 1 would mean that the request is denied."""
+    change(policies / "pushed.toml", "why", "wy")
+    ran = run("policy", "explain", *SHOP, "--policies", policies)
+    assert (ran.code, "pushed.toml:" in ran.err) == (2, True)
+
+
+def test_many_other_rules_are_cut_for_people_and_not_for_programs(run: Run, policies: Path) -> None:
+    path = policies / "example.org.toml"
+    rule = '\n[[rule]]\nid = "d{n}"\nwhy = "x"\neffect = "deny"\nwhen = {{ path = "/x/{n}" }}\n'
+    path.write_text(path.read_text(encoding="utf-8") + "".join(rule.format(n=n) for n in range(20)), encoding="utf-8")
+    assert "and 16 more (--all)" in run("policy", "explain", *SHOP, "--policies", policies).out
+    assert "more (--all)" not in run("policy", "explain", *SHOP, "--all", "--policies", policies).out
+    assert len(run("policy", "explain", *SHOP, "--policies", policies, "--json").json["others"]) == 26
+
+
+def test_a_recorded_request_is_explained_by_its_correlation_id(run: Run, store: Store, folder: Path) -> None:
+    subject = "spiffe://example.org/ns/nobody/sa/knows"
+    store.audit.append(
+        AuditEvent(
+            id="id-1",
+            time=1_800_000_000,
+            event=AuditEventKind.REFUSED,
+            door="token",
+            subject=subject,
+            evidence="jwt-svid",
+            ask={"grant_type": "client_credentials", "scopes": [], "resources": []},
+            outcome="deny",
+            reason="policy_no_rule",
+        )
+    )
+    ran = run("policy", "explain", "--audit", "id-1", "--json")
+    assert (ran.code, ran.json["effect"], ran.json["denial"]) == (1, "deny", "identity")
+    assert subject in run("policy", "explain", "--audit", "id-1").out
+    unknown = run("policy", "explain", "--audit", "id-2")
+    assert (unknown.code, "bridge audit tail" in unknown.err) == (1, True)
+
+
+def test_output_from_files_cannot_move_a_terminal(run: Run, policies: Path) -> None:
+    change(policies / "pushed.toml", 'source = "pushed"', 'source = "pu\\u001b[31mshed"')
+    out = run("policy", "check", "--policies", policies).out
+    assert "\x1b" not in out
+    json.loads(run("policy", "check", "--policies", policies, "--json").out)
