@@ -12,7 +12,7 @@ from bridge.model.errors import CredentialReplayed, ProofRejected
 from bridge.model.evidence import EvidenceKind, RequestContext
 from bridge.model.identity import DPOP_MARKER, BindingMethod, KeyBinding, Marker
 from bridge.model.reasons import Reason
-from bridge.model.terms import Ask, Bind, Replay, Terms
+from bridge.model.terms import Ask, Bind, Effect, Replay, Terms
 from bridge.store.ports import ClientStore, Issue
 from bridge.tokens.access_token import AccessTokenClaims, AccessTokens
 
@@ -131,31 +131,22 @@ def _assertion_marker(registration: Registration, terms: Terms) -> tuple[Marker,
     identity = registration.identity
     if terms.replay is not Replay.ONCE or identity.subject.evidence is not EvidenceKind.JWT_SVID:
         return ()
-    return (
-        Marker("jwt-svid", identity.replay_digest or identity.credential_hash, identity.not_after + ASSERTION_LEEWAY),
-    )
+    return (Marker("jwt-svid", identity.replay_digest, identity.not_after + ASSERTION_LEEWAY),)
 
 
 def _event(
     registration: Registration, ask: Ask, claims: AccessTokenClaims, digest: str, context: RequestContext
 ) -> AuditEvent:
     identity, decision = registration.identity, registration.decision
-    return AuditEvent(
-        id=context.correlation_id,
-        time=context.now,
-        event=AuditEventKind.TOKEN_ISSUED,
-        door=context.door.value,
-        source_address=context.source_address,
-        subject=identity.name,
-        evidence=identity.subject.evidence.value,
-        credential=identity.credential_hash,
-        key_id=identity.key_id,
-        ask=ask.to_audit(),
+    return AuditEvent.about(
+        identity,
+        context,
+        AuditEventKind.TOKEN_ISSUED,
+        outcome=Effect.ALLOW.value,
+        ask=ask,
         rule=decision.rule or "",
-        outcome=decision.effect.value,
         client_id=claims.client_id,
         jti=claims.jti,
         issued=digest,
         policy_version=decision.policy_version,
-        bundle_sequence=identity.bundle_sequence,
     )

@@ -90,20 +90,13 @@ class TokenQuestions:
         self._revoked.revoke_token(
             claims.jti,
             expires_at=claims.expires_at,
-            event=AuditEvent(
-                id=context.correlation_id,
-                time=context.now,
-                event=AuditEventKind.REVOKED,
-                door=context.door.value,
-                source_address=context.source_address,
-                subject=caller.identity.name,
-                evidence=caller.identity.subject.evidence.value,
-                credential=caller.identity.credential_hash,
-                key_id=caller.identity.key_id,
+            event=AuditEvent.about(
+                caller.identity,
+                context,
+                AuditEventKind.REVOKED,
                 outcome="token_revoked",
                 client_id=claims.client_id,
                 jti=claims.jti,
-                bundle_sequence=caller.identity.bundle_sequence,
             ),
             now=context.now,
         )

@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from bridge.model.evidence import RequestContext
+from bridge.model.identity import VerifiedIdentity
+from bridge.model.terms import Ask
+
 
 class AuditEventKind(StrEnum):
     """The closed list of events (interface section 3)."""
@@ -51,6 +55,48 @@ class AuditEvent:
     policy_version: str = ""
     bundle_sequence: int | None = None
     count: int = 1
+
+    @classmethod
+    def about(
+        cls,
+        identity: VerifiedIdentity,
+        context: RequestContext,
+        event: AuditEventKind,
+        *,
+        outcome: str,
+        ask: Ask | None = None,
+        rule: str = "",
+        reason: str = "",
+        client_id: str = "",
+        jti: str = "",
+        issued: str = "",
+        policy_version: str = "",
+    ) -> AuditEvent:
+        """The row for what a request of a verified identity led to. `ask` is kept with the binding methods
+        that were proved, which is all that a decision looks at beside the subject."""
+        asked: Mapping[str, object] = {}
+        if ask is not None:
+            asked = {**ask.to_audit(), "proved": sorted(method.value for method in identity.proved)}
+        return cls(
+            id=context.correlation_id,
+            time=context.now,
+            event=event,
+            door=context.door.value,
+            source_address=context.source_address,
+            subject=identity.name,
+            evidence=identity.subject.evidence.value,
+            credential=identity.credential_hash,
+            key_id=identity.key_id,
+            ask=asked,
+            rule=rule,
+            outcome=outcome,
+            reason=reason,
+            client_id=client_id,
+            jti=jti,
+            issued=issued,
+            policy_version=policy_version,
+            bundle_sequence=identity.bundle_sequence,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,22 +31,15 @@ class Refusals:
             raise
         except BridgeError as error:
             self._log.note(
-                AuditEvent(
-                    id=context.correlation_id,
-                    time=context.now,
-                    event=AuditEventKind.REFUSED,
-                    door=context.door.value,
-                    source_address=context.source_address,
-                    subject=identity.name,
-                    evidence=identity.subject.evidence.value,
-                    credential=identity.credential_hash,
-                    key_id=identity.key_id,
-                    ask={**ask.to_audit(), "proved": sorted(method.value for method in identity.proved)},
+                AuditEvent.about(
+                    identity,
+                    context,
+                    AuditEventKind.REFUSED,
                     outcome="deny",
-                    reason=error.reason.value,
+                    ask=ask,
                     rule=error.rule,
+                    reason=error.reason.value,
                     policy_version=error.policy_version,
-                    bundle_sequence=identity.bundle_sequence,
                 )
             )
             raise
