@@ -211,6 +211,9 @@ def _patterns(written: AnyRule, number: int, trust_domain: str, source: Source, 
         if any(issuer.startswith("spiffe://") for issuer in written.when.issuer):
             words = "statements of a trust domain are SVIDs: their rules stand in the trust domain's own file"
             report.error("issuer", words, "rule", number, "when", "issuer", rule=written.id)
+        if any(subject.startswith("spiffe://") for subject in written.when.subject or ()):
+            words = "a statement that is no SVID may not state a SPIFFE ID: no request has this subject"
+            report.error("subject", words, "rule", number, "when", "subject", rule=written.id)
     elif not isinstance(written, DocumentRule):
         found.append(PUSHED_PATTERN)
     broad = next((pattern for pattern in found if is_broad(pattern, source)), None)

@@ -103,9 +103,9 @@ class PolicyFolder:
                 files[name] = usable
         for name in kept.files.keys() & _unreadable(findings):
             files.setdefault(name, self._compiled(name, kept.files[name].content, catalogue_bytes, catalogue, kept))
-        findings += _across(files)
-        broken = any(not file.is_good for file in files.values())
-        if has_errors(_across(files)) or broken:
+        across = _across(files)
+        findings += across
+        if has_errors(across) or any(not file.is_good for file in files.values()):
             return Loaded(self._set, ordered(findings))
         return self._put_in_force(catalogue_bytes, catalogue, files, findings)
 
