@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from flask import Response
-
 from bridge.model.errors import (
     ApprovalPending,
     BridgeError,
@@ -28,6 +26,7 @@ from bridge.model.errors import (
     Unavailable,
     UnsupportedGrantType,
 )
+from bridge.web.lean import Response
 
 OAUTH: Mapping[type[BridgeError], tuple[str, int]] = {
     InvalidRequest: ("invalid_request", 400),

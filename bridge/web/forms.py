@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
-from flask import Request
-
 from bridge.model.errors import InvalidRequest, ScopeNotAllowed, TargetNotAllowed, UnsupportedGrantType
 from bridge.model.evidence import Door
 from bridge.model.reasons import Reason
@@ -41,15 +39,15 @@ class Form:
         return value
 
 
-def parse_form(request: Request) -> Form:
-    """Parse the body of a form request whose content type was already checked.
+def parse_form(body: bytes) -> Form:
+    """Parse the whole body of a form request whose content type was already checked.
 
     Raises: InvalidRequest for a repeated parameter (T-31), too many, bytes that are no UTF-8, or a
     control character. Not read: the query string, which is no place for parameters here.
     """
     try:
         pairs = parse_qsl(
-            request.get_data(cache=False).decode("ascii"),
+            body.decode("ascii"),
             keep_blank_values=True,
             errors="strict",
             max_num_fields=MAX_FIELDS,

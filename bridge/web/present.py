@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from flask import Request
+from collections.abc import Mapping
+from typing import Any
 
 from bridge.model.errors import EvidenceRejected, InvalidRequest, ProofRejected
 from bridge.model.evidence import DpopEvidence, JwtEvidence, Presented, X509Evidence
@@ -13,27 +14,27 @@ JWT_SPIFFE = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe"
 JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
-def present(request: Request, form: Form, *, url: str) -> Presented:
-    """The credential and the DPoP proof of this request. `url` is the endpoint as clients know it.
+def present(environ: Mapping[str, Any], form: Form, *, url: str) -> Presented:
+    """The credential and the DPoP proof of this request (PEP 3333). `url` is the endpoint as clients know it.
 
     Raises: InvalidRequest for half an assertion pair or two credentials (SCA-1, SCA-31, OAS-5);
     EvidenceRejected when there is none or one of an unknown type (SCA-2); ProofRejected for two proofs.
     Spec: interface section 4. Certificate headers are never read here (SCA-19).
     """
     assertion, assertion_type = form.get("client_assertion"), form.get("client_assertion_type")
-    chain: tuple[bytes, ...] = request.environ.get("bridge.peer_chain", ())
+    chain: tuple[bytes, ...] = environ.get("bridge.peer_chain", ())
     if (assertion is None) != (assertion_type is None):
         raise InvalidRequest(
             Reason.ASSERTION_PAIR,
             "client_assertion and client_assertion_type come together",
             public="client_assertion and client_assertion_type come together",
         )
-    basic_or_secret = "Authorization" in request.headers or form.get("client_secret") is not None
+    basic_or_secret = "HTTP_AUTHORIZATION" in environ or form.get("client_secret") is not None
     if [assertion is not None, bool(chain), basic_or_secret].count(True) > 1:
         raise InvalidRequest(
             Reason.CREDENTIALS_MIXED, "two credentials in one request", public="present exactly one credential"
         )
-    dpop = _dpop(request, url)
+    dpop = _dpop(environ, url)
     client_id = form.get("client_id")
     if assertion is not None:
         # Clients of today send an SVID under the general type; the SVID's own rules judge it all the same.
@@ -47,11 +48,11 @@ def present(request: Request, form: Form, *, url: str) -> Presented:
     raise EvidenceRejected(Reason.CREDENTIAL_MISSING)
 
 
-def _dpop(request: Request, url: str) -> DpopEvidence | None:
-    """The one DPoP proof (RFC 9449 section 4.3, check 1)."""
-    proofs = request.headers.getlist("DPoP")
-    if not proofs:
+def _dpop(environ: Mapping[str, Any], url: str) -> DpopEvidence | None:
+    """The one DPoP proof (RFC 9449 section 4.3, check 1). The server joins repeated fields with a comma."""
+    proof: str | None = environ.get("HTTP_DPOP")
+    if proof is None:
         return None
-    if len(proofs) > 1 or "," in proofs[0]:
+    if "," in proof:
         raise ProofRejected(Reason.DPOP_MALFORMED, "more than one DPoP header")
-    return DpopEvidence(proofs[0], request.method, url)
+    return DpopEvidence(proof, environ["REQUEST_METHOD"], url)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 
-from flask import Response, g, request
+from flask import Request, request
 from werkzeug.exceptions import UnsupportedMediaType
 
 from bridge.model.evidence import Door, Presented, RequestContext
 from bridge.web.errors import NO_STORE
 from bridge.web.forms import FORM_TYPE, Form, parse_form, parse_token_ask
+from bridge.web.lean import Response
 from bridge.web.metadata import GRANT_TYPES
 from bridge.web.present import present
 from bridge.web.services import INTROSPECT, REVOKE, TOKEN, Services
@@ -46,9 +47,13 @@ class TokenEndpoints:
         return Response(b"", 200, NO_STORE)
 
     def _open(self, path: str, door: Door) -> tuple[Form, Presented, RequestContext]:
-        if request.mimetype != FORM_TYPE:
+        # The request itself: each attribute of the proxy is one more look-up of which request this is.
+        current: Request = request._get_current_object()  # type: ignore[attr-defined]
+        environ = current.environ
+        if environ.get("CONTENT_TYPE") != FORM_TYPE and current.mimetype != FORM_TYPE:
             raise UnsupportedMediaType
-        context = RequestContext(g.request_id, request.environ.get("REMOTE_ADDR", ""), door, self._services.clock())
-        form = parse_form(request)
-        url = self._services.endpoints.url(path, request.environ.get("bridge.listener", "plain"))
-        return form, present(request, form, url=url), context
+        now = self._services.clock()
+        context = RequestContext(environ["bridge.request_id"], environ.get("REMOTE_ADDR", ""), door, now)
+        form = parse_form(environ["wsgi.input"].read())
+        url = self._services.endpoints.url(path, environ.get("bridge.listener", "plain"))
+        return form, present(environ, form, url=url), context

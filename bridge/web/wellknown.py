@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 
-from flask import Response
-
 from bridge.observe.readiness import Readiness
+from bridge.web.lean import Response
 from bridge.web.metadata import metadata
 from bridge.web.services import Services
 

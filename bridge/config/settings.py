@@ -1,0 +1,216 @@
+"""The shape of `bridge.toml`: every section, key, type and default (interface section 2).
+
+Units: every duration is held in whole seconds. What one key can be wrong about is said here; what only
+several together can be wrong about is in `checks`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def parse_duration(value: object) -> int:
+    """Seconds from `"90s"`, `"5m"`, `"1h"` or `"30d"`. Raises ValueError for all else, zero included."""
+    if not isinstance(value, str) or (match := re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", value)) is None:
+        raise ValueError('a duration is a string such as "90s", "5m", "1h" or "30d"')
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def _listen_address(value: str) -> str:
+    host, colon, port = value.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:
+        raise ValueError('a listen address is "host:port", an IPv6 host in brackets')
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        raise ValueError("the host of a listen address is an IP address") from None
+    return value
+
+
+def is_loopback(address: str) -> bool:
+    """Whether a checked `host:port` can be reached from this machine alone."""
+    return ipaddress.ip_address(address.rpartition(":")[0].strip("[]")).is_loopback
+
+
+def _base_url(value: str) -> str:
+    if re.fullmatch(r"[!-~]+", value) is None:
+        raise ValueError("a URL is printable ASCII")
+    url = urlsplit(value)
+    if url.scheme not in ("https", "http") or not url.hostname or "@" in url.netloc:
+        raise ValueError("must be an https URL without user information")
+    if url.query or url.fragment or value.endswith(("/", "?", "#")):
+        raise ValueError("must have no query, no fragment and no trailing slash")
+    if value != value.lower() and url.netloc != url.netloc.lower():
+        raise ValueError("the host must be in lower case: the string is compared byte by byte")
+    if url.scheme == "http":
+        try:
+            local = ipaddress.ip_address(url.hostname).is_loopback
+        except ValueError:
+            local = False
+        if not local:
+            raise ValueError("http is for development on a loopback address; everything else is https")
+    return value
+
+
+Duration = Annotated[int, BeforeValidator(parse_duration)]
+ListenAddress = Annotated[str, AfterValidator(_listen_address)]
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class TlsSettings(_Section):
+    """The server's own certificate chain and private key, PEM files."""
+
+    certificate: str
+    private_key: str
+
+
+class StoreSettings(_Section):
+    """Where records are kept."""
+
+    url: str = "sqlite:///bridge.db"
+
+
+class PolicySettings(_Section):
+    """Where the policy files are."""
+
+    directory: str
+
+
+class TrustDomainLimits(_Section):
+    """Limits of one trust domain; what is absent comes from `[limits]`."""
+
+    records_per_trust_domain: Positive | None = None
+    registrations_per_second: Positive | None = None
+    registration_burst: Positive | None = None
+    instances_per_identity: Positive | None = None
+
+
+class TrustDomainSettings(_Section):
+    """One trust domain: where its bundle comes from and how its credentials are judged."""
+
+    source: Literal["file", "workload-api", "https_web", "https_spiffe"]
+    path: str | None = None
+    socket: str | None = None
+    url: str | None = None
+    ca_file: str | None = None
+    endpoint_spiffe_id: str | None = None
+    bootstrap: str | None = None
+    max_stale: Duration = 86400
+    max_assertion_life: Duration = 3600
+    jwt_issuers: Annotated[list[str], Field(min_length=1)] | None = None
+    refresh_min: Duration = 30
+    refresh_max: Duration = 86400
+    limits: TrustDomainLimits = TrustDomainLimits()
+
+
+class KeySettings(_Section):
+    """The file that seals private signing keys in the store."""
+
+    seal_file: str = "secrets/seal.key"
+
+
+class TokenSettings(_Section):
+    """Access tokens: algorithm, life in seconds, and how often the signing key changes."""
+
+    signing_alg: Literal["ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"] = "ES256"
+    default_ttl: Duration = 300
+    max_ttl: Duration = 3600
+    rotate_every: Duration = 30 * 86400
+
+
+class RegistrationSettings(_Section):
+    """The life of records, in seconds."""
+
+    idle_expiry: Duration = 30 * 86400
+    pending_expiry: Duration = 7 * 86400
+    keep_ended: Duration = 30 * 86400
+    management: bool = False
+
+
+class AuditSettings(_Section):
+    """How long audit rows are kept, in seconds."""
+
+    keep: Duration = 90 * 86400
+
+
+class Limits(_Section):
+    """Section 7 of the contract; the names appear in refusals."""
+
+    records_per_trust_domain: Positive = 100_000
+    registrations_per_second: Positive = 200
+    registration_burst: Positive = 2000
+    instances_per_identity: Positive = 1000
+    anonymous_per_minute: Positive = 60
+    outbound_fetches: Positive = 20
+
+
+class DpopSettings(_Section):
+    """Whether a DPoP proof must carry a nonce of ours (RFC 9449 section 8)."""
+
+    require_nonce: bool = False
+
+
+class Settings(_Section):
+    """The whole configuration, checked and with all paths made absolute."""
+
+    issuer: BaseUrl
+    listen: ListenAddress | None = None
+    mtls_listen: ListenAddress | None = None
+    mtls_url: BaseUrl | None = None
+    metrics_listen: ListenAddress | None = None
+    workers: Annotated[int, Field(ge=1, le=64)] = 2
+    threads: Annotated[int, Field(ge=1, le=256)] = 8
+    tls: TlsSettings | None = None
+    store: StoreSettings = StoreSettings()
+    policies: PolicySettings
+    trust_domains: dict[str, TrustDomainSettings] = {}
+    trusted_proxies: list[dict[str, Any]] = []
+    statement_issuers: dict[str, dict[str, Any]] = {}
+    fetch: dict[str, Any] = {}
+    users: dict[str, Any] | None = None
+    keys: KeySettings = KeySettings()
+    tokens: TokenSettings = TokenSettings()
+    registration: RegistrationSettings = RegistrationSettings()
+    audit: AuditSettings = AuditSettings()
+    limits: Limits = Limits()
+    dpop: DpopSettings = DpopSettings()
+    drafts: dict[str, str] = {}
+
+    @property
+    def mtls_base(self) -> str | None:
+        """The URL under which the endpoints that ask for a certificate stand; None without them."""
+        if self.mtls_listen is None:
+            return None
+        if self.mtls_url is not None:
+            return self.mtls_url
+        url = urlsplit(self.issuer)
+        host = f"[{url.hostname}]" if url.hostname and ":" in url.hostname else url.hostname
+        return f"https://{host}:{self.mtls_listen.rpartition(':')[2]}{url.path}"
+
+    @property
+    def policy_directory(self) -> Path:
+        """The folder of policy files."""
+        return Path(self.policies.directory)
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return Path(self.store.url.removeprefix("sqlite:///"))
+
+    @property
+    def seal_file(self) -> Path:
+        """The file with the seal key."""
+        return Path(self.keys.seal_file)
