@@ -3,7 +3,5 @@
 Not checked here: that policies load, that bundles can be read, that the store answers; `bridge check` does.
 """
 
-from bridge.config.checks import DRAFTS as DRAFTS
 from bridge.config.loading import load_settings as load_settings
 from bridge.config.settings import Settings as Settings
-from bridge.config.settings import TrustDomainSettings as TrustDomainSettings
