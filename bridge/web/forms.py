@@ -95,4 +95,5 @@ def parse_token_ask(form: Form, supported: frozenset[str]) -> Ask:
     grant_type = form.require("grant_type")
     if grant_type not in supported:
         raise UnsupportedGrantType(Reason.GRANT_TYPE_UNSUPPORTED, grant_type[:80])
-    return Ask(Door.TOKEN, grant_type, parse_scope(form), parse_resources(form))
+    resources = parse_resources(form)  # A wrong resource is reported before a wrong scope.
+    return Ask(Door.TOKEN, grant_type, parse_scope(form), resources)

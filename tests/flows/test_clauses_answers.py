@@ -116,6 +116,14 @@ def test_the_scope_that_was_given_is_always_said_OAS_4_ROFU_21(stand: Stand) -> 
     assert stand.client.by_x509(svid, scope="ledger.read orders.read").error == "invalid_scope"
 
 
+@pytest.mark.parametrize("scope", ["orders.read", "a  b", '"'], ids=lambda scope: f"OAS-17 {scope!r}")
+def test_a_wrong_resource_is_reported_before_a_wrong_scope(stand: Stand, scope: str) -> None:
+    svid = stand.jwt("/ns/web/sa/order")
+    assert stand.client.by_jwt(svid, resource=LEDGER).status == 200
+    assert stand.client.by_jwt(svid, resource=LEDGER, scope=scope).error == "invalid_scope"
+    assert stand.client.by_jwt(svid, resource=LEDGER + "#x", scope=scope).error == "invalid_target"
+
+
 def test_a_token_has_the_claims_of_rfc_9068_OAS_19(stand: Stand) -> None:
     claims = stand.client.by_jwt(stand.jwt("/ns/web/sa/claims")).claims
     assert {"iss", "exp", "aud", "sub", "client_id", "iat", "jti", "nbf", "scope"} <= claims.keys()
