@@ -117,6 +117,10 @@ def loads_object(raw: bytes | str, *, max_bytes: int, max_depth: int = MAX_DEPTH
     return value
 
 
+# json.dumps makes a new encoder for each call whose options are not the default ones.
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
 def dumps(value: Mapping[str, object]) -> bytes:
     """Compact JSON in ASCII, as tokens carry it. Raises: ValueError for NaN and infinity."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode("ascii")
+    return _encode(value).encode("ascii")
