@@ -23,6 +23,8 @@ from tests.flows.inprocess import TYPED, InProcess
 from tests.flows.stand import LEDGER, Stand
 from tests.svid_factory import compact
 
+# One service for all of them, in one of the processes that run the tests.
+pytestmark = pytest.mark.xdist_group("hostile-requests")
 # One request may cost no more than this of a processor, in seconds (F-12).
 WORST = 1.0
 PATH = "/ns/web/sa/hostile"

@@ -26,6 +26,8 @@ from tests.flows.client import Answer, jwt_fields
 from tests.flows.dpop import DpopKey
 from tests.flows.stand import ORDERS, Stand
 
+# One service for all of them, in one of the processes that run the tests.
+pytestmark = pytest.mark.xdist_group("trust-domains")
 DOMAINS = ("other.example", "x509-only.example", "jwt-only.example")
 
 
