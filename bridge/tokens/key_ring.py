@@ -93,12 +93,23 @@ class KeyRing:
             self._snapshot = _Snapshot(tuple(opened), json.dumps(public, separators=(",", ":")).encode())
 
     def signer(self, now: int) -> tuple[str, str, SigningKey]:
-        """Key id, algorithm and key that sign at `now`. Raises: Unavailable when there is none."""
+        """Key id, algorithm and key that sign at `now`. Raises: Unavailable when there is none.
+
+        When no key's time has come, the clock was set back since: then the one that signed first goes on,
+        which every verifier knows best (F-5). A key that only waits never signs.
+        """
         best: _Opened | None = None
+        first: _Opened | None = None
         for candidate in self._snapshot.keys:
             since = candidate.row.signs_from
-            if since is not None and since <= now and (best is None or since > (best.row.signs_from or 0)):
+            if since is None:
+                continue
+            if since > now:
+                if first is None or since < (first.row.signs_from or 0):
+                    first = candidate
+            elif best is None or since > (best.row.signs_from or 0):
                 best = candidate
+        best = best or first
         if best is None:
             raise Unavailable(Reason.KEYS_UNAVAILABLE, "no key signs at this time")
         return best.row.kid, best.row.alg, best.key
