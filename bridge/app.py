@@ -47,6 +47,9 @@ from bridge.web.services import Endpoints, Services
 
 _log = logging.getLogger("bridge.app")
 
+# A worker whose chores stand still for so long uses old policies and keys: it is not ready.
+CHORES_SILENT_SECONDS = 120
+
 
 def now() -> int:
     """Epoch seconds. Everything below takes the time as an argument."""
@@ -270,6 +273,7 @@ class Worker:
                 "policies": self._policies_state,
                 "bundles": self._bundles_state,
                 "tls": self._tls_state,
+                "chores": self._chores_state,
             }
         )
 
@@ -292,6 +296,10 @@ class Worker:
             status.trust_domain.name: {"state": status.health.value, "reason": status.reason} for status in statuses
         }
         return any(status.health in usable for status in statuses), detail
+
+    def _chores_state(self) -> PartState:
+        silent = self._chores.silent_seconds
+        return silent < CHORES_SILENT_SECONDS, {"last_turn_seconds_ago": int(silent)}
 
     def _tls_state(self) -> PartState:
         ends = self.serving_observer.certificate_not_after

@@ -34,6 +34,7 @@ class Chores:
         self._wake = threading.Event()
         self._ended = False
         self._hurry = False
+        self._turned_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="chores", daemon=True)
 
     def start(self) -> None:
@@ -44,6 +45,11 @@ class Chores:
         """Do everything at once, whatever its turn (SIGHUP)."""
         self._hurry = True
         self._wake.set()
+
+    @property
+    def silent_seconds(self) -> float:
+        """How long ago the thread last came round. Large: it hangs in a chore, or is gone."""
+        return time.monotonic() - self._turned_at
 
     def close(self) -> None:
         """End the thread after the chore it is at."""
@@ -56,7 +62,7 @@ class Chores:
         due = {chore.name: 0.0 for chore in self._chores}
         while not self._closing():
             hurry, self._hurry = self._hurry, False
-            started = time.monotonic()
+            started = self._turned_at = time.monotonic()
             for chore in self._chores:
                 if self._closing():
                     return
@@ -74,3 +80,6 @@ class Chores:
             chore.run(self._clock())
         except (BridgeError, OSError) as error:
             _log.warning("chore failed", extra={"chore": chore.name, "detail": str(error)})
+        except Exception:  # noqa: BLE001 - the boundary of this thread, as the web layer has one for requests
+            # A defect in one chore must not end the others: without them policies and keys would stand still.
+            _log.exception("chore failed by a defect", extra={"chore": chore.name})

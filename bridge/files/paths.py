@@ -7,9 +7,12 @@ where every link ends and the identity of the file there.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import stat
 from pathlib import Path
+from typing import BinaryIO
 
 from bridge.model.errors import StartRefused
 
@@ -42,9 +45,18 @@ class TooLarge(ValueError):
     """A file holds more than its reader allows."""
 
 
+def _open_regular(path: Path) -> BinaryIO:
+    """Open a plain file. Raises: OSError, for a pipe or a device too: reading one could last for ever."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is no plain file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
 def read_bounded(path: Path, limit: int) -> bytes:
-    """Read a whole file of at most `limit` bytes. Raises: OSError, TooLarge."""
-    with path.open("rb") as file:
+    """Read a whole plain file of at most `limit` bytes. Raises: OSError, TooLarge."""
+    with _open_regular(path) as file:
         content = file.read(limit + 1)
     if len(content) > limit:
         raise TooLarge(f"{path} holds more than {limit} bytes")
@@ -57,7 +69,7 @@ def read_secret(path: Path) -> bytes:
     Raises: StartRefused when it is absent, or readable or writable by group or others (T-54).
     """
     try:
-        with path.open("rb") as file:
+        with _open_regular(path) as file:
             mode = os.fstat(file.fileno()).st_mode & 0o777
             content = file.read(65536)
     except OSError as error:

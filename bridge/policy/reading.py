@@ -47,6 +47,9 @@ def toml(content: bytes, report: Report) -> dict[str, object] | None:
         place = _AT_LINE.search(str(error))
         line = int(place[1]) if place else text.count("\n") + 1
         report.error_at(line, "syntax", f"not TOML: {_AT_LINE.sub('', str(error)).strip()}")
+    except ValueError as error:
+        # Python's own refusal of an integer with thousands of digits; it names no line.
+        report.error_at(0, "syntax", f"not TOML that can be read: {error}")
     except RecursionError:
         report.error_at(0, "syntax", "not TOML that anybody wrote: it is nested too deeply")
     return None

@@ -7,6 +7,7 @@ that is killed loses the counts of its current minute, never a first refusal.
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,8 +16,11 @@ from bridge.model.audit import AuditEvent
 
 # So many different refusals within one minute are a scan; beyond it the oldest counts are written early.
 MAX_OPEN = 10_000
+# Of one identity. It chooses what it asks for, so it could make any number of different refusals: those
+# beyond are counted together, without what they asked.
+MAX_OPEN_OF_ONE = 20
 
-_Key = tuple[str, str, str, str, str, str]
+_Key = bytes
 
 
 class RefusalLog:
@@ -27,12 +31,20 @@ class RefusalLog:
         self._lock = threading.Lock()
         self._minute = 0
         self._repeats: dict[_Key, AuditEvent | None] = {}
+        self._kinds: dict[str, int] = {}
 
     def note(self, event: AuditEvent) -> None:
         """Write or count one refusal. Raises: Unavailable when a row cannot be written."""
-        key = (event.subject, event.evidence, event.door, event.reason, event.rule, repr(sorted(event.ask.items())))
         with self._lock:
             closed = self._close(event.time // 60)
+            key = _key(event)
+            if key not in self._repeats:
+                kinds = self._kinds.get(event.subject, 0)
+                if kinds >= MAX_OPEN_OF_ONE:
+                    event = replace(event, ask={}, rule="")
+                    key = _key(event)
+                else:
+                    self._kinds[event.subject] = kinds + 1
             repeat = key in self._repeats
             if repeat:
                 earlier = self._repeats[key]
@@ -55,5 +67,11 @@ class RefusalLog:
         if minute == self._minute and len(self._repeats) < MAX_OPEN:
             return []
         rows = [event for event in self._repeats.values() if event is not None]
-        self._minute, self._repeats = minute, {}
+        self._minute, self._repeats, self._kinds = minute, {}, {}
         return rows
+
+
+def _key(event: AuditEvent) -> _Key:
+    """What makes two refusals equal, in a size that no caller can choose."""
+    what = (event.subject, event.evidence, event.door, event.reason, event.rule, sorted(event.ask.items()))
+    return hashlib.sha256(repr(what).encode()).digest()

@@ -15,6 +15,9 @@ from bridge.model.terms import Ask
 FORM_TYPE = "application/x-www-form-urlencoded"
 MAX_FIELDS = 64
 REPEATABLE = frozenset({"resource"})  # RFC 8707 section 2
+# What is asked is kept in the audit log, so it has a size. No catalogue comes near.
+MAX_SCOPES, MAX_SCOPE_LENGTH = 64, 256
+MAX_RESOURCES, MAX_RESOURCE_LENGTH = 16, 1024
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")  # RFC 6749 section 3.3
 _CONTROL = re.compile(r"[\x00-\x1F\x7F]")
 _RESOURCE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")  # RFC 3986: absolute, and ASCII here
@@ -73,7 +76,9 @@ def parse_scope(form: Form) -> tuple[str, ...]:
     text = form.get("scope")
     if text is None:
         return ()
-    scopes = text.split(" ")
+    scopes = text.split(" ", MAX_SCOPES)
+    if len(scopes) > MAX_SCOPES or max(map(len, scopes)) > MAX_SCOPE_LENGTH:
+        raise ScopeNotAllowed(Reason.POLICY_SCOPE, "more or longer scopes than any catalogue has")
     if not all(_SCOPE_TOKEN.fullmatch(scope) for scope in scopes):
         raise ScopeNotAllowed(Reason.POLICY_SCOPE, "the scope parameter is malformed")
     return tuple(dict.fromkeys(scopes))
@@ -81,6 +86,8 @@ def parse_scope(form: Form) -> tuple[str, ...]:
 
 def parse_resources(form: Form) -> tuple[str, ...]:
     """The resources asked for (RFC 8707): absolute URIs without fragment. Raises: TargetNotAllowed (OAS-17)."""
+    if len(form.resources) > MAX_RESOURCES or any(len(r) > MAX_RESOURCE_LENGTH for r in form.resources):
+        raise TargetNotAllowed(Reason.POLICY_RESOURCE, "more or longer resources than any catalogue has")
     for resource in form.resources:
         if _RESOURCE.fullmatch(resource) is None or "#" in resource:
             raise TargetNotAllowed(Reason.POLICY_RESOURCE, "a resource is an absolute URI without a fragment")

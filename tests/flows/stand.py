@@ -200,7 +200,7 @@ path = "bundles/example.org.json"
 
     @property
     def log(self) -> str:
-        return self._program.tail(1_000_000)
+        return "\n" + self._program.tail(1_000_000)
 
     # --- the operator ---------------------------------------------------------------------------
 

@@ -89,7 +89,7 @@ def test_readiness_is_one_word_in_public_and_a_report_for_operators(stand: Stand
     status, text = metrics(stand, "/readyz")
     parts = json.loads(text)["parts"]
     assert status == 200
-    assert set(parts) == {"store", "keys", "policies", "bundles", "tls"}
+    assert set(parts) == {"store", "keys", "policies", "bundles", "tls", "chores"}
     assert parts["bundles"]["example.org"]["state"] == "fresh"
 
 

@@ -48,6 +48,16 @@ def test_a_read_stops_at_its_bound(tmp_path: Path) -> None:
         read_bounded(tmp_path / "a", 4)
 
 
+def test_a_pipe_in_place_of_a_file_is_refused_and_holds_up_nobody(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    assert read_bounded(tmp_path / "file", 5) == b"x"
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    with pytest.raises(OSError, match="no plain file"):
+        read_bounded(tmp_path / "pipe", 5)
+    with pytest.raises(StartRefused, match="no plain file"):
+        read_secret(tmp_path / "pipe")
+
+
 def test_a_secret_is_private_and_made_once(tmp_path: Path) -> None:
     path = tmp_path / "secrets/seal.key"
     assert create_secret(path, b"first") is True

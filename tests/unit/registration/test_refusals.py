@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bridge.model.audit import AuditEvent, AuditEventKind
-from bridge.registration.refusals import RefusalLog
+from bridge.registration.refusals import MAX_OPEN_OF_ONE, RefusalLog
 
 FIRST = AuditEvent(
     "id-1", 600, AuditEventKind.REFUSED, door="token", subject="spiffe://example.org/a", reason="policy_no_rule",
@@ -55,3 +55,15 @@ def test_a_shutdown_writes_what_was_counted() -> None:
         log.note(FIRST)
     log.flush(601, all_minutes=True)
     assert [row.count for row in rows] == [1, 2]
+
+
+def test_an_identity_that_asks_for_ever_other_things_cannot_fill_the_log_T_41_T_49() -> None:
+    rows: list[AuditEvent] = []
+    log = RefusalLog(rows.append)
+    for number in range(1000):
+        log.note(replace(FIRST, ask={"grant_type": "client_credentials", "scopes": [f"s{number}"]}))
+    log.note(replace(FIRST, subject="spiffe://example.org/b"))
+    assert len(rows) == MAX_OPEN_OF_ONE + 2
+    log.flush(660)
+    assert sum(row.count for row in rows) == 1001
+    assert rows[-1].ask == {}

@@ -1,0 +1,42 @@
+"""Chores go on whatever one of them does."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+import pytest
+
+from bridge.chores import Chore, Chores
+from bridge.model.errors import Unavailable
+from bridge.model.reasons import Reason
+
+
+@pytest.mark.parametrize("error", [Unavailable(Reason.STORE_UNAVAILABLE), OSError("disk"), ValueError("a defect")])
+def test_a_chore_that_fails_stops_neither_itself_nor_the_others_T_48(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    failed, done = threading.Semaphore(0), threading.Semaphore(0)
+
+    def fail(now: int) -> None:
+        failed.release()
+        raise error
+
+    with caplog.at_level(logging.WARNING):
+        chores = Chores((Chore("fails", 0.0, fail), Chore("works", 0.0, lambda now: done.release())), clock=lambda: 1)
+        chores.start()
+        for semaphore in (failed, failed, done, done):
+            assert semaphore.acquire(timeout=10)
+        chores.close()
+    assert "chore failed" in caplog.text
+    assert chores.silent_seconds < 10
+
+
+def test_hurry_does_everything_at_once() -> None:
+    done = threading.Semaphore(0)
+    chores = Chores((Chore("rare", 3600.0, lambda now: done.release()),), clock=lambda: 1)
+    chores.start()
+    assert done.acquire(timeout=10)
+    chores.hurry()
+    assert done.acquire(timeout=10)
+    chores.close()
