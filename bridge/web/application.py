@@ -7,7 +7,7 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from flask import request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 
 from bridge.model.errors import BridgeError
 from bridge.web.errors import error_response, http_error_response
@@ -60,6 +60,9 @@ def _add_boundary(app: Application, services: Services) -> None:
         environ[STARTED] = time.perf_counter()
         if not environ.get(REQUEST_ID):
             environ[REQUEST_ID] = services.new_id()
+        if environ["PATH_INFO"].startswith("//"):
+            # The router would pass over a leading slash; a proxy that guards `/introspect` would not.
+            raise NotFound
 
     def finish(response: Response) -> Response:
         environ = request.environ

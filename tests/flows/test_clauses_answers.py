@@ -221,6 +221,22 @@ def test_no_header_moves_the_issuer_or_the_source_address_T_36_OAS_34_OAS_35(sta
     assert {row["source_address"] for row in stand.audit(answer.headers["X-Request-Id"])} == {"127.0.0.1"}
 
 
+SPELLINGS = ("/{}/", "//{}", "/./{}", "/.//{}", "/x/../{}", "/{}%00", "/{}%2F", "/{};x", "/{}.json", "/{} ")
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS, ids=lambda spelling: f"T-36 {spelling!r}")
+@pytest.mark.parametrize("name", ["token", ".well-known/oauth-authorization-server"])
+def test_an_endpoint_has_one_path_and_nobody_is_sent_elsewhere(stand: Stand, name: str, spelling: str) -> None:
+    path = spelling.format(name).replace(" ", "%20")
+    method, body = ("POST", urlencode(jwt_fields(stand.jwt("/ns/web/sa/paths")))) if name == "token" else ("GET", "")
+    assert poisoned(stand, method, "/" + name, body).status == 200
+    answer = poisoned(stand, method, path, body)
+    assert (answer.status, answer.body["error"]) == (404, "not_found")
+    assert answer.headers["Location"] is None
+    merged = poisoned(stand, "GET", "/.well-known//oauth-authorization-server")
+    assert (merged.status, merged.headers["Location"]) == (404, None)
+
+
 def test_htu_is_the_configured_url_whatever_host_was_named_OAS_35_T_29(stand: Stand) -> None:
     key, body = DpopKey(), urlencode(jwt_fields(stand.jwt("/ns/edge/sa/poisoned")))
     ours = ("DPoP", key.proof("POST", stand.client.issuer + "/token"))
