@@ -74,7 +74,7 @@ def _all_parts(config: Path) -> Iterator[_Part]:
 
     configuration = _Part("configuration")
     try:
-        settings = load_settings(config)
+        settings = load_settings(config, serving=True)
     except StartRefused as error:
         # Everything else follows from the configuration.
         configuration.faults += error.faults

@@ -75,13 +75,16 @@ def list_options(command: _Command) -> _Command:
     return limit(everything(command))
 
 
-def settings_of(config: Path) -> Settings:
-    """The settings of a configuration file. Raises: ConfigurationRefused with all faults."""
+def settings_of(config: Path, *, serving: bool = False) -> Settings:
+    """The settings of a configuration file; with `serving` also what only a start needs must be there.
+
+    Raises: ConfigurationRefused with all faults.
+    """
     # pydantic takes a while to import, and `--help` should not wait for it.
     from bridge.config import load_settings
 
     try:
-        return load_settings(config)
+        return load_settings(config, serving=serving)
     except StartRefused as error:
         raise ConfigurationRefused(error.faults) from error
 

@@ -80,7 +80,7 @@ def prepare_in_child(sending: Connection, config: Path) -> None:
     # Ctrl-C reaches the whole group; the parent says what there is to say.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        settings = settings_of(config)
+        settings = settings_of(config, serving=True)
         from bridge.app import prepare
         from bridge.observe.log import configure
 

@@ -32,6 +32,14 @@ def cross_checks(settings: Settings) -> Faults:
     ]
 
 
+def serving_faults(settings: Settings) -> Faults:
+    """What only matters where the service itself starts: files that an operator's account need not see."""
+    if settings.tls is None:
+        return []
+    files = {"certificate": settings.tls.certificate, "private_key": settings.tls.private_key}
+    return [(("tls", key), f"no such file: {path}") for key, path in files.items() if not Path(path).is_file()]
+
+
 def _listener_faults(settings: Settings) -> Faults:
     faults: Faults = []
     if settings.listen is None and settings.mtls_listen is None:
@@ -43,12 +51,8 @@ def _listener_faults(settings: Settings) -> Faults:
         faults.append((("mtls_listen",), "needs [tls]: client certificates come in a TLS handshake"))
     if settings.tls is None and settings.listen is not None and not is_loopback(settings.listen):
         faults.append((("listen",), "without [tls] only a loopback address may listen"))
-    if settings.tls is not None:
-        if plain_http:
-            faults.append((("issuer",), "is http, but [tls] is configured; write https"))
-        for key in ("certificate", "private_key"):
-            if not Path(getattr(settings.tls, key)).is_file():
-                faults.append((("tls", key), f"no such file: {getattr(settings.tls, key)}"))
+    if settings.tls is not None and plain_http:
+        faults.append((("issuer",), "is http, but [tls] is configured; write https"))
     if settings.mtls_url is not None and settings.mtls_listen is None:
         faults.append((("mtls_url",), "is for mtls_listen, which is not set"))
     addresses = [a for a in (settings.listen, settings.mtls_listen, settings.metrics_listen) if a]

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bridge.config.checks import cross_checks
+from bridge.config.checks import cross_checks, serving_faults
 from bridge.config.settings import Settings
 from bridge.files.toml_lines import line_of, line_of_syntax_error
 from bridge.model.errors import StartRefused
@@ -25,11 +25,12 @@ _PATH_KEYS: tuple[tuple[str, ...], ...] = (
     ("policies", "directory"),
     ("keys", "seal_file"),
 )
+_Key = tuple[str | int, ...]
 _TRUST_DOMAIN_PATHS = ("path", "ca_file", "bootstrap")
 
 
-def load_settings(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
-    """Read and check a configuration file.
+def load_settings(path: Path, environment: Mapping[str, str] | None = None, *, serving: bool = False) -> Settings:
+    """Read and check a configuration file. With `serving` the files that a start needs must be there too.
 
     Raises: StartRefused with every fault, each with file, line where known, key, and what to do.
     """
@@ -44,8 +45,8 @@ def load_settings(path: Path, environment: Mapping[str, str] | None = None) -> S
     except tomllib.TOMLDecodeError as error:
         line = line_of_syntax_error(error)
         raise StartRefused([f"{path}:{line or '?'}: not TOML: {error}"]) from error
-    where = _Where(path, text)
-    faults = _apply_environment(raw, os.environ if environment is None else environment)
+    faults, origins = _apply_environment(raw, os.environ if environment is None else environment)
+    where = _Where(path, text, origins)
     # Not resolved: the file may be a link that is swapped, and its neighbours are where it is found.
     _make_paths_absolute(raw, path.absolute().parent)
     try:
@@ -53,21 +54,39 @@ def load_settings(path: Path, environment: Mapping[str, str] | None = None) -> S
     except ValidationError as error:
         faults += [where.say(e["loc"], _words(e)) for e in error.errors(include_url=False)]
         raise StartRefused(faults) from error
-    faults += [where.say(key, words) for key, words in cross_checks(settings)]
+    found = cross_checks(settings) + (serving_faults(settings) if serving else [])
+    faults += [where.say(key, words) for key, words in found]
     if faults:
         raise StartRefused(faults)
     return settings
 
 
 class _Where:
-    """Puts file and line before a fault."""
+    """Puts the origin before a fault: file and line, or the name in the environment that set the key."""
 
-    def __init__(self, path: Path, text: str) -> None:
-        self._path, self._text = path, text
+    def __init__(self, path: Path, text: str, origins: Mapping[_Key, str]) -> None:
+        self._path, self._text, self._origins = path, text, origins
 
     def say(self, key: tuple[str | int, ...], words: str) -> str:
+        """One fault, as people read it."""
+        for length in range(len(key), 0, -1):
+            name = self._origins.get(key[:length])
+            if name is not None:
+                inside = "".join(f"{part}: " for part in key[length:])
+                return f"environment: {name}: {inside}{words}{self._others(key, words)}"
         line = line_of(self._text, key)
-        return f"{self._path}:{line if line else '-'}: {'.'.join(str(part) for part in key)}: {words}"
+        said = f"{'.'.join(str(part) for part in key)}: {words}{self._others(key, words)}"
+        beside = [name for at, name in self._origins.items() if line is None and at[0] == key[0]]
+        return f"environment: {beside[0]}: {said}" if beside else f"{self._path}:{line if line else '-'}: {said}"
+
+    def _others(self, key: tuple[str | int, ...], words: str) -> str:
+        """Names in the environment that set another key which the fault speaks of."""
+        spoken = [
+            name
+            for at, name in self._origins.items()
+            if at != key and re.search(rf"(?<!\w){re.escape(str(at[-1]))}(?!\w)|\[{re.escape(str(at[0]))}\]", words)
+        ]
+        return f" (set by {', '.join(spoken)} in the environment)" if spoken else ""
 
 
 def _words(error: Mapping[str, Any]) -> str:
@@ -79,10 +98,11 @@ def _words(error: Mapping[str, Any]) -> str:
     return message.removeprefix("Value error, ")
 
 
-def _apply_environment(raw: dict[str, Any], environment: Mapping[str, str]) -> list[str]:
-    """Lay `BRIDGE_<SECTION>__<KEY>` over the file's values. A value is read as TOML where it is TOML
-    (`4`, `true`, `["a"]`), else as a string."""
-    faults = []
+def _apply_environment(raw: dict[str, Any], environment: Mapping[str, str]) -> tuple[list[str], dict[_Key, str]]:
+    """Lay `BRIDGE_<SECTION>__<KEY>` over the file's values: faults, and which name set which key. A value is
+    read as TOML where it is TOML (`4`, `true`, `["a"]`), else as a string."""
+    faults: list[str] = []
+    origins: dict[_Key, str] = {}
     for name, text in sorted(environment.items()):
         if not name.startswith("BRIDGE_") or name == "BRIDGE_CONFIG" or _SERVICE_LINK.fullmatch(name):
             continue
@@ -98,7 +118,8 @@ def _apply_environment(raw: dict[str, Any], environment: Mapping[str, str]) -> l
             faults.append(f"environment: {name}: names no key of the configuration")
             continue
         table[keys[-1]] = value
-    return faults
+        origins[tuple(keys)] = name
+    return faults, origins
 
 
 def _make_paths_absolute(raw: dict[str, Any], folder: Path) -> None:

@@ -37,6 +37,21 @@ def test_the_environment_names_the_configuration(run: Run, folder: Path, monkeyp
     assert run("db", "status").code == 0
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["clients list", "audit tail", "keys list", "db status", "policy check", "policy test", "trust list"],
+)
+def test_an_operator_needs_no_tls_files_and_a_start_does(run: Run, folder: Path, words: str) -> None:
+    assert run(*words.split()).code == 0
+    assert run("check").code == 0
+    for name in ("server.pem", "server.key"):
+        (folder / "tls" / name).unlink()
+    assert run(*words.split()).code == 0
+    ran = run("check")
+    assert ran.code == 1
+    assert "tls.private_key: no such file" in ran.out
+
+
 def test_a_store_that_is_not_there_is_exit_1_and_says_who_makes_it(run: Run, folder: Path) -> None:
     assert run("clients", "list").code == 0
     (folder / "bridge.db").unlink()

@@ -35,10 +35,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def load(folder: Path, text: str, environment: dict[str, str] | None = None) -> Settings:
+def load(folder: Path, text: str, environment: dict[str, str] | None = None, *, serving: bool = True) -> Settings:
     file = folder / "bridge.toml"
     file.write_text(text)
-    return load_settings(file, environment or {})
+    return load_settings(file, environment or {}, serving=serving)
 
 
 def faults(folder: Path, text: str, environment: dict[str, str] | None = None) -> list[str]:
@@ -125,8 +125,44 @@ def test_the_environment_lays_over_the_file(folder: Path) -> None:
     assert settings.workers == 4
 
 
-def test_an_unknown_name_in_the_environment_is_a_fault_too(folder: Path) -> None:
-    assert any("tokens.max_tll" in fault for fault in faults(folder, GOOD, {"BRIDGE_TOKENS__MAX_TLL": "2h"}))
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("BRIDGE_TOKENS__MAX_TLL", "2h", "unknown key"),
+        ("BRIDGE_PROT", "1", "unknown key"),
+        ("BRIDGE_TOKENS__DEFAULT_TTL", "2h", "is above max_ttl"),
+        ("BRIDGE_TOKENS__DEFAULT_TTL", "soon", 'a duration is a string such as "90s", "5m", "1h" or "30d"'),
+    ],
+)
+def test_a_fault_of_the_environment_is_said_of_its_name(folder: Path, name: str, value: str, words: str) -> None:
+    load(folder, f'{GOOD}[tokens]\ndefault_ttl = "5m"\n', {"BRIDGE_TOKENS__DEFAULT_TTL": "2m"})
+    found = faults(folder, f'{GOOD}[tokens]\ndefault_ttl = "5m"\n', {name: value})
+    assert found == [f"environment: {name}: {words}"]
+
+
+def test_a_line_that_only_the_environment_makes_wrong_names_what_does(folder: Path) -> None:
+    text = f'{GOOD}[tokens]\ndefault_ttl = "5m"\n'
+    (fault,) = faults(folder, text, {"BRIDGE_TOKENS__MAX_TTL": "1m"})
+    assert fault.endswith("tokens.default_ttl: is above max_ttl (set by BRIDGE_TOKENS__MAX_TTL in the environment)")
+    (fault,) = faults(folder, f'{text}max_ttl = "1m"\n')
+    assert fault.endswith("tokens.default_ttl: is above max_ttl")
+
+
+def test_a_section_that_only_the_environment_began_is_said_of_it(folder: Path) -> None:
+    text = GOOD.replace('[tls]\ncertificate = "tls/server.pem"\nprivate_key = "tls/server.key"\n', "")
+    both = {"BRIDGE_TLS__CERTIFICATE": "tls/server.pem", "BRIDGE_TLS__PRIVATE_KEY": "tls/server.key"}
+    load(folder, text, both)
+    del both["BRIDGE_TLS__PRIVATE_KEY"]
+    (fault,) = faults(folder, text, both)
+    assert fault == "environment: BRIDGE_TLS__CERTIFICATE: tls.private_key: required, and not there"
+
+
+def test_only_a_start_asks_for_the_files_of_tls(folder: Path) -> None:
+    load(folder, GOOD, serving=True)
+    (folder / "tls/server.key").unlink()
+    assert load(folder, GOOD, serving=False).tls is not None
+    (fault,) = faults(folder, GOOD)
+    assert "tls.private_key: no such file" in fault
 
 
 def test_the_name_of_the_configuration_file_is_no_setting(folder: Path) -> None:
