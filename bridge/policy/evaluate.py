@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import replace
 
-from bridge.model.identity import BindingMethod, PolicySubject
+from bridge.model.evidence import Door
+from bridge.model.identity import BindingMethod, PolicySubject, Source
 from bridge.model.reasons import Reason
 from bridge.model.spiffe_id import SpiffeId
-from bridge.model.terms import Ask, ClientChoice, Decision, Denial, Effect, Terms
+from bridge.model.terms import Ask, ClientChoice, Decision, Denial, Effect, Replay, Standing, Terms
 from bridge.policy.catalogue import Catalogue
 from bridge.policy.cover import Cover, Shortfall, Stage, cover, missing_proof
 from bridge.policy.explain import Explanation, explain
@@ -80,6 +81,15 @@ class PolicySet:
             shortfalls.append(covered)
         return self._uncovered(tally, shortfalls, ask)
 
+    def standing(self, subject: PolicySubject) -> Standing:
+        """How a caller stands who asks for no grant: at doors that only answer questions no rule has to
+        allow anything, but denies and once-only credentials hold there as they do at `/token`."""
+        ask = Ask(Door.TOKEN, "client_credentials")
+        tally = Tally.of(self._index.naming(subject), subject, ask)
+        refusal = tally.refusal(Denial.IDENTITY)
+        once = any(rule.terms is not None and rule.terms.replay is Replay.ONCE for *_, rule in tally.admitted)
+        return Standing(None if refusal is None else refusal.id, once)
+
     def explain(self, subject: PolicySubject, ask: Ask, *, proved: frozenset[BindingMethod]) -> Explanation:
         """The decision that `decide` makes, and what every other rule of the source lacked. Slow: it looks
         at every rule."""
@@ -130,13 +140,20 @@ class PolicySet:
             return self._no(tally, Denial.IDENTITY, Reason.POLICY_DENY_RULE, f"{refusal.id} denies it", refusal)
         if not tally.admitted:
             words = f"rules name it, but none for {subject.evidence} at the door {ask.door}"
-            words = words if tally.known else f"no rule of source {subject.source} names it"
+            words = words if tally.known else self._nobody_names(subject)
             return self._no(tally, Denial.IDENTITY, Reason.POLICY_NO_RULE, words)
         refusal = tally.refusal(Denial.GRANT_TYPE)
         if refusal is not None:
             return self._no(tally, Denial.GRANT_TYPE, Reason.POLICY_DENY_RULE, f"{refusal.id} denies it", refusal)
         words = f"no rule gives it the grant type {ask.grant_type}"
         return self._no(tally, Denial.GRANT_TYPE, Reason.POLICY_GRANT_TYPE, words)
+
+    def _nobody_names(self, subject: PolicySubject) -> str:
+        if subject.source is Source.SPIFFE and subject.spiffe_id is not None:
+            trust_domain = subject.spiffe_id.trust_domain.name
+            if not self._index.has_rules_for(trust_domain):
+                return f"no policy file has a rule for the trust domain {trust_domain}"
+        return f"no rule of source {subject.source} names it"
 
     def _denied_resource(self, cut: Cut, ask: Ask) -> Rule | None:
         """The deny that takes a resource which the ask names, or means by its scopes."""
@@ -155,8 +172,10 @@ class PolicySet:
             return self._no(tally, denial, Reason.POLICY_RESOURCE, f"{_NAME_A_RESOURCE}: {farthest.because}")
         if denial is Denial.RESOURCE:
             words = f"no rule covers {' '.join(ask.resources) or 'what it asks'}"
+            words = _not_in_catalogue("resource", ask.resources, self.catalogue.resources) or words
             return self._no(tally, denial, Reason.POLICY_RESOURCE, words)
         words = f"no one rule covers all of: {' '.join(ask.scopes) or 'nothing named, and nothing left'}"
+        words = _not_in_catalogue("scope", ask.scopes, self.catalogue.home) or words
         return self._no(tally, denial, Reason.POLICY_SCOPE, words)
 
     @staticmethod
@@ -185,6 +204,12 @@ class PolicySet:
             reason=reason,
             because=because,
         )
+
+
+def _not_in_catalogue(what: str, named: Iterable[str], known: Container[str]) -> str:
+    """That the first of the names does not exist; empty when all do."""
+    strange = next((name for name in named if name not in known), None)
+    return "" if strange is None else f"the {what} {strange} is not in the catalogue"
 
 
 def _torn_weights(tally: Tally) -> set[int]:

@@ -9,6 +9,7 @@ from bridge.model.identity import PolicySubject, Source
 from bridge.model.terms import Ask, Bind, ClientChoice, ClientMode, Decision, Denial, Effect
 from bridge.policy.catalogue import Catalogue
 from bridge.policy.cover import Shortfall, cover
+from bridge.policy.nearness import Distance, distance
 from bridge.policy.pattern import address_of
 from bridge.policy.rule import Rule
 from bridge.policy.tally import Tally
@@ -69,8 +70,9 @@ def explain(
     subject: PolicySubject,
     ask: Ask,
 ) -> Explanation:
-    """Put the reasons beside a decision. Looks at every rule: for people, not for the request path."""
-    others: list[Other] = []
+    """Put the reasons beside a decision, the nearest rule first. Looks at every rule: for people, not for the
+    request path."""
+    others: list[tuple[Distance, Other]] = []
     by_id: dict[str, Rule] = {}
     for rule in rules:
         by_id[rule.id] = rule
@@ -81,9 +83,10 @@ def explain(
         reached, because = _first_unmet(rule, subject, ask) or _held(rule, decided, decision, catalogue, tally, ask)
         if reached == _ALL and decided is not None and rule.denial is None and decided.denial is None:
             because = _outweighed(rule, decided, subject)
-        others.append(Other(rule.id, because, reached))
-    others.sort(key=lambda other: (-other.reached, other.rule))
-    return Explanation(decision, effect, tuple(others))
+        far = distance(rule, reached, decision, catalogue, subject, ask)
+        others.append((far, Other(rule.id, because, reached)))
+    others.sort(key=lambda pair: pair[0])
+    return Explanation(decision, effect, tuple(other for _, other in others))
 
 
 # How many conditions there are: name, actor, evidence, door, grant type, resource or scope.

@@ -136,6 +136,10 @@ class Index:
             found.sort()
         return found
 
+    def has_rules_for(self, trust_domain: str) -> bool:
+        """Whether any rule is about workloads of this trust domain."""
+        return trust_domain in self._tries[Source.SPIFFE]
+
     def _at(self, source: Source, address: Address) -> list[Entry]:
         trie = self._tries[source].get(address.space)
         return trie.matching(address.tokens) if trie is not None else []

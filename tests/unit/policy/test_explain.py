@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from bridge.model.evidence import Door, EvidenceKind
-from bridge.model.identity import BindingMethod
-from bridge.model.terms import Effect
+from bridge.model.identity import BindingMethod, PolicySubject
+from bridge.model.terms import Ask, Effect
 from bridge.policy.explain import client_id_of
-from tests.unit.policy.policy_folders import LEDGER, MAIL, Policies, document, rule, wants, workload
+from tests.unit.policy.policy_folders import HEADERS, LEDGER, MAIL, Policies, document, rule, wants, workload
 
 
 @pytest.mark.parametrize(
@@ -81,6 +81,102 @@ def test_the_nearest_rules_come_first(policies: Policies) -> None:
     near = rule("z-near", when='path = "/ns/**", door = "par"')
     explanation = policies.load(far + near).explain(workload(), wants(), proved=frozenset())
     assert [told.rule for told in explanation.others] == ["z-near", "a-far"]
+
+
+def order(policies: Policies, rules: str, *scopes: str, subject: PolicySubject | None = None) -> list[str]:
+    """The ids of the other rules as they are told."""
+    explanation = policies.load(rules).explain(subject or workload(), wants(*scopes), proved=frozenset())
+    return [told.rule for told in explanation.others]
+
+
+def test_rules_that_miss_the_path_come_by_the_segments_they_fit(policies: Policies) -> None:
+    rules = "".join(
+        rule(name, when=f'path = "{path}"')
+        for name, path in (("a", "/vm/x"), ("b", "/ns/*/sa/web"), ("c", "/ns/mail/sa/*"), ("d", "/ns/web/sa/web"))
+    )
+    assert order(policies, rules) == ["d", "b", "c", "a"]
+
+
+def test_of_equally_near_names_the_rule_that_lacks_nothing_else_comes_first(policies: Policies) -> None:
+    rules = (
+        rule("a", when='path = "/ns/mail/sa/*", evidence = "x509-svid"', bind=None)
+        + rule("b", when='path = "/ns/agents/sa/*"', resources=f'"{MAIL}"', scopes='"mail.send"')
+        + rule("z", when='path = "/ns/shop/sa/*"')
+    )
+    assert order(policies, rules, "ledger.read") == ["z", "a", "b"]
+    assert order(policies, rules, "mail.send") == ["b", "a", "z"]
+
+
+def test_rules_of_another_trust_domain_come_after_those_of_the_own(policies: Policies) -> None:
+    other = HEADERS["example.org.toml"].replace("example.org", "a.example")
+    policies.write("a.example.toml", other + rule("a", when='path = "/ns/web/sa/api"'))
+    assert order(policies, rule("z", when='path = "/vm/x"')) == ["z", "a"]
+    foreign = workload("spiffe://a.example/ns/web/sa/x")
+    assert order(policies, rule("z", when='path = "/vm/x"'), subject=foreign) == ["a", "z"]
+
+
+def test_hosts_of_different_length_are_compared_label_by_label(policies: Policies) -> None:
+    policies.rules(
+        rule("a", when='url = "https://b.example/*"', bind=None)
+        + rule("b", when='url = "https://x.apps.a.example/*"', bind=None)
+        + rule("c", when='url = "https://a.example/x"', bind=None),
+        "metadata-documents.toml",
+    )
+    assert order(policies, "", subject=document("https://apps.a.example/c")) == ["b", "c", "a"]
+
+
+@pytest.mark.parametrize(
+    ("deny", "scope", "expected"),
+    [
+        # It does not hold: last, however near its name.
+        ('path = "/ns/web/sa/api", door = "par"', "ledger.write", ["far", "d"]),
+        ('path = "/ns/web/sa/apis"', "ledger.write", ["far", "d"]),
+        # It holds, and takes away something else.
+        ('path = "/ns/web/sa/api", scope = "mail.send"', "ledger.write", ["far", "d"]),
+        (f'path = "/ns/web/sa/api", resource = "{MAIL}"', "ledger.write", ["far", "d"]),
+        # It holds for what is asked, behind another deny: without that one it would decide.
+        ('path = "/ns/web/sa/api", scope = "ledger.write"', "ledger.write", ["d", "far"]),
+        (f'path = "/ns/web/sa/api", resource = "{LEDGER}"', "ledger.write", ["d", "far"]),
+        ('path = "/ns/web/sa/api"', "ledger.write", ["d", "far"]),
+    ],
+)
+def test_denies_without_bearing_on_the_answer_come_last(
+    policies: Policies, deny: str, scope: str, expected: list[str]
+) -> None:
+    first = rule("a-first", effect="deny", when='path = "/ns/web/sa/*"') + rule(
+        "a-first-by-weight", effect="deny", when='path = ["/ns/web/sa/*", "/ns/web/sa/api"]'
+    )
+    rules = first + rule("far", when='path = "/vm/x"') + rule("d", effect="deny", when=deny)
+    told = [name for name in order(policies, rules, scope) if name in ("d", "far")]
+    assert told == expected
+
+
+def test_on_an_allow_no_deny_has_a_bearing(policies: Policies) -> None:
+    deny = rule("d", effect="deny", when='path = "/ns/**", scope = "ledger.write"')
+    assert order(policies, rule() + deny + rule("far", when='path = "/vm/x"'), "ledger.read") == ["far", "d"]
+
+
+@pytest.mark.parametrize(
+    ("subject", "ask", "because"),
+    [
+        (workload("/vm/x"), wants(), "no rule of source spiffe names it"),
+        (
+            workload("spiffe://other.org/ns/web/sa/api"),
+            wants(),
+            "no policy file has a rule for the trust domain other.org",
+        ),
+        (workload(), wants("ledger.write"), "no one rule covers all of: ledger.write"),
+        (workload(), wants("ledger.read", "nope"), "the scope nope is not in the catalogue"),
+        (workload(), wants("nope", resources=(LEDGER,)), "the scope nope is not in the catalogue"),
+        (workload(), wants(resources=(MAIL,)), f"no rule covers {MAIL}"),
+        (workload(), wants(resources=("https://nope",)), "the resource https://nope is not in the catalogue"),
+    ],
+)
+def test_what_does_not_exist_at_all_is_said_to_be_so(
+    policies: Policies, subject: PolicySubject, ask: Ask, because: str
+) -> None:
+    decision = policies.load(rule()).decide(subject, ask, proved=frozenset())
+    assert (decision.effect, decision.because) == (Effect.DENY, because)
 
 
 def test_the_rules_of_other_sources_are_left_out_but_denies_that_follow_are_not(policies: Policies) -> None:
