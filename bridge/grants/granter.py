@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.client import Registration
 from bridge.model.errors import CredentialReplayed, ProofRejected
-from bridge.model.evidence import EvidenceKind, RequestContext
+from bridge.model.evidence import RequestContext
 from bridge.model.identity import DPOP_MARKER, BindingMethod, KeyBinding, Marker
 from bridge.model.reasons import Reason
 from bridge.model.terms import Ask, Bind, Effect, Replay, Terms
+from bridge.registration.registrar import assertion_markers
 from bridge.store.ports import ClientStore, Issue
 from bridge.tokens.access_token import AccessTokenClaims, AccessTokens
-
-# How long after its end a once-only assertion's mark is kept: the leeway under which it is still taken.
-ASSERTION_LEEWAY = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +88,7 @@ class Granter:
                 event=_event(registration, ask, claims, signed.digest, context),
                 member=registration.member.spiffe_id if registration.member is not None else None,
                 member_epoch=registration.member.epoch if registration.member is not None else None,
-                markers=markers + _assertion_marker(registration, terms),
+                markers=markers + (assertion_markers(registration.identity) if terms.replay is Replay.ONCE else ()),
                 idle_expiry=self._idle_expiry,
             ),
             context.now,
@@ -124,14 +122,6 @@ def _binding(registration: Registration, terms: Terms) -> KeyBinding | None:
             return certificate
         case Bind.ANY | Bind.IF_PRESENT:
             return dpop or certificate
-
-
-def _assertion_marker(registration: Registration, terms: Terms) -> tuple[Marker, ...]:
-    """The mark on a JWT-SVID that its rule lets be used once (T-21)."""
-    identity = registration.identity
-    if terms.replay is not Replay.ONCE or identity.subject.evidence is not EvidenceKind.JWT_SVID:
-        return ()
-    return (Marker("jwt-svid", identity.replay_digest, identity.not_after + ASSERTION_LEEWAY),)
 
 
 def _event(

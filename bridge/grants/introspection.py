@@ -7,9 +7,9 @@ from typing import Protocol
 
 from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.client import ClientState
-from bridge.model.errors import ForeignToken, ProofRejected
+from bridge.model.errors import CredentialReplayed, ForeignToken, ProofRejected
 from bridge.model.evidence import Presented, RequestContext
-from bridge.model.identity import BindingMethod, Marker
+from bridge.model.identity import DPOP_MARKER, BindingMethod, Marker
 from bridge.model.reasons import Reason
 from bridge.model.spiffe_id import SpiffeId
 from bridge.model.terms import Ask
@@ -104,14 +104,17 @@ class TokenQuestions:
     def _authenticate(self, presented: Presented, context: RequestContext) -> tuple[Authenticated, str]:
         caller = self._registrar.authenticate(presented, now=context.now)
         with self._refusals.watch(caller.identity, Ask(context.door, ""), context):
-            client_id = self._registrar.resolve(caller)
-            for marker in caller.markers:
+            client_id, markers = self._registrar.resolve(caller)
+            for marker in markers:
                 self._claim(marker, context.now)
         return caller, client_id
 
     def _claim(self, marker: Marker, now: int) -> None:
-        if not self._revoked.claim(marker, now=now):
+        if self._revoked.claim(marker, now=now):
+            return
+        if marker.kind == DPOP_MARKER:
             raise ProofRejected(Reason.DPOP_REPLAYED, "the DPoP proof was used before")
+        raise CredentialReplayed(marker.kind)
 
     def _visible(self, claims: AccessTokenClaims, caller: Authenticated, client_id: str) -> bool:
         if claims.client_id == client_id:

@@ -6,7 +6,24 @@ credential failures share one text (SCA-33, ROFU-30). `web/errors.py` maps these
 codes and is the only module that knows those.
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
 from bridge.model.reasons import Reason
+
+_NOTHING: Mapping[str, object] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What a refused credential said of itself: text that anybody may have written, cut to a bounded
+    number of printable characters. For the log only; nothing may be decided by it."""
+
+    subject: str = ""
+    audiences: tuple[str, ...] = ()
 
 
 class BridgeError(Exception):
@@ -15,9 +32,16 @@ class BridgeError(Exception):
     `reason` is one value of a closed list, so that it can be a metric label. `detail` is free text
     for people who read the log; it never holds a token, an assertion or a key. `rule` and
     `policy_version` say what decided, where policy did.
+
+    On its way out an error gathers what the log line should say: `subject` and `evidence` of a caller
+    that was verified, and what it `asked`; or what an unverified one `claimed`, never both.
     """
 
     public = "the request was refused"
+    subject: str = ""
+    evidence: str = ""
+    asked: Mapping[str, object] = _NOTHING
+    claimed: Claimed | None = None
 
     def __init__(
         self,
@@ -154,6 +178,6 @@ class StartRefused(Exception):
     """The service cannot start or a command cannot run. `faults` lists all that is wrong, in words
     that say what to do next."""
 
-    def __init__(self, faults: "list[str] | tuple[str, ...]") -> None:
+    def __init__(self, faults: list[str] | tuple[str, ...]) -> None:
         super().__init__("\n".join(faults))
         self.faults = tuple(faults)

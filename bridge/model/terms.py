@@ -120,3 +120,12 @@ class Decision:
     denial: Denial | None = None
     reason: Reason | None = None
     because: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an identity stands where it asks for no grant. `denied_by`: the rule that denies it altogether;
+    `once`: a rule that knows it lets each JWT-SVID be used once."""
+
+    denied_by: str | None
+    once: bool

@@ -21,15 +21,17 @@ class Refusals:
 
     @contextmanager
     def watch(self, identity: VerifiedIdentity, ask: Ask, context: RequestContext) -> Iterator[None]:
-        """Note any domain error that leaves the block, then let it go on.
+        """Note any domain error that leaves the block, then let it go on; it then says whom it befell.
 
         `Unavailable` is none of the identity's refusals: it is ours, and goes to metrics and the log.
         """
         try:
             yield
-        except Unavailable:
-            raise
         except BridgeError as error:
+            error.subject, error.evidence = identity.name, identity.subject.evidence.value
+            error.asked = ask.to_audit()
+            if isinstance(error, Unavailable):
+                raise
             self._log.note(
                 AuditEvent.about(
                     identity,

@@ -23,20 +23,24 @@ from bridge.model.errors import (
     ScopeNotAllowed,
     TargetNotAllowed,
 )
-from bridge.model.evidence import Presented, RequestContext, X509Evidence
+from bridge.model.evidence import EvidenceKind, Presented, RequestContext, X509Evidence
 from bridge.model.identity import BindingMethod, Marker, PolicySubject, VerifiedIdentity
 from bridge.model.reasons import Reason
-from bridge.model.terms import Ask, ClientChoice, Decision, Denial, Effect, Terms
+from bridge.model.terms import Ask, ClientChoice, Decision, Denial, Effect, Standing, Terms
 from bridge.registration.known import KnownClients
 from bridge.registration.naming import client_id_for, propose
 from bridge.store.ports import ClientStore, Found, RegistrationLimits
 
+# How long after its end a once-only assertion's mark is kept: the leeway under which it is still taken.
+ASSERTION_LEEWAY = 30
+
 
 class Policy(Protocol):
-    """The two questions the registrar asks of the policy set in force."""
+    """The questions the registrar asks of the policy set in force."""
 
     def decide(self, subject: PolicySubject, ask: Ask, *, proved: frozenset[BindingMethod]) -> Decision: ...
     def client_for(self, subject: PolicySubject) -> ClientChoice | None: ...
+    def standing(self, subject: PolicySubject) -> Standing: ...
 
 
 class Verifier(Protocol):
@@ -93,18 +97,22 @@ class Registrar:
         identity, markers = self._verify(presented, now=now)
         return Authenticated(identity, markers, client_id)
 
-    def resolve(self, caller: Authenticated) -> str:
-        """The client this caller is, whether or not a record exists; for callers who only ask.
+    def resolve(self, caller: Authenticated) -> tuple[str, tuple[Marker, ...]]:
+        """The client this caller is, whether or not a record exists, and the marks to claim before it gets
+        an answer; for callers who only ask.
 
-        Raises: EvidenceRejected (CLIENT_ID_MISMATCH) when it named another client; IdentityDenied when
-        an operator put a tombstone on it.
+        Raises: EvidenceRejected (CLIENT_ID_MISMATCH) when it named another client; PolicyDenied when a rule
+        denies the identity, IdentityDenied when an operator did: both hold at every door.
         """
-        subject = caller.identity.subject
-        client_id = client_id_for(subject, self._policy().client_for(subject) or ClientChoice())
+        subject, policy = caller.identity.subject, self._policy()
+        client_id = client_id_for(subject, policy.client_for(subject) or ClientChoice())
         self._check_named_client(caller, client_id)
+        standing = policy.standing(subject)
+        if standing.denied_by is not None:
+            raise PolicyDenied(Reason.POLICY_DENY_RULE, f"{standing.denied_by} denies it", rule=standing.denied_by)
         if self._clients.find(client_id, subject=subject.name).denied:
             raise IdentityDenied(Reason.IDENTITY_DENIED, subject.name)
-        return client_id
+        return client_id, caller.markers + (assertion_markers(caller.identity) if standing.once else ())
 
     def register(
         self, caller: Authenticated, ask: Ask, context: RequestContext, *, afresh: bool = False
@@ -175,6 +183,13 @@ class Registrar:
     def _check_named_client(caller: Authenticated, client_id: str) -> None:
         if caller.client_id not in (None, client_id, caller.identity.name):
             raise EvidenceRejected(Reason.CLIENT_ID_MISMATCH, f"the credential is that of {client_id}")
+
+
+def assertion_markers(identity: VerifiedIdentity) -> tuple[Marker, ...]:
+    """The mark on a JWT-SVID that may be used once, wherever it was (T-21). Other evidence has none."""
+    if identity.subject.evidence is not EvidenceKind.JWT_SVID:
+        return ()
+    return (Marker("jwt-svid", identity.replay_digest, identity.not_after + ASSERTION_LEEWAY),)
 
 
 def _is_live(found: Found, member: str | None, now: int) -> bool:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable
 from typing import Protocol
 
 Clock = Callable[[], int]
+
+_log = logging.getLogger("bridge.spire")
+_AFTER_DEFECT_SECONDS = 1.0
 
 
 class BundleSource(Protocol):
@@ -91,7 +95,12 @@ class Turns:
 
     def _run(self) -> None:
         while not self._closed:
-            pause = self._turn()
+            try:
+                pause = self._turn()
+            except Exception:  # noqa: BLE001 - the boundary of this thread
+                # A defect must not end it for good: the bundles would stand still, and grow stale.
+                _log.exception("%s failed by a defect", self._name)
+                pause = _AFTER_DEFECT_SECONDS
             with self._condition:
                 self._condition.wait_for(lambda: self._hurry or self._closed, pause)
                 self._hurry = False

@@ -43,6 +43,11 @@ class ChainWalk:
     def follow(self, row: Row) -> Iterator[ChainFault]:
         """One row of `AUDIT_FROM`."""
         rowid, writer, sequence, mac = row[:4]
+        if not _is_written_by_us(row):
+            yield ChainFault(
+                str(writer), sequence if isinstance(sequence, int) else 0, "changed", f"row {rowid} was changed"
+            )
+            return
         chain = self.chains.get(writer)
         if chain is None:
             if writer not in self._unknown:
@@ -69,6 +74,13 @@ class ChainWalk:
         chain.sequence = sequence
 
 
+def _is_written_by_us(row: Row) -> bool:
+    """Whether every column has a type that we store; SQLite lets others in, for who goes about it."""
+    _, writer, sequence, mac, *columns = row
+    sound = isinstance(writer, str) and isinstance(sequence, int) and isinstance(mac, bytes)
+    return sound and all(value is None or isinstance(value, str | int) for value in columns)
+
+
 def verify(
     connection: sqlite3.Connection, key: ChainKey, progress: Callable[[int], None] | None
 ) -> Iterator[ChainFault]:
@@ -76,6 +88,8 @@ def verify(
 
     `progress` is told the number of rows done. Raises: sqlite3.Error.
     """
+    # Text that is no UTF-8 is a change to report, not a reason to stop.
+    connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
     walk = ChainWalk(key)
     heads: dict[str, tuple[Tail, bytes]] = {}
     yield from _roster(connection, key, walk, heads)
@@ -110,6 +124,8 @@ def _roster(
     if row is None:
         if heads:
             yield ChainFault("", 0, "writer_missing", "the roster's seal is gone")
+        elif connection.execute(sql.ANYTHING_AUDITED).fetchone()[0]:
+            yield ChainFault("", 0, "writer_missing", "the whole log is gone: there are records, but no writer")
         return
     writers, last, seal = row
     if not hmac.compare_digest(key.roster(writers, last), seal):

@@ -57,40 +57,62 @@ class KeyRing:
         """`token_life`: the longest life of a token in seconds. `new_id` makes key and correlation ids."""
         self._rows, self._seal, self._alg, self._token_life, self._new_id = rows, seal, alg, token_life, new_id
         self._snapshot = _Snapshot()
-        self._opened: dict[str, tuple[SigningKey, VerificationKey]] = {}
+        self._opened: dict[str, _Opened] = {}
         self._lock = threading.Lock()
 
     def start(self, now: int) -> None:
         """Read the keys; in an empty store make the first two.
 
-        Raises: StartRefused when a key does not open with this seal key (T-54).
+        Raises: StartRefused when a row does not open with this seal key, or is not what was sealed (T-54).
         """
         if not self._rows.keys():
             first = self._make(now, signs_from=now)
             self._rows.add_first([first, self._make(now, signs_from=None)], event=self._event(now, first.kid))
         try:
-            self.refresh(now)
+            self._read(now)
         except SealBroken as error:
             raise StartRefused(
                 [f"signing key {error}; put the seal file back that belongs to this store (keys.seal_file)"]
             ) from error
 
     def refresh(self, now: int) -> None:
-        """Read the keys again. Raises: Unavailable, SealBroken; the former keys stay then."""
+        """Read the keys again. Raises: Unavailable; the former keys stay then."""
+        try:
+            self._read(now)
+        except SealBroken as error:
+            # Somebody who can write to the database but has no seal key put it there, or another seal key
+            # is in use beside this one. What was read before goes on.
+            raise Unavailable(Reason.KEYS_UNAVAILABLE, f"signing key {error}") from error
+
+    def _read(self, now: int) -> None:
         with self._lock:
             opened = []
             stored = self._rows.keys()
             for row in stored:
                 if row.retires_at is not None and row.retires_at <= now:
                     continue
-                pair = self._opened.get(row.kid)
-                if pair is None:
-                    private = SigningKey.from_private_json(self._seal.unseal(row.sealed, name=row.kid))
-                    pair = self._opened[row.kid] = (private, import_public(json.loads(row.public_jwk)))
-                opened.append(_Opened(row, *pair))
-            self._opened = {o.row.kid: (o.key, o.public) for o in opened}
-            public = {"keys": [json.loads(o.row.public_jwk) for o in opened]}
+                opened.append(self._open(row))
+            self._opened = {o.row.kid: o for o in opened}
+            public = {"keys": [o.key.public_jwk() for o in opened]}
             self._snapshot = _Snapshot(tuple(opened), json.dumps(public, separators=(",", ":")).encode())
+
+    def _open(self, row: SigningKeyRow) -> _Opened:
+        """Unseal a row. What is published comes from the sealed part alone: the rest of the row is text
+        that anybody who can write to the database may have put there. Raises: SealBroken."""
+        known = self._opened.get(row.kid)
+        if known is not None and known.row.sealed == row.sealed:
+            key, public = known.key, known.public
+        else:
+            try:
+                key = SigningKey.from_private_json(self._seal.unseal(row.sealed, name=row.kid))
+                public = import_public(key.public_jwk())
+            except SealBroken:
+                raise
+            except ValueError as error:
+                raise SealBroken(f"{row.kid} holds no private key of this service") from error
+        if (key.kid, key.alg) != (row.kid, row.alg) or _parsed(row.public_jwk) != key.public_jwk():
+            raise SealBroken(f"{row.kid} was changed: its row is not what was sealed")
+        return _Opened(row, key, public)
 
     def signer(self, now: int) -> tuple[str, str, SigningKey]:
         """Key id, algorithm and key that sign at `now`. Raises: Unavailable when there is none.
@@ -164,3 +186,10 @@ class KeyRing:
 
     def _event(self, now: int, kid: str) -> AuditEvent:
         return AuditEvent(self._new_id(), now, AuditEventKind.KEYS_ROTATED, outcome="rotated", key_id=kid)
+
+
+def _parsed(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None

@@ -44,13 +44,15 @@ class TokenEndpoints:
         """RFC 7009 section 2."""
         form, presented, context = self._open(REVOKE, Door.REVOKE)
         self._services.questions.revoke(presented, form.require("token"), context)
-        return Response(b"", 200, NO_STORE)
+        return Response(b"", 200, NO_STORE, "application/json")
 
     def _open(self, path: str, door: Door) -> tuple[Form, Presented, RequestContext]:
         # The request itself: each attribute of the proxy is one more look-up of which request this is.
         current: Request = request._get_current_object()  # type: ignore[attr-defined]
         environ = current.environ
-        if environ.get("CONTENT_TYPE") != FORM_TYPE and current.mimetype != FORM_TYPE:
+        content_type = environ.get("CONTENT_TYPE")
+        # A comma: two such fields, of which another reader might take the second.
+        if content_type != FORM_TYPE and (current.mimetype != FORM_TYPE or "," in str(content_type)):
             raise UnsupportedMediaType
         now = self._services.clock()
         context = RequestContext(environ["bridge.request_id"], environ.get("REMOTE_ADDR", ""), door, now)

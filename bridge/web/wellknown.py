@@ -55,4 +55,5 @@ class WellKnown:
 
 
 def _json(body: object, status: int) -> Response:
-    return Response(json.dumps(body), status, {"Cache-Control": "no-store"}, "application/json")
+    headers = {"Cache-Control": "no-store"} | ({"Retry-After": "5"} if status == 503 else {})
+    return Response(json.dumps(body), status, headers, "application/json")

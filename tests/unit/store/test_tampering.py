@@ -241,3 +241,37 @@ def test_a_row_that_cannot_be_read_is_our_trouble_and_points_to_verify(
         store.audit.rows(limit=100)
     store.close()
     assert faults(path) == [("one", 3, "changed")]
+
+
+def test_text_that_is_no_unicode_is_a_changed_row_and_does_not_stop_the_walk(
+    path: Path, tamper: Callable[[Change], None]
+) -> None:
+    tamper(sql("UPDATE audit SET subject = CAST(x'ff' AS TEXT) WHERE writer = 'two' AND sequence = 4"))
+    assert faults(path) == [("two", 4, "changed")]
+
+
+def test_a_column_of_a_type_that_is_never_stored_is_a_changed_row(path: Path, tamper: Callable[[Change], None]) -> None:
+    def loosen(connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_schema SET sql = replace(sql, 'STRICT', '') WHERE name = 'audit'")
+
+    def change(connection: sqlite3.Connection) -> None:
+        connection.execute("UPDATE audit SET subject = x'00' WHERE writer = 'one' AND sequence = 2")
+        connection.execute("UPDATE audit SET sequence = 'five' WHERE writer = 'one' AND sequence = 5")
+
+    tamper(loosen)
+    tamper(change)
+    found = faults(path)
+    assert {kind for _, _, kind in found} <= {"changed", "missing"}
+    assert ("one", 0, "changed") in found
+    assert any(fault[1] == 2 for fault in found)
+
+
+def test_a_log_that_was_wiped_as_a_whole_is_missed_where_there_are_keys(
+    path: Path, tamper: Callable[[Change], None]
+) -> None:
+    wipe = [f"DELETE FROM {table}" for table in ("audit", "audit_writers", "audit_roster", "audit_checkpoints")]
+    tamper(sql("INSERT INTO tombstones VALUES ('spiffe://example.org/x', 1)"))
+    assert faults(path) == []
+    tamper(sql(*wipe))
+    assert [kind for _, _, kind in faults(path)] == ["writer_missing"]

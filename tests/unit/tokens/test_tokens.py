@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from bridge.jose.keys import SigningKey
 from bridge.model.audit import AuditEvent
-from bridge.model.errors import StartRefused
+from bridge.model.errors import StartRefused, Unavailable
 from bridge.model.identity import BindingMethod, KeyBinding
 from bridge.model.signing_key import SigningKeyRow
 from bridge.tokens.access_token import AccessTokenClaims, AccessTokens
@@ -188,3 +189,29 @@ def test_only_an_access_token_is_read_as_one_T_25() -> None:
     body |= {"sub": "s", "scope": "", "epoch": "1"}
     assert tokens.read(key.sign({"alg": alg, "kid": kid, "typ": "at+jwt"}, body), now=NOW) is not None
     assert tokens.read(key.sign({"alg": alg, "kid": kid, "typ": "JWT"}, body), now=NOW) is None
+
+
+def test_what_is_published_comes_from_what_was_sealed_T_54() -> None:
+    rows = Rows()
+    keys = started(rows)
+    keys.refresh(NOW)
+    before = keys.jwks
+    sound = list(rows.stored)
+    stranger = SigningKey.generate("ES256", sound[1].kid).public_jwk()
+    for change in (
+        {"public_jwk": json.dumps(stranger)},
+        {"public_jwk": "{"},
+        {"public_jwk": sound[0].public_jwk},
+        {"alg": "none"},
+        {"sealed": b"\x00"},
+        {"sealed": sound[0].sealed},
+    ):
+        rows.stored = [sound[0], replace(sound[1], **change)]  # type: ignore[arg-type]
+        with pytest.raises(Unavailable, match="signing key"):
+            keys.refresh(NOW)
+        assert keys.jwks == before
+        with pytest.raises(StartRefused, match="signing key"):
+            ring(rows).start(NOW)
+    rows.stored = sound
+    keys.refresh(NOW)
+    assert keys.jwks == before
