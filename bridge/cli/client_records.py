@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bridge.cli.client_endings import never_seen
 from bridge.cli.options import Failure
 from bridge.cli.output import printable, timestamp
 from bridge.model.client import ClientKind, ClientRecord, ClientState, Member
@@ -24,19 +25,21 @@ MEMBER_COLUMNS = ("spiffe_id", "state", "first_seen_at", "last_used_at")
 
 
 def record_fields(record: ClientRecord, now: int) -> dict[str, object]:
-    """A record in the shape of `clients list --json`. `state` is the one that holds at `now`."""
+    """A record in the shape of `clients list --json`. `state` is the one that holds at `now`. One that was
+    denied before it was ever seen has had no identity and no use."""
+    seen = not never_seen(record)
     return {
         "client_id": record.client_id,
         "kind": record.kind.value,
         "subject": record.subject,
         "trust_domain": record.trust_domain,
         "state": record.state_at(now).value,
-        "rule": record.rule,
+        "rule": record.rule or None,
         "parent": record.parent,
         "created_at": timestamp(record.created_at),
-        "last_used_at": timestamp(record.last_used_at),
+        "last_used_at": timestamp(record.last_used_at) if seen else None,
         "expires_at": timestamp(record.expires_at),
-        "identities": record.identities,
+        "identities": record.identities if seen else 0,
         "metadata": dict(record.metadata),
     }
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bridge.cli.audit_rows import emit_rows, row_fields
+from bridge.cli.client_endings import Ending, ending_of, was_revoked
 from bridge.cli.client_records import (
     MEMBER_COLUMNS,
     all_members,
@@ -166,7 +167,8 @@ def revoke(identifier: str, note: str, as_json: bool, config: Path) -> int:
 def deny(identifier: str, note: str, as_json: bool, config: Path) -> int:
     """End all tokens of a client and refuse it from now on, whatever the policies say.
 
-    ID is a client_id or a SPIFFE ID, which need not have been seen before.
+    ID is a client_id or a SPIFFE ID, which need not have been seen before: the answer says whether it was,
+    and whether its trust domain is configured here.
 
     \b
     Example:
@@ -241,7 +243,8 @@ def _change(
 
     # The contract's list of events has no word for taking a denial back; it is an update.
     outcome = "undenied" if kind is AuditEventKind.UPDATED else kind.value
-    with closing(open_store(settings_of(config))) as store:
+    settings = settings_of(config)
+    with closing(open_store(settings)) as store:
         event = AuditEvent(
             id=new_id(),
             time=now(),
@@ -252,19 +255,29 @@ def _change(
             outcome=outcome,
             reason=reason,
         )
+        already = was_revoked(store, identifier)
         changed = verb(store, event)
-    if not changed:
-        raise Failure(f"{_nothing(kind)} {printable(identifier)}; see `bridge clients list`")
+        if not changed:
+            raise Failure(f"{_nothing(kind)} {printable(identifier)}; see `bridge clients list`")
+        ending = ending_of(store, settings, identifier, kind, changed, already=already, now=event.time)
+    _tell_change(event, changed, ending, as_json)
+    return 0
+
+
+def _tell_change(event: AuditEvent, changed: Changed, ending: Ending | None, as_json: bool) -> None:
     members = [{"client_id": client_id, "spiffe_id": spiffe_id} for client_id, spiffe_id in changed.members]
     if as_json:
-        emit_json({"id": event.id, "event": kind.value, "client_ids": list(changed.client_ids), "members": members})
-        return 0
+        fields = {} if ending is None else ending.fields()
+        touched = {"client_ids": list(changed.client_ids), "members": members}
+        emit_json({"id": event.id, "event": event.event.value, **touched, **fields})
+        return
     for client_id in changed.client_ids:
-        say(f"{outcome} {printable(client_id)}")
+        say(f"{event.outcome} {printable(client_id)}")
     for member in members:
-        say(f"{outcome} {printable(member['spiffe_id'])} under {printable(member['client_id'])}")
+        say(f"{event.outcome} {printable(member['spiffe_id'])} under {printable(member['client_id'])}")
+    if ending is not None:
+        ending.tell()
     note(f"`bridge audit show {event.id}` shows the record of this")
-    return 0
 
 
 def _nothing(kind: AuditEventKind) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from bridge.app import now
+from bridge.cli.output import timestamp
 from bridge.model.client import ClientState
 from bridge.store.ports import Store
 from tests.unit.cli.conftest import NOW, Records, Run
@@ -162,6 +164,68 @@ def test_a_string_that_only_looks_like_a_spiffe_id_gets_no_tombstone(run: Run, s
     assert run("clients", "deny", "spiffe://example.org/a").code == 0
     assert run("clients", "deny", wrong).code == 2
     assert ids(run) == ["spiffe://example.org/a"]
+
+
+def test_a_denial_of_somebody_never_seen_says_so_and_a_known_one_when_it_bites(run: Run, records: Records) -> None:
+    records.add("/ns/web/sa/api")
+    before = now()
+    known = run("clients", "deny", API)
+    assert "introspection refuses its tokens from now on" in known.err
+    assert "never seen" not in known.err
+    assert "is configured here" not in known.err
+    until = re.search(r"takes them until (\S+) at the latest", known.err)
+    assert until is not None
+    assert timestamp(before + 3600) <= until[1] <= timestamp(now() + 3600)  # type: ignore[operator]
+    slip = run("clients", "deny", "spiffe://exmaple.org/typo")
+    assert (slip.code, slip.out) == (0, "denied spiffe://exmaple.org/typo\n")
+    assert "no trust domain exmaple.org is configured here" in slip.err
+    assert "never seen until now; denied all the same" in slip.err
+    assert "introspection" not in slip.err
+
+
+@pytest.mark.parametrize(
+    ("path", "trust_domain", "seen", "configured"),
+    [
+        ("/ns/web/sa/api", "example.org", True, True),
+        ("/ns/web/sa/new", "example.org", False, True),
+        ("/ns/web/sa/api", "exmaple.org", False, False),
+    ],
+)
+def test_programs_learn_of_a_denial_whom_it_met(
+    run: Run, records: Records, path: str, trust_domain: str, seen: bool, configured: bool
+) -> None:
+    records.add("/ns/web/sa/api")
+    answer = run("clients", "deny", f"spiffe://{trust_domain}{path}", "--json").json
+    assert (answer["seen"], answer["configured"]) == (seen, configured)
+    assert (answer["tokens_end_at"] is not None) is seen
+    again = run("clients", "deny", f"spiffe://{trust_domain}{path}", "--json").json
+    assert (again["seen"], again["configured"]) == (seen, configured)
+
+
+def test_a_denied_member_and_a_denied_shared_client_were_seen(run: Run, records: Records) -> None:
+    records.add("/job/a", shared="batch")
+    for name in ("spiffe://example.org/job/a", "batch"):
+        answer = run("clients", "deny", name, "--json").json
+        assert (answer["seen"], answer["configured"]) == (True, True)
+
+
+def test_a_record_denied_before_it_was_seen_has_no_identities_no_use_and_no_rule(run: Run, records: Records) -> None:
+    records.add("/ns/web/sa/api")
+    assert run("clients", "deny", API).code == 0
+    assert run("clients", "deny", "spiffe://example.org/ns/web/sa/new").code == 0
+    seen, new = run("clients", "list", "--json").json
+    assert (seen["identities"], seen["rule"], seen["last_used_at"]) == (1, "r", "2027-01-15T08:00:00Z")
+    assert (new["identities"], new["rule"], new["last_used_at"]) == (0, None, None)
+    assert new["created_at"] is not None
+
+
+def test_a_second_revocation_says_that_it_is_one(run: Run, records: Records) -> None:
+    records.add("/ns/web/sa/api")
+    assert "already" not in run("clients", "revoke", API).err
+    again = run("clients", "revoke", API)
+    assert again.code == 0
+    assert "revoked already" in again.err
+    assert run("clients", "revoke", API, "--json").json["already_revoked"] is True
 
 
 def test_undeny_takes_a_denial_back(run: Run, records: Records, store: Store) -> None:
