@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bridge.cli.before_start import seal_faults, tls_faults
 from bridge.cli.failures import EXPECTED, describe
 from bridge.cli.options import ConfigurationRefused, config_option, json_option
 from bridge.cli.output import emit_json, note, paint, printable, say, timestamp
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 _BUNDLE_SECONDS = 10.0
 # A server certificate that ends so soon is worth a word, in seconds.
 _CERTIFICATE_SOON = 7 * 86400
+
+_WRITE_BUNDLE = "on the SPIRE server: spire-server bundle show -format spiffe"
 
 
 @dataclass(slots=True)
@@ -112,14 +115,12 @@ def _tls(settings: Settings, part: _Part) -> None:
         part.hints.append("no [tls]: for development on a loopback address only")
         return
     from bridge.app import now
-    from bridge.serving.tls import UnfitCertificate, plain_context, read_certificate
+    from bridge.serving.tls import read_certificate
 
-    try:
-        found = read_certificate(Path(settings.tls.certificate), Path(settings.tls.private_key))
-        plain_context(found)
-    except UnfitCertificate as error:
-        part.faults.append(str(error))
+    if faults := tls_faults(settings):
+        part.faults += faults
         return
+    found = read_certificate(Path(settings.tls.certificate), Path(settings.tls.private_key))
     ends = f"{settings.tls.certificate}, ends {timestamp(found.not_after)}"
     if found.not_after <= now():
         part.faults.append(f"{ends}: it has expired; put a new one there, a running service takes it up by itself")
@@ -149,6 +150,9 @@ def _store(settings: Settings, part: _Part) -> None:
     if fresh and not settings.seal_file.exists() and not settings.database.exists():
         part.hints.append(f"{settings.database} and {settings.seal_file}: not there yet; `bridge serve` makes them")
         return
+    if faults := seal_faults(settings):
+        part.faults += faults
+        return
     read_seal_key(settings.seal_file)
     part.found.append(f"{settings.seal_file}, rights 0600")
     if fresh:
@@ -176,4 +180,6 @@ def _bundles(settings: Settings, part: _Part) -> None:
             )
             part.found.append(f"{status.trust_domain}: {keys}")
         else:
-            part.faults.append(f"{status.trust_domain}: {status.health.value}: {status.reason}")
+            path = settings.trust_domains[status.trust_domain.name].path
+            advice = "" if path is None or Path(path).exists() else f"; {_WRITE_BUNDLE} > {path}"
+            part.faults.append(f"{status.trust_domain}: {status.health.value}: {status.reason}{advice}")

@@ -93,7 +93,7 @@ def test(policies: Path | None, config: Path, as_json: bool) -> int:
     cases, case_findings = load_cases(folder)
     findings = (*checked.findings, *case_findings)
     faults = [finding for finding in findings if finding.severity is Severity.ERROR]
-    failures = [Failure(f.file, f.line, "", f.rule, f.message) for f in faults]
+    failures = [Failure(f.file, f.line, f.case, f.rule, f.message) for f in faults]
     passed = 0
     if checked.policy_set is not None and not faults:
         outcome = run(checked.policy_set, cases)

@@ -20,15 +20,16 @@ def finding_as_json(finding: Finding) -> dict[str, object]:
         "code": finding.code,
         "message": finding.message,
         "severity": finding.severity.value,
+        "case": finding.case,
     }
 
 
 def say_finding(finding: Finding) -> None:
     """One finding on one line, in the form that editors can jump to."""
     colour = "red" if finding.severity is Severity.ERROR else "yellow"
-    rule = f" rule {printable(finding.rule)}:" if finding.rule else ""
+    about = f" {printable(finding.about)}:" if finding.about else ""
     say(
-        f"{_place(finding.file, finding.line)}: {paint(finding.severity.value, colour)}:{rule} "
+        f"{_place(finding.file, finding.line)}: {paint(finding.severity.value, colour)}:{about} "
         f"{printable(finding.message)} [{finding.code}]"
     )
 

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bridge.cli.failures import EXPECTED, describe
+from bridge.cli.before_start import start_faults
+from bridge.cli.failures import EXPECTED, NO, describe
 from bridge.cli.options import config_option, json_option, settings_of
 from bridge.cli.output import emit_json_line, say
+from bridge.model.errors import StartRefused
 
 if TYPE_CHECKING:
     from bridge.config import Settings
@@ -34,6 +36,12 @@ def serve(as_json: bool, config: Path) -> int:
     Prints one line when it is ready; the log goes to standard error, a JSON object a line. On SIGHUP it
     looks at policies, bundles and certificates at once; changed files are noticed without it too. An
     empty store gets its schema, a seal key and the first signing keys.
+
+    \b
+    Exit codes:
+      0  it ended as it was told, and everything that was asked is answered
+      1  it could not start (store, keys, policies, certificate, address), or not answer all in time
+      2  wrong usage, or a configuration that cannot be used; a missing TLS file is one
 
     \b
     Example:
@@ -53,7 +61,8 @@ def serve(as_json: bool, config: Path) -> int:
     child.join()
     if isinstance(options, int):
         return options
-    return run(options, _announce_as_json if as_json else say)
+    # The configuration was read: whatever fails from here on is an answer, and no wrong usage.
+    return NO if run(options, _announce_as_json if as_json else say) else 0
 
 
 def _announce_as_json(line: str) -> None:
@@ -81,6 +90,9 @@ def prepare_in_child(sending: Connection, config: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         settings = settings_of(config, serving=True)
+        options = serving_options(settings, config)
+        if faults := start_faults(settings, options):
+            raise StartRefused(faults)
         from bridge.app import prepare
         from bridge.observe.log import configure
 
@@ -89,7 +101,7 @@ def prepare_in_child(sending: Connection, config: Path) -> None:
     except EXPECTED as error:
         sending.send((*describe(error), None))
     else:
-        sending.send((0, (), serving_options(settings, config)))
+        sending.send((0, (), options))
 
 
 def serving_options(settings: Settings, config: Path) -> ServingOptions:

@@ -118,3 +118,12 @@ def test_a_file_that_cannot_be_read_as_toml_is_exit_2(run: Run, folder: Path, co
         (folder / "bridge.toml").write_bytes(content)
     ran = run("check")
     assert (ran.code, ran.out) == (2, "")
+
+
+def test_a_missing_bundle_is_named_with_the_command_that_writes_it(run: Run, folder: Path) -> None:
+    assert "spire-server" not in run("check").out
+    no_bundle(folder)
+    out = run("check").out
+    file = folder / "bundles" / "example.org.json"
+    assert f"{file}: cannot be read" in out
+    assert f"spire-server bundle show -format spiffe > {file}" in out
