@@ -1,15 +1,24 @@
 """The structured log: one JSON object a line on standard error.
 
-Nothing secret is ever passed in: callers log reasons, names and hashes, not what was presented.
+Nothing secret is ever passed in: callers log reasons, names and hashes, not what was presented. Every
+line names its process, since several workers say the same things of the same files.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
+
+
+def _name_process(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    event["pid"] = os.getpid()
+    return event
+
 
 _SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
@@ -17,8 +26,19 @@ _SHARED: list[Any] = [
     structlog.stdlib.add_logger_name,
     structlog.stdlib.ExtraAdder(),
     structlog.processors.TimeStamper(fmt="iso", utc=True),
+    _name_process,
     structlog.processors.format_exc_info,
 ]
+
+
+def line_format(*, plain: bool = False) -> logging.Formatter:
+    """What makes one line of a record. In JSON every control character of whatever was passed in is escaped, so
+    that no caller can end a line and begin one of its own (T-49)."""
+    renderer: Any = structlog.dev.ConsoleRenderer(colors=False) if plain else structlog.processors.JSONRenderer()
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=_SHARED,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+    )
 
 
 def configure(*, level: int = logging.INFO, plain: bool = False) -> None:
@@ -26,14 +46,8 @@ def configure(*, level: int = logging.INFO, plain: bool = False) -> None:
 
     `plain` renders for people (the demo, a terminal) instead of JSON.
     """
-    renderer: Any = structlog.dev.ConsoleRenderer(colors=False) if plain else structlog.processors.JSONRenderer()
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=_SHARED,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
-        )
-    )
+    handler.setFormatter(line_format(plain=plain))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Mapping
 
 from bridge.model.errors import BridgeError, Unavailable
 from bridge.model.reasons import Reason
 from bridge.observe import metrics
 
 _log = logging.getLogger("bridge.web")
+
+# An ask may fill a whole request. The audit row has it in full; a log line keeps so much of each part.
+_MAX_NAMES = 16
+_MAX_CHARACTERS = 256
 
 
 class RequestObserver:
@@ -35,6 +40,7 @@ class RequestObserver:
                 "reason": reason.value,
                 "detail": str(error),
                 "source_address": source_address,
+                **_about(error),
             },
         )
 
@@ -45,3 +51,26 @@ class RequestObserver:
     def token_issued(self, grant_type: str) -> None:
         """A token left."""
         metrics.tokens.labels(grant_type).inc()
+
+
+def _about(error: Exception) -> dict[str, object]:
+    """Whom a refusal befell and what was asked. What an unverified caller says of itself is named `claimed_`,
+    and the audiences it came with matter only where they are the reason."""
+    if not isinstance(error, BridgeError):
+        return {}
+    said: dict[str, object] = {"subject": error.subject, "evidence": error.evidence, "rule": error.rule}
+    said.update(_bounded(error.asked))
+    if error.claimed is not None and not error.subject:
+        said["claimed_subject"] = error.claimed.subject
+        if error.reason is Reason.JWT_AUDIENCE:
+            said["claimed_audiences"] = list(error.claimed.audiences)
+    return {name: value for name, value in said.items() if value}
+
+
+def _bounded(asked: Mapping[str, object]) -> dict[str, object]:
+    return {
+        name: [str(one)[:_MAX_CHARACTERS] for one in value[:_MAX_NAMES]]
+        if isinstance(value, list)
+        else str(value)[:_MAX_CHARACTERS]
+        for name, value in asked.items()
+    }

@@ -13,13 +13,14 @@ from dataclasses import replace
 
 from bridge.jose import base64url
 from bridge.model.bundle import Bundles, LiveBundle
-from bridge.model.errors import EvidenceRejected
+from bridge.model.errors import EvidenceRejected, Unavailable
 from bridge.model.evidence import EvidenceKind, JwtEvidence, X509Evidence
 from bridge.model.identity import BindingMethod, KeyBinding, PolicySubject, Source, VerifiedIdentity
 from bridge.model.reasons import Reason
 from bridge.model.spiffe_id import TrustDomain
 from bridge.verify import jwt_svid, x509_svid
 from bridge.verify.cache import PerBundle, VerificationCache, Verified
+from bridge.verify.claimed import claimed_by_chain, claimed_by_jwt
 from bridge.verify.jwt_svid import TrustDomainRules
 from bridge.verify.x509_leaf import Leaf, check_leaf, spiffe_id_of, validity
 
@@ -64,10 +65,14 @@ class SvidVerifier:
         if len(assertion) > jwt_svid.MAX_ASSERTION_BYTES:
             raise EvidenceRejected(Reason.CREDENTIAL_TOO_LARGE, "an assertion that is too long")
         digest = hashlib.sha256(assertion.encode("utf-8", "surrogatepass")).hexdigest()
-        known = self._recall(self._jwt_cache, (digest, audience), now)
-        if known is not None:
-            return known
-        entry = self._verify_jwt(assertion, digest, audience, now)
+        try:
+            known = self._recall(self._jwt_cache, (digest, audience), now)
+            if known is not None:
+                return known
+            entry = self._verify_jwt(assertion, digest, audience, now)
+        except (EvidenceRejected, Unavailable) as error:
+            error.claimed = claimed_by_jwt(assertion)
+            raise
         self._jwt_cache.put((digest, audience), entry)
         return entry.identity
 
@@ -85,10 +90,14 @@ class SvidVerifier:
         for der in evidence.chain:
             digest.update(len(der).to_bytes(4, "big") + der)
         key = (digest.hexdigest(), "")
-        known = self._recall(self._x509_cache, key, now)
-        if known is not None:
-            return known
-        entry = self._verify_x509(evidence.chain, now)
+        try:
+            known = self._recall(self._x509_cache, key, now)
+            if known is not None:
+                return known
+            entry = self._verify_x509(evidence.chain, now)
+        except (EvidenceRejected, Unavailable) as error:
+            error.claimed = claimed_by_chain(evidence.chain)
+            raise
         self._x509_cache.put(key, entry)
         return entry.identity
 
