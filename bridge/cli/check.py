@@ -106,7 +106,7 @@ def _require_readable(config: Path) -> None:
     except OSError as error:
         fault = f"{config}: cannot be read ({error.strerror}); name one with --config, or write one with `bridge init`"
         raise ConfigurationRefused([fault]) from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigurationRefused([f"{config}: is not TOML: {error}"]) from error
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,12 @@ def load_settings(path: Path, environment: Mapping[str, str] | None = None, *, s
     except tomllib.TOMLDecodeError as error:
         line = line_of_syntax_error(error)
         raise StartRefused([f"{path}:{line or '?'}: not TOML: {error}"]) from error
+    except (ValueError, RecursionError) as error:
+        # An integer with thousands of digits, or brackets without end: TOML perhaps, a configuration never.
+        raise StartRefused([f"{path}:?: not TOML that can be read: {error}"]) from error
     faults, origins = _apply_environment(raw, os.environ if environment is None else environment)
     where = _Where(path, text, origins)
+    faults += [where.say(key, "holds a control character, a NUL perhaps") for key in _odd_strings(raw)]
     # Not resolved: the file may be a link that is swapped, and its neighbours are where it is found.
     _make_paths_absolute(raw, path.absolute().parent)
     try:
@@ -109,7 +113,7 @@ def _apply_environment(raw: dict[str, Any], environment: Mapping[str, str]) -> t
         keys = name.removeprefix("BRIDGE_").lower().split("__")
         try:
             value: Any = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             value = text
         table: Any = raw
         for key in keys[:-1]:
@@ -140,3 +144,17 @@ def _make_paths_absolute(raw: dict[str, Any], folder: Path) -> None:
         url = store.setdefault("url", "sqlite:///bridge.db")
         if isinstance(url, str) and url.startswith("sqlite:///"):
             store["url"] = "sqlite:///" + str(folder / url.removeprefix("sqlite:///"))
+
+
+def _odd_strings(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Where a string holds a control character: no path, URL or name has one, and the system's calls
+    take a NUL for the end."""
+    if isinstance(value, str):
+        if any(ord(c) < 0x20 or ord(c) == 0x7F for c in value):
+            yield path
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _odd_strings(inner, (*path, key))
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _odd_strings(inner, (*path, number))

@@ -192,3 +192,12 @@ def test_without_tls_only_a_loopback_http_issuer_is_served(folder: Path) -> None
     assert any("loopback" in f for f in faults(folder, plain.replace('listen      = "127.0.0.1', 'listen = "0.0.0.0')))
     assert any("loopback" in f for f in faults(folder, plain.replace("http://127.0.0.1", "http://192.0.2.1")))
     assert any("tls: required" in f for f in faults(folder, plain.replace("http://", "https://")))
+
+
+@pytest.mark.parametrize("text", ["workers = " + "1" * 5000, "a = " + "[" * 100_000], ids=["digits", "brackets"])
+def test_what_no_parser_takes_is_refused_without_a_traceback(folder: Path, text: str) -> None:
+    assert "not TOML that can be read" in faults(folder, text)[0]
+
+
+def test_a_path_holds_no_nul(folder: Path) -> None:
+    assert any("NUL" in fault for fault in faults(folder, GOOD.replace("bundles/example", "bundles/\\u0000example")))
