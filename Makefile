@@ -47,8 +47,8 @@ bench: $(STAMP) ## the figures: speed and memory, with a table at the end
 	@$(BIN)/python -m tests.bench
 
 lock: $(STAMP) ## renew the lock files
-	@$(BIN)/pip-compile -q --upgrade --generate-hashes --no-emit-index-url --strip-extras --allow-unsafe -o requirements.txt pyproject.toml
-	@$(BIN)/pip-compile -q --upgrade --generate-hashes --no-emit-index-url --strip-extras --allow-unsafe -o requirements-dev.txt requirements-dev.in
+	@$(BIN)/pip-compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe -o requirements.txt pyproject.toml
+	@$(BIN)/pip-compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe -o requirements-dev.txt requirements-dev.in
 
 audit: $(STAMP) ## known vulnerabilities of the locked dependencies
 	@$(BIN)/pip-audit --require-hashes -r requirements.txt

@@ -36,11 +36,13 @@ def list_keys(config: Path, as_json: bool) -> int:
       bridge keys list --json
     """
     from bridge.app import now, open_store
+    from bridge.tokens.key_ring import signing_row
 
     with closing(open_store(settings_of(config))) as store:
         rows = store.keys.keys()
     at = now()
-    signer = _signer(rows, at)
+    signing = signing_row(rows, at)
+    signer = None if signing is None else signing.kid
     shown = [_fields(row, at, signer) for row in rows]
     if as_json:
         emit_json(shown)
@@ -79,13 +81,6 @@ def rotate(config: Path, as_json: bool) -> int:
     else:
         say(f"key {promoted} signs from {signs_from}; the one before stays published until its last token has died")
     return 0
-
-
-def _signer(rows: list[SigningKeyRow], now: int) -> str | None:
-    """The key that signs at `now`: the one promoted last, as every worker picks it."""
-    usable = [row for row in rows if row.signs_from is not None and row.signs_from <= now]
-    usable = [row for row in usable if row.retires_at is None or row.retires_at > now]
-    return max(usable, key=lambda row: row.signs_from or 0).kid if usable else None
 
 
 def _fields(row: SigningKeyRow, now: int, signer: str | None) -> dict[str, object]:

@@ -50,6 +50,20 @@ class _Snapshot:
     jwks: bytes = b'{"keys":[]}'
 
 
+def signing_row(rows: Sequence[SigningKeyRow], now: int) -> SigningKeyRow | None:
+    """The key that signs at `now`: of those whose time has come and has not passed, the one promoted last.
+
+    When no key's time has come, the clock was set back since: then the one that signed first goes on,
+    which every verifier knows best (F-5). A key that only waits never signs.
+    """
+    usable = [(row.signs_from, row) for row in rows if row.signs_from is not None]
+    usable = [(since, row) for since, row in usable if row.retires_at is None or row.retires_at > now]
+    come = [(since, row) for since, row in usable if since <= now]
+    if come:
+        return max(come, key=lambda pair: pair[0])[1]
+    return min(usable, key=lambda pair: pair[0])[1] if usable else None
+
+
 class KeyRing:
     """Signing keys of one process, as last read from the store."""
 
@@ -115,26 +129,12 @@ class KeyRing:
         return _Opened(row, key, public)
 
     def signer(self, now: int) -> tuple[str, str, SigningKey]:
-        """Key id, algorithm and key that sign at `now`. Raises: Unavailable when there is none.
-
-        When no key's time has come, the clock was set back since: then the one that signed first goes on,
-        which every verifier knows best (F-5). A key that only waits never signs.
-        """
-        best: _Opened | None = None
-        first: _Opened | None = None
-        for candidate in self._snapshot.keys:
-            since = candidate.row.signs_from
-            if since is None:
-                continue
-            if since > now:
-                if first is None or since < (first.row.signs_from or 0):
-                    first = candidate
-            elif best is None or since > (best.row.signs_from or 0):
-                best = candidate
-        best = best or first
-        if best is None:
+        """Key id, algorithm and key that sign at `now`. Raises: Unavailable when there is none."""
+        opened = {o.row.kid: o for o in self._snapshot.keys}
+        row = signing_row([o.row for o in opened.values()], now)
+        if row is None:
             raise Unavailable(Reason.KEYS_UNAVAILABLE, "no key signs at this time")
-        return best.row.kid, best.row.alg, best.key
+        return row.kid, row.alg, opened[row.kid].key
 
     def verifier(self, kid: object) -> tuple[str, VerificationKey] | None:
         """Algorithm and public key of that id, for tokens that come back to us; None when not published."""
