@@ -136,9 +136,9 @@ socket = "{self._sockets["/bridge"].address}"
         return "\n".join((self.folder / "bridge.log").read_text().splitlines()[-20:])
 
     def bridge(self, *words: str) -> tuple[int, str]:
-        """Run an operator's command; exit status and output."""
+        """Run an operator's command; exit status and output, its tables as a terminal would show them."""
         done = subprocess.run(
-            [sys.executable, "-m", "bridge", *words, "--config", str(self.config)],
+            [sys.executable, "-m", "bridge", "--aligned", *words, "--config", str(self.config)],
             capture_output=True,
             text=True,
             timeout=60,

@@ -16,6 +16,7 @@ import click
 
 from bridge import __version__
 from bridge.cli.failures import EXPECTED, describe
+from bridge.cli.output import ALIGNED, lay_out_for_people
 
 # name -> (where the command is, what `bridge --help` says of it). Nothing is imported until it is run.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -32,6 +33,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "lab": ("bridge.cli.lab:lab", "Run an embedded SPIFFE authority, for tests and demonstrations."),
 }
 INTERRUPTED = 130
+# Longer than any first sentence.
+_WHOLE = 1000
 
 
 class LazyGroup(click.Group):
@@ -46,15 +49,24 @@ class LazyGroup(click.Group):
         module, _, name = COMMANDS[cmd_name][0].partition(":")
         command = getattr(importlib.import_module(module), name)
         assert isinstance(command, click.Command)
-        return command
+        return _with_whole_summaries(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, words) for name, (_, words) in COMMANDS.items()])
 
 
+def _with_whole_summaries(command: click.Command) -> click.Command:
+    """Have the group list its commands with their whole first sentences, not cut off at the terminal's width."""
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            below.short_help = below.get_short_help_str(_WHOLE)
+    return command
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="bridge")
+@click.option(f"--{ALIGNED}", is_flag=True, hidden=True, expose_value=False, callback=lay_out_for_people)
 def cli() -> None:
     """OAuth 2.0 tokens for SPIFFE workloads, without a secret and without a registration step.
 

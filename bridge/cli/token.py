@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from bridge.cli.token_endpoint import Answer, Connector
     from bridge.spire.endpoint import WorkloadEndpoint
+    from bridge.spire.workload_client import WorkloadApiFailed
 
 JWT_SPIFFE = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe"
 
@@ -78,7 +79,7 @@ def token(
     form += _credential(endpoint, identity, issuer, connector, x509=x509, timeout=timeout)
     answer = _post(connector, url, form, key_file)
     if answer.status != 200:
-        return _refused(answer, as_json)
+        return _refused(answer, as_json, scope)
     if as_json:
         emit_json(dict(answer.body))
     else:
@@ -125,7 +126,20 @@ def _credential(
         assertion = fetch_jwt_svid(endpoint, issuer, timeout=timeout, spiffe_id=identity)
         return [("client_assertion_type", JWT_SPIFFE), ("client_assertion", assertion)]
     except WorkloadApiFailed as error:
-        raise Failure(f"{error}. Is the agent up, and is there a registration entry for this process?") from error
+        raise Failure(f"{error}. {_advice(error, identity)}") from error
+
+
+def _advice(error: WorkloadApiFailed, identity: SpiffeId | None) -> str:
+    """What to look at next: the agent only where it did not answer."""
+    # gRPC is not imported for one name: what it raised knows its code.
+    code = getattr(error.__cause__, "code", None)
+    if callable(code) and code().name in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
+        return "Is the agent up, and is this its socket?"
+    if identity is not None:
+        return (
+            f"Has this process an entry with that ID? On the SPIRE server: spire-server entry show -spiffeID {identity}"
+        )
+    return "Is there a registration entry for this process?"
 
 
 def _post(connector: Connector, url: str, form: list[tuple[str, str]], key_file: Path | None) -> Answer:
@@ -148,7 +162,7 @@ def _dpop(key: EllipticCurvePrivateKey, url: str, nonce: str | None) -> dict[str
     return {"DPoP": proof(key, url, jti=secrets.token_urlsafe(16), now=int(time.time()), nonce=nonce)}
 
 
-def _refused(answer: Answer, as_json: bool) -> int:
+def _refused(answer: Answer, as_json: bool, scope: str | None) -> int:
     body = answer.body
     error_id = printable(body.get("error_id") or answer.headers.get("x-request-id"))
     if as_json:
@@ -159,4 +173,6 @@ def _refused(answer: Answer, as_json: bool) -> int:
         f"refused ({answer.status} {printable(body.get('error'))}): {printable(body.get('error_description'))}\n"
         f"error_id {error_id}; the reason is in the server's log and audit: `bridge audit show {error_id}`"
         + (f"\ntry again in {printable(retry)} s" if retry else "")
+        # A comma may be part of a scope's name, so that it is no wrong usage.
+        + ("\nscopes are separated by blanks, not by commas: --scope 'a b'" if scope and "," in scope else "")
     )

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
+import click
+
 from bridge.cli.options import Failure
 from bridge.cli.output import printable
 from bridge.jose.strict_json import InvalidJson, loads_object
@@ -46,12 +48,12 @@ class Connector:
     """Makes connections that trust `ca` (a PEM file; None: what the system trusts)."""
 
     def __init__(self, *, ca: Path | None, timeout: float) -> None:
-        """`timeout` in seconds, for each single wait for the server."""
+        """`timeout` in seconds, for each single wait for the server. Raises: click.BadParameter for `ca`."""
         self._timeout = timeout
         try:
             self._context = ssl.create_default_context(cafile=ca)
-        except ssl.SSLError as error:
-            raise Failure(f"{ca}: holds no PEM certificate that can be read") from error
+        except OSError as error:
+            raise click.BadParameter(f"{ca}: holds no PEM certificate that can be read", param_hint="--ca") from error
 
     def present(self, certificate: Certificate) -> None:
         """Send this certificate to servers that ask for one."""

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bridge.cli.options import config_option, json_option, list_options, settings_of
-from bridge.cli.output import emit_json, emit_table, timestamp
+from bridge.cli.output import emit_json, emit_table, note, timestamp
+from bridge.model.bundle import BundleHealth
 
 if TYPE_CHECKING:
     from bridge.config import Settings
@@ -51,8 +52,9 @@ def trust() -> None:
 def list_bundles(config: Path, limit: int | None, timeout: float, as_json: bool) -> int:
     """Read every configured source once and show what it holds.
 
-    Run it as the service's user: an agent answers by who asks. `late` bundles still serve; `empty` ones
-    trust nothing; `stale`, `malformed` and `unreachable` ones make requests of their trust domain fail with 503.
+    Run it as the service's user: an agent answers by who asks. `empty` bundles trust nothing. `malformed` and
+    `unreachable` is said of the source as it is now: a running service goes on with its last good bundle
+    until max_stale, and only then, like one that starts now, answers 503 for that trust domain.
 
     \b
     Example:
@@ -124,6 +126,11 @@ def _show(statuses: list[BundleStatus], now: int, as_json: bool) -> None:
         return
     headers = ("trust domain", "source", "state", "sequence", "x509", "jwt", "age", "refresh", "stale at", "reason")
     emit_table(headers, (_row(status, now) for status in statuses))
+    if any(status.health is not BundleHealth.FRESH for status in statuses):
+        note(
+            "this is what the sources hold now; a running service uses its last good bundle until max_stale: "
+            "see /readyz on metrics_listen"
+        )
 
 
 def _row(status: BundleStatus, now: int) -> tuple[object, ...]:

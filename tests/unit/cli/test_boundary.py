@@ -116,3 +116,12 @@ def test_a_pipe_gets_lines_of_cells_and_a_terminal_gets_a_table(
     monkeypatch.setenv("NO_COLOR", "1")
     emit_table(("name", "state"), [("x", "active")])
     assert capsys.readouterr().out == "name    state\n------  -------\nx       active\n"
+
+
+def test_whoever_shows_the_output_to_people_gets_tables_too(run: Run, folder: Path) -> None:
+    assert run("keys", "list").out.splitlines()[0].startswith("kid\talg")
+    header, rule, *_ = run("--aligned", "keys", "list").out.splitlines()
+    assert header.split() == ["kid", "alg", "state", "created_at", "signs_from", "retires_at"]
+    assert set(rule) == {"-", " "}
+    assert run("keys", "list").out.splitlines()[0].startswith("kid\talg")
+    assert run("--aligned", "keys", "list", "--json").json

@@ -34,8 +34,8 @@ def commands(command: click.Command, words: tuple[str, ...] = ()) -> Iterator[tu
 ALL = list(commands(cli))
 
 
-def help_of(words: tuple[str, ...]) -> str:
-    result = CliRunner().invoke(cli, [*words, "--help"], prog_name="bridge", terminal_width=WIDTH)
+def help_of(words: tuple[str, ...], width: int = WIDTH) -> str:
+    result = CliRunner().invoke(cli, [*words, "--help"], prog_name="bridge", terminal_width=width)
     assert result.exit_code == 0, result.output
     return result.output
 
@@ -44,6 +44,13 @@ def help_of(words: tuple[str, ...]) -> str:
 def test_every_command_shows_an_example(words: tuple[str, ...]) -> None:
     example = help_of(words).partition("Example:\n")[2].partition("\n\n")[0]
     assert " ".join(("bridge", *words)) in example
+
+
+@pytest.mark.parametrize("words", [words for words, c in ALL if isinstance(c, click.Group)], ids=" ".join)
+def test_a_group_lists_its_commands_with_whole_sentences_on_a_narrow_terminal_too(words: tuple[str, ...]) -> None:
+    listed = help_of(words, width=60).partition("\nCommands:\n")[2]
+    assert listed
+    assert "..." not in listed
 
 
 @pytest.mark.parametrize("words", [words for words, _ in ALL if words and words[0] not in NOT_OURS], ids=" ".join)

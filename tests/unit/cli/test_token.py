@@ -197,11 +197,33 @@ def test_an_issuer_that_does_not_answer_is_exit_1(run: Run, words: list[str], is
 def test_an_agent_that_is_not_there_is_said(run: Run, words: list[str], socket: str, code: int) -> None:
     ran = run(*changed(words, "--socket", socket), "--timeout", "0.5")
     assert (ran.code, ran.out) == (code, "")
+    assert ("Is the agent up" in ran.err) is (code == 1)
+
+
+@pytest.mark.parametrize("content", [None, "", "no certificate"])
+def test_a_ca_file_that_is_none_is_wrong_usage(run: Run, words: list[str], tmp_path: Path, content: str | None) -> None:
+    assert run(*words).code == 0
+    if content is not None:
+        (tmp_path / "ca.pem").write_text(content)
+    ran = run(*changed(words, "--ca", str(tmp_path / "ca.pem")))
+    assert (ran.code, ran.out) == (2, "")
+    assert "--ca" in ran.err
+
+
+def test_a_comma_between_scopes_hints_at_blanks(run: Run, words: list[str]) -> None:
+    ran = run(*words, "--scope", "ledger.read,ledger.write")
+    assert ran.code == 1
+    assert "blanks" in ran.err
+    assert "blanks" not in run(*words, "--scope", "ledger.red").err
 
 
 def test_an_identity_that_the_agent_does_not_have_is_exit_1(run: Run, words: list[str]) -> None:
     assert run(*words, "--x509", *identity(WEB)).code == 0
-    assert run(*words, "--x509", *identity("/ns/other"), "--timeout", "0.5").code == 1
+    for door in ([], ["--x509"]):
+        ran = run(*words, *door, *identity("/ns/other"), "--timeout", "0.5")
+        assert ran.code == 1
+        assert "spire-server entry show -spiffeID spiffe://example.org/ns/other" in ran.err
+        assert "agent up" not in ran.err
     assert run(*words, "--spiffe-id", "spiffe://Example.org/x").code == 2
 
 
@@ -211,7 +233,7 @@ def test_an_identity_that_the_agent_does_not_have_is_exit_1(run: Run, words: lis
 def test_serve_prints_one_line_when_ready_and_ends_with_0_on_sigterm(tmp_path: Path) -> None:
     other = Stand(tmp_path / "s", workers=1).start()
     try:
-        lines = [line for line in other.log.splitlines() if not line.startswith("{")]
+        lines = [line for line in other.log.splitlines() if line and not line.startswith("{")]
         assert len(lines) == 1
         assert lines[0].startswith(f"ready: {other.client.issuer}")
         resident = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{other.pid}/status").read_text())
