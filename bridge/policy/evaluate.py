@@ -216,14 +216,17 @@ def _torn_weights(tally: Tally) -> set[int]:
     """The weights at which rules take an unnamed resource to be different ones.
 
     Such rules are no ambiguity as long as requests name what they want: their resources are disjoint.
-    Denies are not looked at: taking one of the rules away must not make the request unambiguous.
+    Denies are not looked at: taking one of the rules away must not make the request unambiguous. A rule
+    has one weight, that of its heaviest pattern: where it is met again by a lighter one it says nothing.
     """
     meant: dict[int, str] = {}
     torn: set[int] = set()
     if len(tally.granting) < 2:
         return torn
+    seen: set[str] = set()
     for weight, _, _, rule in tally.granting:
-        if len(rule.offer) == 1:
+        if len(rule.offer) == 1 and rule.id not in seen:
+            seen.add(rule.id)
             resource = next(iter(rule.offer))
             if meant.setdefault(weight, resource) != resource:
                 torn.add(weight)

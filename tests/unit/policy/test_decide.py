@@ -121,6 +121,18 @@ def test_two_rules_that_mean_different_resources_make_the_request_name_one(polic
     assert decide(policy, workload(), wants()).because == "name a resource"
 
 
+def test_a_lighter_pattern_of_a_rule_does_not_make_the_request_name_a_resource(policies: Policies) -> None:
+    """The rule `mail` weighs 2 for this workload. That it also has a pattern as light as that of `ledger`
+    matters no more than if it had none."""
+    mail = 'path = ["/ns/web/**"{}]'
+    ledger = rule("ledger", when="any_path = true", key="broad = true")
+    no = rule("no", effect="deny", when='path = "/ns/**", scope = "mail.send"')
+    for when in (mail.format(""), mail.format(', "/**"')):
+        key = "broad = true" if "," in when else ""
+        rules = ledger + no + rule("mail", when=when, key=key, resources=f'"{MAIL}"', scopes='"mail.send"')
+        assert decide(policies.load(rules), workload(), wants()).rule == "ledger"
+
+
 def test_scopes_come_sorted_and_once(policies: Policies) -> None:
     policy = policies.load(rule(scopes='"ledger.write", "ledger.read"'))
     decision = decide(policy, workload(), wants("ledger.write", "ledger.read", "ledger.write"))
