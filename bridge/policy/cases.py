@@ -22,10 +22,8 @@ from bridge.policy.evaluate import PolicySet
 from bridge.policy.explain import client_id_of
 from bridge.policy.findings import Finding, Report
 from bridge.policy.reading import MAX_FILE_BYTES, shaped, toml
+from bridge.policy.unread import CASES_FOLDER, CASES_PATTERN, unread_cases
 from bridge.policy.vocabulary import VOCABULARIES, provable
-
-FOLDER = "tests"
-PATTERN = "*.cases.toml"
 
 _SOLE_EVIDENCE = {
     Source.METADATA_DOCUMENT: EvidenceKind.METADATA_DOCUMENT,
@@ -152,9 +150,9 @@ def _source_of(subject: str | None, issuer: str | None) -> Source:
 def load_cases(policies: Path) -> tuple[tuple[Written, ...], tuple[Finding, ...]]:
     """All cases of a policy folder, in the order of files, and what is wrong with the files."""
     cases: list[Written] = []
-    findings: list[Finding] = []
-    for path in sorted((policies / FOLDER).glob(PATTERN)):
-        name = f"{FOLDER}/{path.name}"
+    findings = unread_cases(policies)
+    for path in sorted((policies / CASES_FOLDER).glob(CASES_PATTERN)):
+        name = f"{CASES_FOLDER}/{path.name}"
         try:
             content = read_bounded(path, MAX_FILE_BYTES)
         except (OSError, TooLarge) as error:
@@ -172,7 +170,7 @@ def _cases_of(content: bytes, report: Report) -> list[Written]:
     found: list[Written] = []
     for number, case in enumerate(document.case if document is not None else ()):
         if case.expect == "allow" and case.rule is None:
-            report.error("missing-rule", "an expected allow names the rule", "case", number, rule=case.name)
+            report.error("missing-rule", "an expected allow names the rule", "case", number, case=case.name)
         try:
             request = request_of(
                 subject=case.subject,
@@ -186,7 +184,7 @@ def _cases_of(content: bytes, report: Report) -> list[Written]:
                 proved=case.proved,
             )
         except BadRequest as error:
-            report.error("case", str(error), "case", number, rule=case.name)
+            report.error("case", str(error), "case", number, case=case.name)
             continue
         found.append(Written(report.file, report.line("case", number, "name"), case, request))
     return found

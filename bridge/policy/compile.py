@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from bridge.model.evidence import Door, EvidenceKind
 from bridge.model.identity import Source
@@ -22,6 +22,7 @@ from bridge.policy.document import (
 )
 from bridge.policy.findings import Report
 from bridge.policy.pattern import (
+    ANY_PATH,
     PUSHED_PATTERN,
     InvalidPattern,
     Pattern,
@@ -154,9 +155,10 @@ def _deny(
         making.error("deny-grants", "a deny has no 'grant'", "grant")
     scopes, resources = frozenset(when.scope or ()), frozenset(when.resource or ())
     for scope in sorted(scopes - catalogue.home.keys()):
-        making.error("unknown-scope", f"the scope '{scope}' is not in the catalogue", "when", "scope")
+        making.error("unknown-scope", _unknown("scope", scope, catalogue.home, making), "when", "scope")
     for resource in sorted(resources - catalogue.resources.keys()):
-        making.error("unknown-resource", f"the resource '{resource}' is not in the catalogue", "when", "resource")
+        words = _unknown("resource", resource, catalogue.resources, making)
+        making.error("unknown-resource", words, "when", "resource")
     if scopes and resources:
         for scope in sorted(s for s in scopes if catalogue.home.get(s) not in {None, *resources}):
             words = f"'{scope}' belongs to {catalogue.home[scope]}, so it never meets the resources beside it"
@@ -218,12 +220,21 @@ def _patterns(written: AnyRule, number: int, trust_domain: str, source: Source, 
         found.append(PUSHED_PATTERN)
     broad = next((pattern for pattern in found if is_broad(pattern, source)), None)
     if broad is not None and not written.broad:
-        words = f"'{broad.text}' reaches everything there is; if that is meant, say broad = true"
+        words = f"{_breadth(broad, source)}; if that is meant, say broad = true"
         report.error("broad", words, "rule", number, "when", place, rule=written.id)
     if broad is None and written.broad and found:
         words = "broad = true without a pattern that needs it would hide the next one that does"
         report.warning("needless-broad", words, "rule", number, "broad", rule=written.id)
     return tuple(found)
+
+
+def _breadth(pattern: Pattern, source: Source) -> str:
+    """How far a pattern reaches that `is_broad`."""
+    if source is Source.METADATA_DOCUMENT:
+        return f"'{pattern.text}' has a wildcard among its two highest host labels"
+    if pattern.text == ANY_PATH:
+        return f"any_path reaches every workload of {pattern.space}"
+    return f"'{pattern.text}' has a wildcard as its first segment"
 
 
 def _texts(written: AnyRule) -> Iterable[str]:
@@ -295,12 +306,12 @@ def _offer(making: Making, grant: Grant, catalogue: Catalogue) -> dict[str, tupl
     offer: dict[str, list[str]] = {resource: [] for resource in sorted(set(grant.resources))}
     for resource in offer:
         if resource not in catalogue.resources:
-            words = f"the resource '{resource}' is not in the catalogue"
+            words = _unknown("resource", resource, catalogue.resources, making)
             making.error("unknown-resource", words, "grant", "resources")
     for scope in sorted(set(grant.scopes)):
         home = catalogue.home.get(scope)
         if home is None:
-            making.error("unknown-scope", f"the scope '{scope}' is not in the catalogue", "grant", "scopes")
+            making.error("unknown-scope", _unknown("scope", scope, catalogue.home, making), "grant", "scopes")
         elif home not in offer:
             words = f"the scope '{scope}' belongs to {home}, which is not among the rule's resources"
             making.error("scope-elsewhere", words, "grant", "scopes")
@@ -311,6 +322,10 @@ def _offer(making: Making, grant: Grant, catalogue: Catalogue) -> dict[str, tupl
             words = f"the rule has no scope of {resource}: a token for it alone is always refused"
             making.warning("resource-without-scope", words, "grant", "resources")
     return {resource: tuple(scopes) for resource, scopes in offer.items()}
+
+
+def _unknown(what: str, name: str, known: Collection[str], making: Making) -> str:
+    return f"the {what} '{name}' is not in the catalogue{making.report.hint(name, known)}"
 
 
 def _either(names: Iterable[str]) -> str:

@@ -5,13 +5,16 @@ An error keeps its file from loading. A warning does not, but `policy check` sti
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from bridge.policy.locate import Lines
+from bridge.policy.slips import nearest
 
 Where = tuple[str | int, ...]
+
+_MOST_HINTS = 20
 
 
 class Severity(StrEnum):
@@ -24,7 +27,7 @@ class Severity(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that is wrong. `line` counts from 1, and is 0 when the file has no such line (it is
-    missing); `rule` is the rule's id, empty when the finding is about no rule."""
+    missing); `rule` is the rule's id, empty when the finding is about no rule, and `case` the case's name."""
 
     file: str
     line: int
@@ -32,11 +35,19 @@ class Finding:
     code: str
     message: str
     severity: Severity = Severity.ERROR
+    case: str = ""
+
+    @property
+    def about(self) -> str:
+        """What of the file it is about: `rule web-reads`, `case the shop reads`, or nothing in particular."""
+        if self.case:
+            return f"case '{self.case}'"
+        return f"rule {self.rule}" if self.rule else ""
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
-        rule = f" rule {self.rule}:" if self.rule else ""
-        return f"{place}:{rule} {self.message} [{self.code}]"
+        about = f" {self.about}:" if self.about else ""
+        return f"{place}:{about} {self.message} [{self.code}]"
 
 
 @dataclass(slots=True)
@@ -47,10 +58,11 @@ class Report:
     text: str
     found: list[Finding] = field(default_factory=list)
     _lines: Lines | None = None
+    _hints: int = 0
 
-    def error(self, code: str, message: str, *where: str | int, rule: str = "") -> None:
+    def error(self, code: str, message: str, *where: str | int, rule: str = "", case: str = "") -> None:
         """Note an error at a place such as `"rule", 3, "grant", "scopes"`."""
-        self._add(Severity.ERROR, code, message, where, rule)
+        self._add(Severity.ERROR, code, message, where, rule, case)
 
     def warning(self, code: str, message: str, *where: str | int, rule: str = "") -> None:
         """Note a warning at a place."""
@@ -66,8 +78,19 @@ class Report:
         """Note an error whose line is already known."""
         self.found.append(Finding(self.file, line, "", code, message))
 
-    def _add(self, severity: Severity, code: str, message: str, where: Where, rule: str) -> None:
-        self.found.append(Finding(self.file, self.line(*where), rule, code, message, severity))
+    def hint(self, word: str, known: Collection[str]) -> str:
+        """What to add to the message about a word that is not known: the one that was probably meant.
+
+        Empty when there is none, and from the 21st of a file on: looking for it is slow.
+        """
+        if self._hints >= _MOST_HINTS:
+            return ""
+        self._hints += 1
+        meant = nearest(word, known)
+        return "" if meant is None else f": did you mean '{meant}'?"
+
+    def _add(self, severity: Severity, code: str, message: str, where: Where, rule: str, case: str = "") -> None:
+        self.found.append(Finding(self.file, self.line(*where), rule, code, message, severity, case))
 
     @property
     def failed(self) -> bool:
@@ -82,4 +105,4 @@ def has_errors(findings: Iterable[Finding]) -> bool:
 
 def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Each finding once, by file and line."""
-    return tuple(sorted(set(findings), key=lambda f: (f.file, f.line, f.rule, f.code, f.message)))
+    return tuple(sorted(set(findings), key=lambda f: (f.file, f.line, f.rule, f.case, f.code, f.message)))

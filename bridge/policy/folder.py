@@ -27,6 +27,7 @@ from bridge.policy.rule import Rule
 from bridge.policy.shadows import check_shadows
 from bridge.policy.terms import PolicyDefaults as PolicyDefaults
 from bridge.policy.ties import check_ties
+from bridge.policy.unread import unread_files
 
 # A ConfigMap swap in the middle of reading would mix two versions; it is over in a moment.
 _READS = 5
@@ -282,7 +283,7 @@ def _read(folder: Path) -> tuple[dict[str, bytes] | None, list[Finding]]:
         contents, findings = _read_once(folder)
         if fingerprint_folder(folder, "*.toml") == before:
             break
-    return contents, findings
+    return contents, findings + unread_files(folder)
 
 
 def _read_once(folder: Path) -> tuple[dict[str, bytes] | None, list[Finding]]:

@@ -150,13 +150,25 @@ def path_pattern(text: str, trust_domain: str) -> Pattern:
     """
     if len(SCHEME) + len(trust_domain) + len(text) > MAX_ID_BYTES:
         raise InvalidPattern(f"no SPIFFE ID is that long ({MAX_ID_BYTES} bytes at most)")
+    if text.startswith(SCHEME):
+        raise InvalidPattern(_whole_id_words(text, trust_domain))
     tokens, tail = _segments(text, _SEGMENT, "a path")
     return Pattern(text, trust_domain, tokens, tail, _literals(tokens))
 
 
+def _whole_id_words(text: str, trust_domain: str) -> str:
+    named = text[len(SCHEME) :].partition("/")[0]
+    if named == trust_domain:
+        return f"a path starts with '/': leave out {SCHEME}{trust_domain}"
+    return f"a path starts with '/', and this file is about {trust_domain}, not about {named or 'no trust domain'}"
+
+
+ANY_PATH = "any path"
+
+
 def any_path_pattern(trust_domain: str) -> Pattern:
     """`any_path = true`: every workload of the trust domain, with weight 0."""
-    return Pattern("any path", trust_domain, (), True, 0)
+    return Pattern(ANY_PATH, trust_domain, (), True, 0)
 
 
 def spiffe_id_pattern(text: str) -> Pattern:

@@ -19,6 +19,7 @@ from bridge.policy.document import (
     StatementFile,
 )
 from bridge.policy.findings import Report
+from bridge.policy.slips import double_brackets, keys_at, single_bracket_header
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
 
@@ -28,6 +29,8 @@ _FILES: dict[str, type[PolicyFile]] = {
     "software-statement": StatementFile,
     "pushed": PushedFile,
 }
+# What tomllib says of a second `[rule]`, and of a `[rule]` beside a `[[rule]]`.
+_HEADER_TWICE = re.compile(r"Cannot (?:declare|overwrite|mutate)")
 _AT_LINE = re.compile(r"\(at line (\d+), column \d+\)")
 
 D = TypeVar("D", bound=Document)
@@ -44,15 +47,23 @@ def toml(content: bytes, report: Report) -> dict[str, object] | None:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        place = _AT_LINE.search(str(error))
-        line = int(place[1]) if place else text.count("\n") + 1
-        report.error_at(line, "syntax", f"not TOML: {_AT_LINE.sub('', str(error)).strip()}")
+        _report_syntax(text, str(error), report)
     except ValueError as error:
         # Python's own refusal of an integer with thousands of digits; it names no line.
         report.error_at(0, "syntax", f"not TOML that can be read: {error}")
     except RecursionError:
         report.error_at(0, "syntax", "not TOML that anybody wrote: it is nested too deeply")
     return None
+
+
+def _report_syntax(text: str, message: str, report: Report) -> None:
+    place = _AT_LINE.search(message)
+    line = int(place[1]) if place else text.count("\n") + 1
+    words = f"not TOML: {_AT_LINE.sub('', message).strip()}"
+    slip = single_bracket_header(text) if _HEADER_TWICE.search(message) else None
+    if slip is not None:
+        line, words = slip[0], f"{words}: {double_brackets(slip[1])}"
+    report.error_at(line, "syntax", words)
 
 
 def shaped(raw: dict[str, object], kind: type[D], report: Report) -> D | None:
@@ -66,7 +77,10 @@ def shaped(raw: dict[str, object], kind: type[D], report: Report) -> D | None:
             if place not in seen:
                 seen.add(place)
                 code, message = _words(fault, place)
-                report.error(code, message, *place, rule=_rule_id(raw, place))
+                if code == "unknown-key":
+                    message += report.hint(str(place[-1]), keys_at(kind, place))
+                rule, case = _named(raw, place)
+                report.error(code, message, *place, rule=rule, case=case)
     return None
 
 
@@ -80,7 +94,8 @@ def policy_file(content: bytes, report: Report) -> PolicyFile | None:
     if kind is None:
         known = ", ".join(f'"{name}"' for name in _FILES)
         said = "has no source" if source is None else f"has the unknown source {source!r}"
-        report.error("source", f"the file {said}; it is one of {known}", "source")
+        hint = report.hint(source, _FILES) if isinstance(source, str) else ""
+        report.error("source", f"the file {said}; it is one of {known}{hint}", "source")
         return None
     return shaped(raw, kind, report)
 
@@ -100,14 +115,17 @@ def _place(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
     return loc
 
 
-def _rule_id(raw: dict[str, object], place: tuple[int | str, ...]) -> str:
-    """The id of the rule (or the name of the case) a fault is in, if it can be told."""
+def _named(raw: dict[str, object], place: tuple[int | str, ...]) -> tuple[str, str]:
+    """The id of the rule and the name of the case that a fault is in; one of them, if it can be told."""
     if len(place) < 2 or place[0] not in ("rule", "case") or not isinstance(place[1], int):
-        return ""
+        return "", ""
+    is_rule = place[0] == "rule"
     entries = raw.get(str(place[0]))
     entry = entries[place[1]] if isinstance(entries, list) and place[1] < len(entries) else None
-    name = entry.get("id" if place[0] == "rule" else "name") if isinstance(entry, dict) else None
-    return name if isinstance(name, str) else ""
+    name = entry.get("id" if is_rule else "name") if isinstance(entry, dict) else None
+    if not isinstance(name, str):
+        return "", ""
+    return (name, "") if is_rule else ("", name)
 
 
 def _words(fault: ErrorDetails, place: tuple[int | str, ...]) -> tuple[str, str]:
@@ -130,6 +148,10 @@ def _words(fault: ErrorDetails, place: tuple[int | str, ...]) -> tuple[str, str]
     }
     if names[-1:] == ["client"]:
         return "client", '\'client\' is "identity", "instance" or { shared = "a-client-id" }'
+    if kind == "list_type" and key in ("rule", "case"):
+        return "wrong-type", double_brackets(key)
+    if kind in ("dict_type", "model_type", "model_attributes_type") and isinstance(fault["input"], list):
+        return "wrong-type", f"'{key}' is one table: write its header with single brackets"
     if kind == "string_pattern_mismatch":
         return "wrong-value", _pattern_words(key, fault["input"])
     return told.get(kind, ("wrong-value", f"'{key}': {fault['msg']}"))

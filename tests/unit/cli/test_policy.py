@@ -52,11 +52,29 @@ def test_check_names_file_line_rule_code_and_message(run: Run, policies: Path) -
         "file": "example.org.toml",
         "rule": "web-reads-ledger",
         "code": "unknown-scope",
-        "message": "the scope 'ledger.reed' is not in the catalogue",
+        "message": "the scope 'ledger.reed' is not in the catalogue: did you mean 'ledger.read'?",
         "severity": "error",
+        "case": "",
     }
     ran = run("policy", "check", "--policies", policies)
     assert (ran.code, ran.out.startswith("example.org.toml:")) == (1, True)
+
+
+def test_a_fault_of_a_case_is_told_as_one(run: Run, policies: Path) -> None:
+    change(policies / "tests" / "others.cases.toml", 'name = "a runner is an instance"', 'name = "runner"\nexpct = "x"')
+    ran = run("policy", "check", "--policies", policies)
+    assert "case 'runner': unknown key 'expct': did you mean 'expect'?" in ran.out
+    (finding,) = run("policy", "check", "--policies", policies, "--json").json
+    assert (finding["rule"], finding["case"]) == ("", "runner")
+    (failure,) = run("policy", "test", "--policies", policies, "--json").json["failures"]
+    assert (failure["rule"], failure["case"]) == ("", "runner")
+
+
+def test_check_says_no_to_a_file_that_is_not_read(run: Run, policies: Path) -> None:
+    (policies / "extra.tml").write_text("", encoding="utf-8")
+    ran = run("policy", "check", "--policies", policies)
+    assert (ran.code, ran.out.startswith("extra.tml: warning: the file is not read")) == (1, True)
+    assert run("policy", "test", "--policies", policies).code == 0
 
 
 def test_check_says_no_to_warnings_and_to_faulty_case_files_too(run: Run, policies: Path) -> None:
@@ -145,6 +163,14 @@ def test_explain_has_the_fields_of_the_contract(run: Run, policies: Path) -> Non
         "payments-posts-to-ledger",
     }
     assert all(set(other) == {"rule", "because"} for other in others)
+
+
+def test_explain_tells_a_refused_visitor_s_nearest_rule_first(run: Run, policies: Path) -> None:
+    visitor = ("--subject", "spiffe://example.org/ns/visitors/sa/web", "--evidence", "jwt-svid")
+    words = ("policy", "explain", *visitor, "--scope", "ledger.read", "--policies", policies, "--json")
+    others = [other["rule"] for other in run(*words).json["others"]]
+    assert others[0] == "web-reads-ledger"
+    assert others[-2:] == ["no-writing-without-a-key", "no-default-service-account"]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bridge.policy.cases import BadRequest, Outcome, load_cases, request_of, run
+from bridge.policy.findings import Severity
 from tests.unit.policy.policy_folders import Policies, rule
 
 ALLOWED = {
@@ -139,6 +140,41 @@ def test_what_is_no_case_is_a_finding(policies: Policies, code: str, change: dic
     assert load_cases(policies.path)[1] == ()
     policies.write("tests/x.cases.toml", case(**{**ALLOWED, **change}))
     assert {finding.code for finding in load_cases(policies.path)[1]} == {code}
+
+
+def test_a_fault_of_a_case_is_not_called_one_of_a_rule(policies: Policies) -> None:
+    (policies.path / "tests").mkdir()
+    for change in ({"expct": "x"}, {"subject": "ns/web"}, {"rule": None}):
+        policies.write("tests/x.cases.toml", case(**{**ALLOWED, **change}))
+        (finding,) = load_cases(policies.path)[1]
+        assert (finding.rule, finding.case) == ("", "allowed")
+        assert ": case 'allowed': " in str(finding)
+
+
+@pytest.mark.parametrize("cases", ["[case]\nname = 'x'\n", "[case]\nname = 'x'\n[case]\nname = 'y'\n"])
+def test_single_brackets_of_a_case_are_told_what_to_be(policies: Policies, cases: str) -> None:
+    (policies.path / "tests").mkdir()
+    policies.write("tests/x.cases.toml", cases)
+    (finding,) = load_cases(policies.path)[1]
+    assert (finding.line, "write [[case]], with double brackets, once per case" in finding.message) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("stray", "found"),
+    [
+        ("tests/x.case.toml", True),
+        ("tests/x.toml", True),
+        ("tests/team/x.cases.toml", True),
+        ("tests/x.cases.toml", False),
+        ("tests/README.md", False),
+        ("tests/.x.toml", False),
+    ],
+)
+def test_a_case_file_that_is_not_read_is_a_warning(policies: Policies, stray: str, found: bool) -> None:
+    (policies.path / stray).parent.mkdir(parents=True)
+    policies.write(stray, case(**ALLOWED))
+    told = [(finding.file, finding.code, finding.severity) for finding in load_cases(policies.path)[1]]
+    assert told == ([(stray, "not-read", Severity.WARNING)] if found else [])
 
 
 def test_bytes_that_are_no_case_file_are_a_finding(policies: Policies) -> None:

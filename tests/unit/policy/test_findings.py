@@ -224,7 +224,10 @@ def test_all_faults_are_told_at_once_each_with_its_line(policies: Policies) -> N
 
 def test_a_finding_names_file_line_and_rule_in_one_sentence(policies: Policies) -> None:
     policies.rules(rule(scopes='"ledger.reed"'))
-    words = "example.org.toml:11: rule r: the scope 'ledger.reed' is not in the catalogue [unknown-scope]"
+    words = (
+        "example.org.toml:11: rule r: the scope 'ledger.reed' is not in the catalogue: "
+        "did you mean 'ledger.read'? [unknown-scope]"
+    )
     assert [str(finding) for finding in policies.check()] == [words]
 
 
@@ -233,6 +236,156 @@ def test_a_missing_bind_explains_itself(policies: Policies) -> None:
     (finding,) = policies.check()
     for word in ("jwt-svid", "proves no key", "if-present", '"jkt"', 'evidence = ["x509-svid"]'):
         assert word in finding.message
+
+
+# What people write by mistake, and what the message tells them to write.
+SINGLE = GOOD.replace("[[rule]]", "[rule]")
+
+
+@pytest.mark.parametrize(
+    ("rules", "code"),
+    [
+        (SINGLE, "wrong-type"),
+        (SINGLE + rule("s").replace("[[rule]]", "[rule]"), "syntax"),
+        (GOOD + rule("s").replace("[[rule]]", "[rule]"), "syntax"),
+        (SINGLE + rule("s"), "syntax"),
+    ],
+)
+def test_single_brackets_are_told_what_to_be(policies: Policies, rules: str, code: str) -> None:
+    policies.rules(GOOD + rule("s", when='path = "/x"'))
+    assert policies.check() == ()
+    policies.rules(rules)
+    (finding,) = policies.check()
+    assert (finding.code, "write [[rule]], with double brackets, once per rule" in finding.message) == (code, True)
+    lines = (policies.path / "example.org.toml").read_text(encoding="utf-8").splitlines()
+    assert lines[finding.line - 1] == "[rule]"
+
+
+def test_a_key_that_is_there_twice_is_no_matter_of_brackets(policies: Policies) -> None:
+    policies.rules(GOOD.replace('why = "because"', 'why = "because"\nwhy = "again"'))
+    (finding,) = policies.check()
+    assert (finding.code, "brackets" in finding.message) == ("syntax", False)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("catalogue.toml", 'version = 1\n[[resources]]\ndescription = "x"\n'),
+        ("catalogue.toml", CATALOGUE.replace('[resources."https://mail.example.org"]', '[[resources."https://m"]]')),
+        ("example.org.toml", HEADERS["example.org.toml"] + GOOD.split("when")[0] + '[[rule.when]]\npath = "/x"\n'),
+        ("example.org.toml", HEADERS["example.org.toml"] + GOOD.split("grant")[0] + '[[rule.grant]]\nscopes = "x"\n'),
+    ],
+)
+def test_double_brackets_are_told_what_to_be(policies: Policies, name: str, content: str) -> None:
+    policies.rules(GOOD)
+    policies.write(name, content)
+    (finding,) = policies.check()
+    assert (finding.code, "single brackets" in finding.message) == ("wrong-type", True)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "meant"),
+    [
+        ("example.org.toml", HEADERS["example.org.toml"] + GOOD.replace("[[rule]]", "[[rules]]"), "rule"),
+        ("example.org.toml", HEADERS["example.org.toml"] + GOOD.replace("why =", "wy ="), "why"),
+        ("example.org.toml", HEADERS["example.org.toml"] + rule(when='paths = "/x"'), "path"),
+        ("example.org.toml", HEADERS["example.org.toml"] + rule(more='token_tll = "5m"'), "token_ttl"),
+        ("example.org.toml", HEADERS["example.org.toml"] + rule(scopes='"ledger.reed"'), "ledger.read"),
+        ("example.org.toml", HEADERS["example.org.toml"] + rule(resources='"https://ledgr.example.org"'), LEDGER),
+        (
+            "example.org.toml",
+            HEADERS["example.org.toml"] + rule(effect="deny", when='path = "/x", scope = "mail.sent"'),
+            "mail.send",
+        ),
+        ("pushed.toml", 'version = 1\nsource = "pushd"\n', "pushed"),
+        ("catalogue.toml", CATALOGUE.replace("introspect_by", "introspected_by"), "introspect_by"),
+    ],
+)
+def test_a_name_that_is_nearly_one_that_exists_is_told_which(
+    policies: Policies, file: str, content: str, meant: str
+) -> None:
+    policies.write(file, content)
+    assert any(f"did you mean '{meant}'?" in finding.message for finding in policies.check())
+
+
+def test_a_name_that_is_like_none_gets_no_suggestion(policies: Policies) -> None:
+    policies.rules(rule(scopes='"zzz"') + rule("s", when='path = "/x", zzz = "x"'))
+    assert policies.check()
+    policies.rules(rule(scopes='"zzz"'))
+    assert ["did you mean" in finding.message for finding in policies.check()] == [False]
+
+
+def test_suggestions_end_before_they_cost_much(policies: Policies) -> None:
+    policies.rules("".join(rule(f"r{n}", when=f'path = "/x/{n}"', scopes='"ledger.reed"') for n in range(30)))
+    assert sum("did you mean" in finding.message for finding in policies.check()) == 20
+
+
+@pytest.mark.parametrize(
+    ("file", "bad", "says"),
+    [
+        ("example.org.toml", rule(when='path = "/*/web"'), "'/*/web' has a wildcard as its first segment"),
+        ("example.org.toml", rule(when='path = "/**"'), "'/**' has a wildcard as its first segment"),
+        ("example.org.toml", rule(when="any_path = true"), "any_path reaches every workload of example.org"),
+        (
+            "metadata-documents.toml",
+            rule(when='url = "https://*.com/c"', bind=None),
+            "'https://*.com/c' has a wildcard among its two highest host labels",
+        ),
+    ],
+)
+def test_a_broad_pattern_is_told_how_far_it_reaches(policies: Policies, file: str, bad: str, says: str) -> None:
+    policies.rules(bad, file)
+    (finding,) = policies.check()
+    assert finding.message == f"{says}; if that is meant, say broad = true"
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("spiffe://example.org/ns/web", "leave out spiffe://example.org"),
+        ("spiffe://other.org/ns/web", "this file is about example.org, not about other.org"),
+        ("spiffe:///ns/web", "this file is about example.org, not about no trust domain"),
+    ],
+)
+def test_a_whole_spiffe_id_as_path_is_told_what_to_leave_out(policies: Policies, path: str, says: str) -> None:
+    policies.rules(rule(when='path = "/ns/web"'))
+    assert policies.check() == ()
+    policies.rules(rule(when=f'path = "{path}"'))
+    (finding,) = policies.check()
+    assert (finding.code, says in finding.message) == ("pattern", True)
+
+
+# Files that lie beside the policies.
+@pytest.mark.parametrize(
+    ("stray", "found"),
+    [
+        ("extra.tml", True),
+        ("example.net.TOML", True),
+        ("example.net.toml.bak", True),
+        ("team/example.net.toml", True),
+        ("team/a/example.net.toml", True),
+        ("README.md", False),
+        ("schema.json", False),
+        (".example.org.toml.swp", False),
+        ("..2026_11_21/example.org.toml", False),
+        ("team/notes.txt", False),
+        ("tests/x.cases.toml", False),
+    ],
+)
+def test_a_file_that_is_not_read_is_a_warning(policies: Policies, stray: str, found: bool) -> None:
+    policies.rules(GOOD)
+    (policies.path / stray).parent.mkdir(parents=True, exist_ok=True)
+    policies.write(stray, "")
+    told = [(finding.file, finding.code, finding.severity) for finding in policies.check()]
+    assert told == ([(stray, "not-read", Severity.WARNING)] if found else [])
+    assert policies.load().rules
+
+
+def test_a_folder_of_strays_is_not_listed_without_end(policies: Policies) -> None:
+    policies.rules(GOOD)
+    for number in range(60):
+        policies.write(f"stray-{number}.txt", "")
+    assert len(policies.check()) == 50
 
 
 # Across files.
