@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -47,18 +48,33 @@ def test_the_first_line_of_each_file_names_the_schema_for_editors(path: Path) ->
     assert (path.parent / first.removeprefix("#:schema ")).resolve() == POLICIES / "schema.json"
 
 
-def test_the_readme_s_rule_and_cases_are_those_of_the_files(tmp_path: Path) -> None:
-    """What the README shows loads and passes."""
+def readme_blocks() -> list[str]:
+    """The TOML that the README shows, block by block."""
     blocks = (POLICIES / "README.md").read_text(encoding="utf-8").split("```toml\n")[1:]
-    rule, cases = (block.split("```")[0] for block in blocks)
-    header = 'version = 1\nsource = "spiffe"\ntrust_domain = "example.org"\n'
+    return [block.split("```")[0] for block in blocks]
+
+
+def test_what_the_readme_shows_loads_and_passes_with_nothing_added(tmp_path: Path) -> None:
+    """Its rules in one file, its cases in another, beside the shipped catalogue: as somebody who follows it would."""
+    blocks = readme_blocks()
     (tmp_path / "tests").mkdir()
     (tmp_path / "catalogue.toml").write_bytes((POLICIES / "catalogue.toml").read_bytes())
-    deny = '\n[[rule]]\nid = "d"\nwhy = "x"\neffect = "deny"\nwhen = { path = "/ns/*/sa/default" }\n'
-    (tmp_path / "example.org.toml").write_text(header + rule + deny, encoding="utf-8")
-    (tmp_path / "tests" / "x.cases.toml").write_text(cases, encoding="utf-8")
+    rules = "\n".join(block for block in blocks if "[[case]]" not in block)
+    (tmp_path / "example.org.toml").write_text(rules, encoding="utf-8")
+    cases = "\n".join(block for block in blocks if "[[case]]" in block)
+    (tmp_path / "tests" / "example.org.cases.toml").write_text(cases, encoding="utf-8")
     checked = check_folder(tmp_path, PolicyDefaults())
     found, findings = load_cases(tmp_path)
     assert (checked.findings, findings) == ((), ())
     assert checked.policy_set is not None
-    assert run(checked.policy_set, found).failures == ()
+    outcome = run(checked.policy_set, found)
+    assert (outcome.cases, outcome.passed, outcome.failures) == (2, 2, ())
+
+
+def test_the_readme_s_rules_and_cases_are_those_of_the_files() -> None:
+    shipped = tomllib.loads((POLICIES / "example.org.toml").read_text(encoding="utf-8"))
+    theirs = {rule["id"]: rule for rule in shipped["rule"]}
+    shown = tomllib.loads("\n".join(block for block in readme_blocks() if "[[case]]" not in block))
+    assert len(shown["rule"]) == 2
+    for rule in shown["rule"]:
+        assert {key: rule[key] for key in ("why", "effect", "when")}.items() <= theirs[rule["id"]].items()
