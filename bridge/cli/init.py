@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from bridge.model.spiffe_id import InvalidSpiffeId, TrustDomain
 _EXAMPLE = "example.org"
 _HOSTS = ("127.0.0.1", "localhost")
 _AGENT_SECONDS = 10.0
+# One that the example rule covers.
+_LAB_WORKLOAD = "/ns/example/sa/api"
 _PUBLIC, _SECRET = 0o644, 0o600
 
 
@@ -130,17 +133,28 @@ def _write(file: _NewFile) -> None:
 
 
 def _next_steps(directory: Path, trust_domain: str, agent_socket: str | None) -> list[str]:
-    folder = str(directory / "x")[:-1]
-    config = f"{folder}bridge.toml"
-    steps = (
-        []
-        if agent_socket
-        else [f"on the SPIRE server: spire-server bundle show -format spiffe > {folder}bundles/{trust_domain}.json"]
-    )
+    """What to do now, in commands that can be pasted as they stand."""
+
+    def at(name: str) -> str:
+        return shlex.quote(str(directory / name))
+
+    socket = agent_socket
+    steps = []
+    if socket is None:
+        bundle, lab = at(f"bundles/{trust_domain}.json"), directory / "lab"
+        socket = f"unix://{lab.absolute()}/{_LAB_WORKLOAD.strip('/').replace('/', '-')}.sock"
+        up = f"bridge lab up --dir {at('lab')} --trust-domain {trust_domain} --identity {_LAB_WORKLOAD} --detach"
+        steps = [
+            f"the trust domain's keys, on the SPIRE server: spire-server bundle show -format spiffe > {bundle}",
+            f"or without SPIRE, from a lab: {up} && cp {at('lab/bundle.json')} {bundle}",
+        ]
+    config = at("bridge.toml")
+    rules = at(f"policies/{policy_file(trust_domain)}")
+    ask = f"bridge token --socket {shlex.quote(socket)} --scope ledger.read --config {config}"
     return [
         *steps,
-        f"write your rules: {folder}policies/{policy_file(trust_domain)}, then bridge policy test --config {config}",
+        f"write your rules into {rules}, then: bridge policy test --config {config}",
         f"bridge check --config {config}",
         f"bridge serve --config {config}",
-        f"as a workload: bridge token --scope ledger.read --config {config} --ca {folder}tls/test-ca.pem",
+        f"as a workload (--socket is its agent's; or set SPIFFE_ENDPOINT_SOCKET): {ask} --ca {at('tls/test-ca.pem')}",
     ]

@@ -41,6 +41,7 @@ when = { path = "/ns/example/sa/retired" }
 
 _DOCUMENTS = """\
 #:schema ./schema.json
+# Parsed, checked and tested; its door is not in this version.
 # Clients that name themselves by the URL of a metadata document.
 version = 1
 source = "metadata-document"
@@ -55,6 +56,7 @@ grant = { resources = ["https://ledger.example.org"], scopes = ["ledger.read"] }
 
 _STATEMENTS = """\
 #:schema ./schema.json
+# Parsed, checked and tested; its door is not in this version.
 # Clients registered by a software statement of a pinned issuer that is no trust domain.
 version = 1
 source = "software-statement"
@@ -69,6 +71,7 @@ grant = { resources = ["https://ledger.example.org"], scopes = ["ledger.write"],
 
 _PUSHED = """\
 #:schema ./schema.json
+# Parsed, checked and tested; its door is not in this version.
 # Clients that live for one transaction, pushed with their authorization request. Off unless [drafts] names
 # pushed_client_registration.
 version = 1

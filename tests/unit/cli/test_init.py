@@ -15,7 +15,7 @@ from bridge.cli.starter import configuration
 from bridge.config import Settings, load_settings
 from bridge.lab.authority import Authority
 from bridge.lab.workload_api import WorkloadApi
-from tests.unit.cli.conftest import Run
+from tests.unit.cli.conftest import ROOT, Run
 
 
 def test_what_init_writes_passes_check_once_the_bundle_is_there(run: Run, tmp_path: Path) -> None:
@@ -44,6 +44,19 @@ def test_it_writes_one_example_rule_for_each_source(folder: Path) -> None:
             sources[document["source"]] = len(document["rule"])
     assert sources.keys() == {"spiffe", "metadata-document", "software-statement", "pushed"}
     assert all(sources.values())
+
+
+def test_a_policy_whose_door_is_not_built_says_so_first(folder: Path) -> None:
+    shipped = ROOT / "policies"
+    for place in (folder / "policies", shipped):
+        waiting = [
+            path for path in place.glob("*.toml") if not re.search(r'^source = "spiffe"', path.read_text(), re.M)
+        ]
+        waiting.remove(place / "catalogue.toml")
+        assert len(waiting) == 3
+        for path in waiting:
+            _, first = path.read_text().splitlines()[:2]
+            assert first == "# Parsed, checked and tested; its door is not in this version."
 
 
 def test_secrets_are_for_their_owner_alone_t_54(folder: Path) -> None:
