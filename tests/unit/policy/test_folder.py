@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import hashlib
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -218,3 +222,41 @@ def test_a_swapped_link_is_a_change_and_acts(folder: PolicyFolder, tmp_path: Pat
 def test_rules_may_be_split_over_files_and_files_named_in_any_order(folder: PolicyFolder) -> None:
     ids = [r.id for r in folder.load().policy_set.rules]
     assert ids == sorted(ids)
+
+
+def test_ten_thousand_rules_load_while_another_thread_decides_and_computes(policies: Policies) -> None:
+    """A reload happens beside requests. The old set answers until the new one is whole, and both answer right."""
+    many = 10_000
+    policies.rules(rule())
+    folder = PolicyFolder(policies.path, PolicyDefaults())
+    old = folder.load().policy_set
+    policies.rules("".join(rule(f"r{n}", when=f'path = "/ns/n{n}/sa/*"') for n in range(many)))
+    begun, done = threading.Event(), threading.Event()
+
+    def work() -> tuple[int, set[tuple[str | None, str]]]:
+        rounds, answers, digest = 0, set(), b""
+        while not done.is_set():
+            decision = decide(old, workload(), wants("ledger.read"))
+            answers.add((decision.rule, decision.policy_version))
+            digest = hashlib.sha256(digest * 100).digest()
+            rounds += 1
+            begun.set()
+        return rounds, answers
+
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(work)
+        try:
+            assert begun.wait(30)
+            loaded = folder.load()
+        finally:
+            done.set()
+        rounds, answers = working.result(30)
+    assert loaded.findings == ()
+    assert len(loaded.policy_set.rules) == many
+    assert (rounds > 0, answers) == (True, {("r", old.version)})
+    assert loaded.policy_set.version != old.version
+    for number in (0, 4_999, many - 1):
+        asked = decide(loaded.policy_set, workload(f"/ns/n{number}/sa/x"), wants("ledger.read"))
+        assert (asked.effect, asked.rule) == (Effect.ALLOW, f"r{number}")
+    assert effect(loaded) is Effect.DENY
+    assert gc.isenabled()
