@@ -8,6 +8,7 @@ from bridge.model.evidence import Door, EvidenceKind
 from bridge.model.identity import BindingMethod, PolicySubject
 from bridge.model.terms import Ask, Effect
 from bridge.policy.explain import client_id_of
+from bridge.registration.registrar import _refusal
 from tests.unit.policy.policy_folders import HEADERS, LEDGER, MAIL, Policies, document, rule, wants, workload
 
 
@@ -177,6 +178,26 @@ def test_what_does_not_exist_at_all_is_said_to_be_so(
 ) -> None:
     decision = policies.load(rule()).decide(subject, ask, proved=frozenset())
     assert (decision.effect, decision.because) == (Effect.DENY, because)
+
+
+@pytest.mark.parametrize(
+    ("subject", "ask", "public"),
+    [
+        (workload("spiffe://other.org/ns/web/sa/api"), wants(), None),
+        (workload(), wants("nope"), None),
+        (workload(), wants(resources=("https://nope",)), None),
+        (workload("/both"), wants(), "name a resource"),
+    ],
+)
+def test_what_does_not_exist_is_for_the_log_and_never_for_the_client(
+    policies: Policies, subject: PolicySubject, ask: Ask, public: str | None
+) -> None:
+    """Only what a client can do about a refusal goes to the wire."""
+    both = rule("both", when='path = "/both"', resources=f'"{LEDGER}", "{MAIL}"', scopes='"ledger.read", "mail.send"')
+    error = _refusal(policies.load(rule() + both).decide(subject, ask, proved=frozenset()))
+    assert error.public == (public or type(error).public)
+    assert "policy file" not in error.public
+    assert "catalogue" not in error.public
 
 
 def test_the_rules_of_other_sources_are_left_out_but_denies_that_follow_are_not(policies: Policies) -> None:

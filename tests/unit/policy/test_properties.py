@@ -319,6 +319,8 @@ def test_explain_agrees_with_decide(
     assert told.keys() == {spec.id for spec in specs} - {decision.rule}
     by_id = {spec.id: spec for spec in specs}
     assert subject.spiffe_id is not None
+    reached = [other.reached for other in explanation.others if by_id[other.rule].effect != "deny"]
+    assert reached == sorted(reached, reverse=True)
     for rule, because in told.items():
         # A rule that is said not to match does not, and one whose conditions all held was outdone.
         matches = holds(by_id[rule], subject.spiffe_id.path, subject.evidence, ask)
