@@ -75,6 +75,7 @@ class _State:
     confirmed_at: int | None = None
     fault: BundleHealth | None = None
     reason: str = ""
+    reports: int = 0
 
     @property
     def stale_at(self) -> int | None:
@@ -165,6 +166,10 @@ class BundleBook:
             timeout,
         )
 
+    def reports(self) -> tuple[int, ...]:
+        """How often the source of each trust domain has said something, good or bad; for `wait_until`."""
+        return tuple(state.reports for state in self._states.values())
+
     # --- for sources ----------------------------------------------------------------------------
 
     def publish(self, bundle: TrustBundle, *, confirmed_at: int) -> None:
@@ -179,7 +184,12 @@ class BundleBook:
             changed = before is None or _keys(before) != _keys(bundle)
             revision = next(self._revisions) if changed or state.live is None else state.live.revision
             self._states[bundle.trust_domain] = replace(
-                state, live=LiveBundle(bundle, revision), confirmed_at=confirmed_at, fault=None, reason=""
+                state,
+                live=LiveBundle(bundle, revision),
+                confirmed_at=confirmed_at,
+                fault=None,
+                reason="",
+                reports=state.reports + 1,
             )
             if changed:
                 self._collect_anchors()
@@ -190,16 +200,18 @@ class BundleBook:
             _log.info("trust bundle of %s changed: %s", bundle.trust_domain, _summary(change))
             for listener in listeners:
                 _call(listener, change)
+        _say_recovery(state, bundle, confirmed_at)
 
     def fail(self, trust_domain: TrustDomain, health: BundleHealth, reason: str) -> None:
         """Say that the source could not be read (UNREACHABLE) or made no sense (MALFORMED). The last good
         bundle stays in force until it is stale."""
         with self._condition:
             state = self._states[trust_domain]
-            self._states[trust_domain] = replace(state, fault=health, reason=reason)
+            self._states[trust_domain] = replace(state, fault=health, reason=reason, reports=state.reports + 1)
             self._condition.notify_all()
         if (state.fault, state.reason) != (health, reason):
-            _log.warning("trust bundle of %s is %s: %s", trust_domain, health.value, reason)
+            rest = "there is no earlier one" if state.live is None else "the last good one stays in force"
+            _log.warning("trust bundle of %s is %s: %s; %s", trust_domain, health.value, reason, rest)
 
     def _collect_anchors(self) -> None:
         found = dict.fromkeys(
@@ -210,6 +222,17 @@ class BundleBook:
         )
         if set(found) != set(self._anchors.certificates):
             self._anchors = AnchorSet(self._anchors.revision + 1, tuple(found))
+
+
+def _say_recovery(before: _State, bundle: TrustBundle, confirmed_at: int) -> None:
+    """Whoever read that a bundle was at fault, empty or stale reads here that it is not any more."""
+    was_stale = before.stale_at is not None and confirmed_at >= before.stale_at
+    was_empty = before.live is not None and before.live.bundle.is_empty
+    if bundle.is_empty:
+        if not was_empty:
+            _log.warning("trust bundle of %s is empty: nothing of it is trusted", bundle.trust_domain)
+    elif before.fault is not None or was_stale or was_empty:
+        _log.info("trust bundle of %s is fresh again", bundle.trust_domain)
 
 
 def _keys(bundle: TrustBundle) -> tuple[frozenset[bytes], frozenset[tuple[str, str]]]:

@@ -101,6 +101,40 @@ def test_a_good_read_ends_a_fault(book: BundleBook) -> None:
     assert (health(book), reason(book)) == (BundleHealth.FRESH, "")
 
 
+def test_what_befalls_a_bundle_and_its_end_are_both_said_once(
+    book: BundleBook, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "bridge.spire")
+    book.fail(A, BundleHealth.UNREACHABLE, "no file")
+    book.publish(FULL, confirmed_at=NOW)
+    book.publish(FULL, confirmed_at=NOW + 5)
+    book.fail(A, BundleHealth.MALFORMED, "not JSON")
+    book.fail(A, BundleHealth.MALFORMED, "not JSON")
+    book.publish(FULL, confirmed_at=NOW + 10)
+    book.publish(TrustBundle(A), confirmed_at=NOW + 10)
+    book.publish(TrustBundle(A), confirmed_at=NOW + 15)
+    book.publish(FULL, confirmed_at=NOW + 20)
+    book.publish(FULL, confirmed_at=NOW + 20 + MAX_STALE)
+    said = [m.removeprefix("trust bundle of a.example ") for m in caplog.messages if "changed:" not in m]
+    assert said == [
+        "is unreachable: no file; there is no earlier one",
+        "is fresh again",
+        "is malformed: not JSON; the last good one stays in force",
+        "is fresh again",
+        "is empty: nothing of it is trusted",
+        "is fresh again",
+        "is fresh again",
+    ]
+
+
+def test_each_report_of_a_source_counts(book: BundleBook) -> None:
+    before = book.reports()
+    book.publish(FULL, confirmed_at=NOW)
+    book.publish(FULL, confirmed_at=NOW)
+    book.fail(B, BundleHealth.MALFORMED, "not JSON")
+    assert [after - was for was, after in zip(before, book.reports(), strict=True)] == [2, 1]
+
+
 def test_an_empty_bundle_replaces_a_full_one_and_is_served_as_empty_SPIFFE_23(book: BundleBook) -> None:
     book.publish(FULL, confirmed_at=NOW)
     book.publish(TrustBundle(A), confirmed_at=NOW)
