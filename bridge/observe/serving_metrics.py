@@ -10,6 +10,8 @@ class ServingMetrics:
 
     def __init__(self) -> None:
         self.certificate_not_after: int | None = None
+        # Why the files as they stand are not in use; empty when they are.
+        self.certificate_fault = ""
 
     def handshake_failed(self, listener: str, reason: str) -> None:
         """A TLS handshake ended before there was a request."""
@@ -23,10 +25,12 @@ class ServingMetrics:
     def certificate_loaded(self, not_after: int) -> None:
         """A server certificate is in force; `not_after` epoch seconds."""
         self.certificate_not_after = not_after
+        self.certificate_fault = ""
         metrics.certificate_expiry.set(not_after)
 
-    def certificate_refused(self) -> None:
+    def certificate_refused(self, why: str) -> None:
         """A changed certificate could not be used; the former one stays."""
+        self.certificate_fault = why
         metrics.certificates_refused.inc()
 
     def load(self, connections: int, requests: int) -> None:

@@ -5,6 +5,7 @@ Connections that are open keep what they began with; each new one takes the newe
 
 from __future__ import annotations
 
+import datetime
 import logging
 import ssl
 import threading
@@ -96,7 +97,7 @@ class TlsKeeper:
         try:
             changed = self._load_certificate()
         except UnfitCertificate as error:
-            self._observer.certificate_refused()
+            self._observer.certificate_refused(str(error))
             LOG.error("the new TLS certificate is not usable, the old one stays: %s", error)
             changed = False
         self._load_anchors(renew=changed)
@@ -122,7 +123,7 @@ class TlsKeeper:
         context = plain_context(found)
         if found.not_after <= now:
             LOG.warning("the TLS certificate has expired: %s", certificate)
-        LOG.info("TLS certificate loaded", extra={"file": str(certificate), "not_after": found.not_after})
+        LOG.info("TLS certificate loaded", extra={"file": str(certificate), "not_after": _in_words(found.not_after)})
         self._certificate, self._plain = found, context
         self._observer.certificate_loaded(found.not_after)
         return True
@@ -144,3 +145,7 @@ class TlsKeeper:
             LOG.error("trust anchors that OpenSSL cannot read were left out: %d", unfit)
         LOG.info("trust anchors loaded", extra={"revision": revision, "certificates": len(certificates) - unfit})
         self._asking, self._revision = context, revision
+
+
+def _in_words(moment: int) -> str:
+    return datetime.datetime.fromtimestamp(moment, datetime.UTC).isoformat().replace("+00:00", "Z")

@@ -49,7 +49,7 @@ class ServedApp(Protocol):
 class ServingObserver(Protocol):
     """Gets to know what the server saw, for metrics and readiness. An application that has one offers
     it as the attribute `serving_observer`. Called from the loop and from other threads: must not block.
-    All strings are of small closed sets, fit for metric labels."""
+    All strings are of small closed sets, fit for metric labels, but for `why`: that is for people."""
 
     def handshake_failed(self, listener: str, reason: str) -> None: ...
 
@@ -57,7 +57,7 @@ class ServingObserver(Protocol):
 
     def certificate_loaded(self, not_after: int) -> None: ...
 
-    def certificate_refused(self) -> None: ...
+    def certificate_refused(self, why: str) -> None: ...
 
     def load(self, connections: int, requests: int) -> None: ...
 
@@ -74,7 +74,7 @@ class SilentObserver:
     def certificate_loaded(self, not_after: int) -> None:
         """Ignored."""
 
-    def certificate_refused(self) -> None:
+    def certificate_refused(self, why: str) -> None:
         """Ignored."""
 
     def load(self, connections: int, requests: int) -> None:

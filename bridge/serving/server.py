@@ -186,6 +186,7 @@ class WorkerServer(Server):
 
     async def shutdown(self, sockets: Any = None) -> None:
         """Drain: take no more, answer what has begun, at most `drain` seconds; then let the app finish."""
+        LOG.info("ending", extra={"connections": len(self._book)})
         self._book.draining = True
         self._book.post()
         await super().shutdown()
@@ -196,6 +197,7 @@ class WorkerServer(Server):
             await asyncio.to_thread(self._tls.close)
         await asyncio.to_thread(self._app.close)
         self.drained = all(idle)
+        LOG.info("ended", extra={"all_answered": self.drained})
 
     async def _wait_tasks_to_complete(self) -> None:
         # A handshake that was under way becomes a connection, and its request is answered too.

@@ -43,7 +43,7 @@ class Observer:
     def certificate_loaded(self, not_after: int) -> None:
         self._note("certificate", not_after)
 
-    def certificate_refused(self) -> None:
+    def certificate_refused(self, why: str) -> None:
         self._note("certificate refused")
 
     def load(self, connections: int, requests: int) -> None:
