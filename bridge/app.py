@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from wsgiref.types import WSGIApplication
 
+from bridge import __version__
 from bridge.chores import Chores
 from bridge.config import Settings, load_settings
 from bridge.grants.client_credentials import ClientCredentials
@@ -49,6 +50,8 @@ _log = logging.getLogger("bridge.app")
 
 # A worker whose chores stand still for so long uses old policies and keys: it is not ready.
 CHORES_SILENT_SECONDS = 120
+# So long a SIGHUP waits for the chores to have looked; what they then find is said line by line all the same.
+RELOAD_SECONDS = 30
 
 
 def now() -> int:
@@ -128,14 +131,15 @@ def prepare(settings: Settings) -> None:
 def build_worker(config_path: str) -> Worker:
     """What each worker process calls (`ServingOptions.factory`)."""
     configure()
-    return Worker(load_settings(Path(config_path)))
+    return Worker(load_settings(Path(config_path)), config=config_path)
 
 
 class Worker:
     """One worker process: everything it needs, wired together. `start` begins threads, `close` ends them."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, *, config: str = "") -> None:
+        """`config` is where the settings came from, for the log."""
+        self._settings, self._config = settings, config
         seal = read_seal_key(settings.seal_file)
         self._store = open_store(settings, seal)
         self._ring = open_ring(settings, self._store, seal)
@@ -186,12 +190,28 @@ class Worker:
         self._book.on_change(self._upkeep.bundle_changed)
         self._sources.start()
         self._chores.start()
+        settings = self._settings
+        listeners = {"plain": settings.listen, "mtls": settings.mtls_listen, "metrics": settings.metrics_listen}
+        _log.info(
+            "started",
+            extra={
+                "version": __version__,
+                "config": self._config,
+                "issuer": settings.issuer,
+                "listeners": {kind: address for kind, address in listeners.items() if address},
+                "policies": self._policies.current.version,
+                "findings": len(self._policies.findings),
+                "trust_domains": sorted(settings.trust_domains),
+            },
+        )
 
     def reload(self) -> None:
-        """Look at every file now (SIGHUP)."""
+        """Look at every file now (SIGHUP), and say what came of it. May take some seconds."""
+        looked = self._upkeep.looking()
         self._policies.forget()
         self._sources.refresh_now()
-        self._chores.hurry()
+        if self._chores.hurry().wait(RELOAD_SECONDS):
+            looked(now())
 
     def close(self) -> None:
         """End threads and finish writes, after the last request."""
@@ -302,8 +322,9 @@ class Worker:
         return silent < CHORES_SILENT_SECONDS, {"last_turn_seconds_ago": int(silent)}
 
     def _tls_state(self) -> PartState:
-        ends = self.serving_observer.certificate_not_after
-        return True, {} if ends is None else {"certificate_ends_in_seconds": ends - now()}
+        ends, fault = self.serving_observer.certificate_not_after, self.serving_observer.certificate_fault
+        detail: dict[str, object] = {} if ends is None else {"certificate_ends_in_seconds": ends - now()}
+        return True, {**detail, "reason": fault} if fault else detail
 
 
 def _rules(settings: Settings) -> dict[str, TrustDomainRules]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -33,7 +34,7 @@ class Chores:
         self._chores, self._clock = chores, clock
         self._wake = threading.Event()
         self._ended = False
-        self._hurry = False
+        self._hurried: deque[threading.Event] = deque()
         self._turned_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="chores", daemon=True)
 
@@ -41,10 +42,14 @@ class Chores:
         """Start the thread; after the worker process has come into being, never before."""
         self._thread.start()
 
-    def hurry(self) -> None:
-        """Do everything at once, whatever its turn (SIGHUP)."""
-        self._hurry = True
+    def hurry(self) -> threading.Event:
+        """Do everything at once, whatever its turn (SIGHUP). The event is set when that is done, or the end is."""
+        done = threading.Event()
+        self._hurried.append(done)
         self._wake.set()
+        if self._ended:
+            done.set()
+        return done
 
     @property
     def silent_seconds(self) -> float:
@@ -61,16 +66,26 @@ class Chores:
     def _run(self) -> None:
         due = {chore.name: 0.0 for chore in self._chores}
         while not self._closing():
-            hurry, self._hurry = self._hurry, False
-            started = self._turned_at = time.monotonic()
-            for chore in self._chores:
-                if self._closing():
-                    return
-                if hurry or due[chore.name] <= started:
-                    self._do(chore)
-                    due[chore.name] = time.monotonic() + chore.every
-            self._wake.wait(max(0.0, min(due.values()) - time.monotonic()))
-            self._wake.clear()
+            hurried = [self._hurried.popleft() for _ in range(len(self._hurried))]
+            self._turned_at = time.monotonic()
+            self._round(due, everything=bool(hurried))
+            for done in hurried:
+                done.set()
+            if not self._closing():
+                self._wake.wait(max(0.0, min(due.values()) - time.monotonic()))
+                self._wake.clear()
+        while self._hurried:
+            # Nobody will come to it any more, and nobody should wait for it.
+            self._hurried.popleft().set()
+
+    def _round(self, due: dict[str, float], *, everything: bool) -> None:
+        started = time.monotonic()
+        for chore in self._chores:
+            if self._closing():
+                return
+            if everything or due[chore.name] <= started:
+                self._do(chore)
+                due[chore.name] = time.monotonic() + chore.every
 
     def _closing(self) -> bool:
         return self._ended

@@ -15,8 +15,10 @@ from dataclasses import dataclass
 
 from bridge.chores import Chore
 from bridge.model.audit import AuditEvent, AuditEventKind
-from bridge.model.bundle import BundleHealth
+from bridge.model.bundle import BundleHealth, BundleStatus
+from bridge.model.errors import Unavailable
 from bridge.observe import metrics
+from bridge.observe.heads import MovedHeads
 from bridge.policy.in_force import PolicyInForce
 from bridge.registration.lifecycle import Sweeper
 from bridge.registration.refusals import RefusalLog
@@ -29,6 +31,13 @@ _log = logging.getLogger("bridge.upkeep")
 POLICY_LOOK_SECONDS = 0.5
 KEYS_READ_SECONDS = 2
 ANNOUNCE_SECONDS = 300
+# Whoever writes the lines about audit heads looks so often whether one is due, and keeps the right to for
+# somewhat longer: it stays with one process until that one is gone.
+HEADS_LOOK_SECONDS = 60
+HEADS_LEASE_SECONDS = 150
+# All workers get a SIGHUP at the same time, and one of them says so; sources have so long to look.
+LOOKED_SECONDS = 5
+LOOK_PATIENCE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,9 @@ class Upkeep:
         self._store, self._ring, self._book = store, ring, book
         self._policies, self._refusals, self._periods = policies, refusals, periods
         self._new_id, self._clock = new_id, clock
+        self._heads = MovedHeads()
+        self._stale: set[str] = set()
+        metrics.policy_findings.set(len(policies.findings))
         self._holder = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._sweeper = Sweeper(
             store.clients, keep_ended=periods.keep_ended, pending_expiry=periods.pending_expiry, new_id=new_id
@@ -77,7 +89,7 @@ class Upkeep:
             Chore("sweep", sweep_every, self._leased("sweep", sweep_every, self._sweep)),
             Chore("rotate keys", 60, self._leased("rotate", 60, self._rotate)),
             Chore("prune audit", 3600, self._leased("prune", 3600, self._prune)),
-            Chore("audit heads", 600, self._log_heads),
+            Chore("audit heads", HEADS_LOOK_SECONDS, self._log_heads),
         )
 
     def _leased(self, name: str, seconds: int, run: Callable[[int], None]) -> Callable[[int], None]:
@@ -91,22 +103,68 @@ class Upkeep:
         return leased
 
     def _reload_policies(self, at: int) -> None:
-        before = self._policies.current.version
+        before, was_faulty = self._policies.current.version, self._policies.is_faulty
         if not self._policies.look():
             return
         faulty = self._policies.is_faulty
         metrics.policy_reloads.labels("faulty" if faulty else "loaded").inc()
-        for finding in self._policies.findings:
-            _log.warning("policy finding", extra={"finding": str(finding)})
+        metrics.policy_findings.set(len(self._policies.findings))
+        self._say_findings(at, was_faulty=was_faulty)
         after = self._policies.current.version
         if after == before:
             return
-        _log.info("policies changed", extra={"before": before, "after": after})
-        outcome = "loaded_in_part" if faulty else "loaded"
+        files = list(self._policies.changed_files)
+        _log.info("policies changed", extra={"before": before, "after": after, "files": files})
         self._announce(
             f"policy:{after}",
-            AuditEvent(self._new_id(), at, AuditEventKind.POLICY_CHANGED, outcome=outcome, policy_version=after),
+            AuditEvent(
+                self._new_id(),
+                at,
+                AuditEventKind.POLICY_CHANGED,
+                ask={"before": before, "files": files},
+                outcome="loaded_in_part" if faulty else "loaded",
+                policy_version=after,
+            ),
         )
+
+    def _say_findings(self, at: int, *, was_faulty: bool) -> None:
+        """What is wrong with the files, from one worker: all see the same. And when it is mended, that it is."""
+        findings, version = [str(finding) for finding in self._policies.findings], self._policies.current.version
+        state = hashlib.sha256(repr((version, findings)).encode()).hexdigest()[:16]
+        if not (findings or was_faulty) or not self._is_first(f"findings:{state}", at, ANNOUNCE_SECONDS):
+            return
+        for finding in findings:
+            _log.warning("policy finding", extra={"finding": finding})
+        for file in self._policies.faulty_files:
+            _log.error("%s has errors; its last good version, if any, stays in force (policies %s)", file, version)
+        if was_faulty and not self._policies.is_faulty:
+            _log.info("policy files are good again (policies %s)", version)
+
+    def looking(self) -> Callable[[int], None]:
+        """Begin to look at all files because somebody said so (SIGHUP). Call the result, with the time, when the
+        policies were looked at: it gives the sources of bundles a moment, and one worker says what came of it."""
+        before, reports = self._standing(), self._book.reports()
+
+        def looked(at: int) -> None:
+            looked_at = lambda: all(b < a for b, a in zip(reports, self._book.reports(), strict=True))  # noqa: E731
+            self._book.wait_until(looked_at, LOOK_PATIENCE)
+            after = self._standing()
+            changed = [name for name, state in after.items() if before[name] != state]
+            if self._is_first("looked", at, LOOKED_SECONDS):
+                _log.info(
+                    "policies and bundles were looked at: %s",
+                    ", ".join(changed) + " changed" if changed else "nothing changed",
+                    extra={"policies": self._policies.current.version, "findings": len(self._policies.findings)},
+                )
+
+        return looked
+
+    def _standing(self) -> dict[str, object]:
+        bundles = self._book.statuses(self._clock())
+        return {
+            "policies": (self._policies.current.version, self._policies.findings),
+            **{f"bundle of {status.trust_domain}": (status.revision, status.health) for status in bundles},
+        }
 
     def bundle_changed(self, change: BundleChange) -> None:
         """Tell metrics, log and audit which keys came and went."""
@@ -138,6 +196,13 @@ class Upkeep:
         if self._store.leases.take(name, holder=self._holder, now=event.time, until=event.time + ANNOUNCE_SECONDS):
             self._store.audit.append(event)
 
+    def _is_first(self, name: str, at: int, seconds: int) -> bool:
+        """Whether this process is the one to say something. Without the store everyone is."""
+        try:
+            return self._store.leases.take(name, holder=self._holder, now=at, until=at + seconds)
+        except Unavailable:
+            return True
+
     def _measure_bundles(self, at: int) -> None:
         for status in self._book.statuses(at):
             name = status.trust_domain.name
@@ -145,6 +210,16 @@ class Upkeep:
             metrics.bundle_usable.labels(name).set(1 if usable else 0)
             if status.fetched_at is not None:
                 metrics.bundle_age.labels(name).set(at - status.fetched_at)
+            self._say_stale(name, status)
+
+    def _say_stale(self, name: str, status: BundleStatus) -> None:
+        """A bundle grows stale by itself: no source says so. That it is fresh again, its source's report says."""
+        if status.health is not BundleHealth.STALE:
+            self._stale.discard(name)
+        elif name not in self._stale:
+            self._stale.add(name)
+            words = "trust bundle of %s is stale: %s; nothing of it is accepted until it is confirmed"
+            _log.error(words, name, status.reason)
 
     def _measure_records(self, at: int) -> None:
         for (kind, state), number in self._store.clients.count_by_state().items():
@@ -164,5 +239,11 @@ class Upkeep:
         self._store.audit.prune(before=at - self._periods.keep_audit, now=at)
 
     def _log_heads(self, at: int) -> None:
-        for head in self._store.audit.heads():
-            _log.info("audit head", extra={"writer": head.writer, "sequence": head.sequence, "mac": head.mac})
+        until = at + HEADS_LEASE_SECONDS
+        if not self._store.leases.take("audit heads", holder=self._holder, now=at, until=until):
+            self._heads.forget()
+        elif self._heads.is_due(at):
+            heads = [(head.writer, head.sequence, head.mac) for head in self._store.audit.heads()]
+            moved = self._heads.moved(heads, at)
+            if moved:
+                _log.info("audit heads", extra={"heads": moved})

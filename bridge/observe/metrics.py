@@ -27,20 +27,28 @@ handshake_failures = Counter(
 )
 policy_reloads = Counter("bridge_policy_reloads_total", "Attempts to load changed policy files.", ["outcome"])
 bundle_changes = Counter("bridge_bundle_changes_total", "Changes of a trust domain's keys.", ["trust_domain"])
+policy_findings = Gauge(
+    "bridge_policy_findings",
+    "Errors and warnings in the policy files as they stand; above 0 something on disk is not as it should be.",
+    multiprocess_mode="livemax",
+)
 bundle_age = Gauge(
     "bridge_bundle_age_seconds",
     "Seconds since the bundle was last confirmed.",
     ["trust_domain"],
-    multiprocess_mode="max",
+    multiprocess_mode="livemax",
 )
 bundle_usable = Gauge(
-    "bridge_bundle_usable", "1 while the trust domain's bundle may be used.", ["trust_domain"], multiprocess_mode="min"
+    "bridge_bundle_usable",
+    "1 while the trust domain's bundle may be used.",
+    ["trust_domain"],
+    multiprocess_mode="livemin",
 )
 records = Gauge(
     "bridge_client_records", "Client records, by kind and state.", ["kind", "state"], multiprocess_mode="mostrecent"
 )
 certificate_expiry = Gauge(
-    "bridge_tls_certificate_not_after_seconds", "When the server certificate ends.", multiprocess_mode="min"
+    "bridge_tls_certificate_not_after_seconds", "When the server certificate ends.", multiprocess_mode="livemin"
 )
 certificates_refused = Counter("bridge_tls_certificates_refused_total", "Changed certificates that were unusable.")
 open_connections = Gauge("bridge_open_connections", "Open connections.", multiprocess_mode="livesum")

@@ -40,3 +40,13 @@ def test_hurry_does_everything_at_once() -> None:
     chores.hurry()
     assert done.acquire(timeout=10)
     chores.close()
+
+
+def test_who_hurries_is_told_when_it_is_done_or_will_never_be() -> None:
+    runs: list[int] = []
+    chores = Chores((Chore("rare", 3600.0, runs.append),), clock=lambda: 1)
+    chores.start()
+    assert chores.hurry().wait(10)
+    assert runs[-1] == 1
+    chores.close()
+    assert chores.hurry().wait(10)
