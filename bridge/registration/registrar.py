@@ -205,7 +205,7 @@ def _refusal(decision: Decision) -> BridgeError:
     public = None
     if denial is Denial.PROOF:
         public = decision.because
-    elif denial is Denial.RESOURCE and "name a resource" in decision.because:
+    elif denial is Denial.RESOURCE and decision.because.startswith("name a resource"):
         public = "name a resource"
     return _DENIALS[denial](
         decision.reason or Reason.POLICY_NO_RULE,
