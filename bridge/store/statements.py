@@ -214,6 +214,8 @@ def insert_audit_rows(rows: int) -> str:
 def insert_markers(rows: int) -> str:
     """The statement that inserts so many markers."""
     return f"INSERT INTO markers (kind, digest, expires_at) VALUES {', '.join(['(?, ?, ?)'] * rows)}"
+
+
 # What comes into being with an audit row only.
 ANYTHING_AUDITED = """
 SELECT EXISTS (SELECT 1 FROM signing_keys) OR EXISTS (SELECT 1 FROM tombstones)
