@@ -8,14 +8,14 @@ import shutil
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from tests.flows.client import JWT_SPIFFE, decode
-from tests.flows.stand import LEDGER, RULES, Stand
+from tests.flows.stand import CATALOGUE, LEDGER, RULES, Stand
 
 
 def test_curl_gets_a_token_with_a_jwt_svid(stand: Stand) -> None:
@@ -98,31 +98,33 @@ class _Resource(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def resource(stand: Stand) -> Iterator[str]:
+def served(fresh: Callable[..., Stand]) -> Iterator[tuple[Stand, str]]:
+    """A service with a rule for an agent, and the MCP server that trusts it."""
+    stand = fresh()
     handler = type("Resource", (_Resource,), {"issuer": stand.client.issuer})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/mcp"
+    resource = f"http://127.0.0.1:{server.server_address[1]}/mcp"
+    rule = (
+        '\n[[rule]]\nid = "mcp"\nwhy = "an agent"\neffect = "allow"\nwhen = { path = "/ns/agents/sa/*" }\n'
+        f'grant = {{ resources = ["{resource}"], scopes = ["tools.call"], bind = "if-present" }}\n'
+    )
+    entry = f'\n[resources."{resource}"]\ndescription = "MCP"\nscopes = {{ "tools.call" = "Call" }}\n'
+    (stand.policies / "catalogue.toml").write_text(CATALOGUE + entry)
+    stand.write_rules(RULES + rule)
+    with stand:
+        yield stand, resource
     server.shutdown()
     thread.join()
     server.server_close()
 
 
-def test_the_mcp_clients_workload_identity_provider_signs_in_by_itself(stand: Stand, resource: str) -> None:
+def test_the_mcp_clients_workload_identity_provider_signs_in_by_itself(served: tuple[Stand, str]) -> None:
     import httpx2
     from mcp.client.auth.extensions.client_credentials import PrivateKeyJWTOAuthProvider
 
-    rule = RULES + (
-        '\n[[rule]]\nid = "mcp"\nwhy = "an agent"\neffect = "allow"\nwhen = { path = "/ns/agents/sa/*" }\n'
-        f'grant = {{ resources = ["{resource}"], scopes = ["tools.call"], bind = "if-present" }}\n'
-    )
-    catalogue = stand.policies / "catalogue.toml"
-    before = catalogue.read_text()
-    catalogue.write_text(
-        before + f'\n[resources."{resource}"]\ndescription = "MCP"\nscopes = {{ "tools.call" = "Call" }}\n'
-    )
-    stand.write_rules(rule)
+    stand, resource = served
 
     class Storage:
         async def get_tokens(self) -> None:
@@ -149,11 +151,6 @@ def test_the_mcp_clients_workload_identity_provider_signs_in_by_itself(stand: St
             answer = await client.get(resource)
             return str(answer.json()["token"])
 
-    stand.until(lambda: "policies changed" in stand.log, "the rule acts")
-    try:
-        claims = decode(asyncio.run(call()), 1)
-    finally:
-        catalogue.write_text(before)
-        stand.write_rules(RULES)
+    claims = decode(asyncio.run(call()), 1)
     assert claims["sub"] == "spiffe://example.org/ns/agents/sa/mcp"
     assert claims["aud"] == resource != LEDGER
