@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
@@ -26,8 +27,8 @@ class Measured:
         return self.service_cpu / self.load.successes if self.load.successes else 0.0
 
 
-def drive(plan: Plan, service: ProcessTree) -> Measured:
-    """Run the plan. Raises: AssertionError when the load tool fails, or does not end in time."""
+def drive(plan: Plan, service: ProcessTree, *, meanwhile: Callable[[], None] | None = None) -> Measured:
+    """Run the plan, and `meanwhile` once when it has begun. Raises: AssertionError when the load tool fails, or does not end in time."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_drive, args=(plan, theirs), daemon=True)
@@ -37,6 +38,8 @@ def drive(plan: Plan, service: ProcessTree) -> Measured:
         _receive(ours, _START_SECONDS + plan.warm_up)
         before = service.cpu_seconds()
         ours.send("go")
+        if meanwhile is not None:
+            meanwhile()
         outcome = _receive(ours, plan.seconds + _EXTRA_SECONDS)
         assert isinstance(outcome, Outcome)
         return Measured(outcome, service.cpu_seconds() - before)

@@ -74,6 +74,15 @@ class Bench:
         """End the service."""
         self.stand.stop()
 
+    def remove(self) -> None:
+        """End the service, if it runs, and take its folder away."""
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def remove(self) -> None:
+        """Leave no file behind."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     def release(self) -> None:
         """Let it run on all cores again."""
         self.processes.pin(ALL_CORES)
@@ -146,7 +155,7 @@ def running(name: str, *, workers: int = 2) -> Iterator[Bench]:
         yield bench
     finally:
         bench.stop()
-        shutil.rmtree(bench.folder, ignore_errors=True)
+        bench.remove()
 
 
 def _post(port: int, body: str) -> bytes:
