@@ -28,7 +28,10 @@ class Measured:
 
 
 def drive(plan: Plan, service: ProcessTree, *, meanwhile: Callable[[], None] | None = None) -> Measured:
-    """Run the plan, and `meanwhile` once when it has begun. Raises: AssertionError when the load tool fails, or does not end in time."""
+    """Run the plan, and `meanwhile` once it has begun.
+
+    Raises: AssertionError when the load tool fails, or does not end in time.
+    """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_drive, args=(plan, theirs), daemon=True)

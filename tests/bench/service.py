@@ -79,10 +79,6 @@ class Bench:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def remove(self) -> None:
-        """Leave no file behind."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
     def release(self) -> None:
         """Let it run on all cores again."""
         self.processes.pin(ALL_CORES)
@@ -154,7 +150,6 @@ def running(name: str, *, workers: int = 2) -> Iterator[Bench]:
         bench.start()
         yield bench
     finally:
-        bench.stop()
         bench.remove()
 
 
