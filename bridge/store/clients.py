@@ -12,7 +12,7 @@ from bridge.store import statements as sql
 from bridge.store.connections import Readers
 from bridge.store.group_commit import GroupCommit
 from bridge.store.issuing import IssueWrite
-from bridge.store.ports import Changed, ClientFilter, Ensured, Found, Issue, RegistrationLimits, Swept
+from bridge.store.ports import Changed, ClientFilter, Ensured, Found, Issue, PendingIssue, RegistrationLimits, Swept
 from bridge.store.registering import Registering
 from bridge.store.rows import CLIENT_FIELDS, client_of, member_of
 from bridge.store.sweeping import Sweeping
@@ -71,7 +71,11 @@ class SqliteClients:
 
     def record_issue(self, issue: Issue, *, now: int) -> None:
         """`last_used_at` and `expires_at` move in steps of at most a minute (`issuing.granularity`)."""
-        self._commit.submit(IssueWrite.of(issue, now=now, marker_limit=self._marker_limit))
+        self.begin_issue(issue, now=now).result()
+
+    def begin_issue(self, issue: Issue, *, now: int) -> PendingIssue:
+        """As the port says."""
+        return self._commit.begin(IssueWrite.of(issue, now=now, marker_limit=self._marker_limit))
 
     def get(self, client_id: str) -> ClientRecord | None:
         """As the port says."""

@@ -3,6 +3,9 @@
 One thread per process writes. It waits for its turn among the processes (`gate`), takes everything that
 waits by then, runs it, commits, and only then tells each caller how its write ended.
 
+A caller waits for its write (`submit`), or has itself told when it is done and does something else
+meanwhile (`begin`): a thread that waits costs two more turns of the interpreter per write.
+
 A caller waits for a bounded time. When that ends before the commit began, its write is withdrawn (a
 transaction that already holds it is undone and done again without it), so that `Unavailable` means that
 nothing was written. When the disk stalls inside the commit itself, nobody can know: the caller gets
@@ -16,8 +19,9 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 from _thread import LockType, allocate_lock
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from queue import Empty, SimpleQueue
 
@@ -33,18 +37,59 @@ COMMIT_PATIENCE = 0.3
 MAX_BATCH = 256
 
 
-class _Waiting:
-    """A write and the caller that waits for it."""
+class Submitted:
+    """A write on its way to the disk. See `ports.PendingIssue`, which is this for one verb."""
 
-    __slots__ = ("committing", "done", "outcome", "withdrawn", "work")
+    __slots__ = ("_calls", "_give_up", "_until", "committing", "done", "outcome", "withdrawn", "work")
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, until: float, give_up: Callable[[Submitted], None]) -> None:
+        """`until`: when its caller's patience ends, on the monotonic clock."""
         self.work = work
         self.outcome: Outcome | None = None
         self.withdrawn = False
         self.committing = False
         self.done: LockType = allocate_lock()
         self.done.acquire()
+        self._until, self._give_up = until, give_up
+        self._calls: list[Callable[[], None]] = []
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether it has been done, so that `result` neither waits nor raises."""
+        return self.outcome is not None and self.outcome.error is None
+
+    def then(self, call: Callable[[], None]) -> None:
+        """Have `call` called once it is known how the write ended: in the writer's thread, or here and now.
+
+        It must be quick and not raise. Never called for a write that is withdrawn."""
+        self._calls.append(call)
+        if self.outcome is not None:
+            self._tell()
+
+    def result(self) -> object:
+        """Wait, and give the write's value. To be asked once.
+
+        Raises: Unavailable when patience ends; whatever the write itself raises.
+        """
+        if self.outcome is None and not self.done.acquire(timeout=max(0.0, self._until - time.monotonic())):
+            self._give_up(self)
+        if self.outcome is None:
+            raise AssertionError("a write was reported without its outcome")
+        return self.outcome.get()
+
+    def settle(self) -> None:
+        """Tell whoever waits, after `outcome` was set. Called by the writer."""
+        self.done.release()
+        self._tell()
+
+    def _tell(self) -> None:
+        # Both the writer and a late `then` may be here at once; taking out of a list is atomic.
+        while self._calls:
+            try:
+                call = self._calls.pop()
+            except IndexError:
+                return
+            call()
 
 
 class GroupCommit:
@@ -62,7 +107,7 @@ class GroupCommit:
         longer once the commit has begun."""
         self._session, self._gate = session, gate
         self._patience, self._commit_patience = patience, commit_patience
-        self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._queue: SimpleQueue[Submitted | None] = SimpleQueue()
         # Guards `withdrawn` and `committing` of every waiting write, and `_closing`.
         self._lock = threading.Lock()
         self._closing = False
@@ -75,18 +120,18 @@ class GroupCommit:
 
         Raises: Unavailable within `patience`; whatever the write itself raises.
         """
+        return self.begin(work).result()
+
+    def begin(self, work: Work) -> Submitted:
+        """Have this write done, and do not wait for it. Raises: Unavailable when the store is closed."""
         if os.getpid() != self._pid:
             raise AssertionError("a store must be opened after the fork, by the process that uses it")
-        waiting = _Waiting(work)
+        waiting = Submitted(work, time.monotonic() + self._patience, self._give_up)
         with self._lock:
             if self._closing:
                 raise Unavailable(Reason.STORE_UNAVAILABLE, "the store is closed")
             self._queue.put(waiting)
-        if not waiting.done.acquire(timeout=self._patience):
-            self._give_up(waiting)
-        if waiting.outcome is None:
-            raise AssertionError("a write was reported without its outcome")
-        return waiting.outcome.get()
+        return waiting
 
     def close(self, timeout: float = 5.0) -> bool:
         """Finish what waits, then end. False when the database did not let go within `timeout` seconds."""
@@ -97,7 +142,7 @@ class GroupCommit:
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
-    def _give_up(self, waiting: _Waiting) -> None:
+    def _give_up(self, waiting: Submitted) -> None:
         """Withdraw the write, or wait a little longer when its commit has begun. Raises: Unavailable."""
         with self._lock:
             if not waiting.committing:
@@ -112,7 +157,7 @@ class GroupCommit:
         while True:
             first = self._queue.get()
             if first is None:
-                # `submit` puts nothing behind this mark.
+                # `begin` puts nothing behind this mark.
                 break
             batch = [first]
             with Outcome() as failure:
@@ -122,12 +167,12 @@ class GroupCommit:
                 self._abandon(batch, failure.error)
             for waiting in batch:
                 if waiting.outcome is not None:
-                    waiting.done.release()
+                    waiting.settle()
             # Nothing of this turn may live on while the thread waits for the next.
             del first, batch, failure
         self._session.discard()
 
-    def _write(self, batch: list[_Waiting]) -> None:
+    def _write(self, batch: list[Submitted]) -> None:
         """One turn: take the lock, take who waits, commit. `batch` grows in place."""
         while not self._begin(batch):
             if not self._still_wanted(batch):
@@ -144,7 +189,7 @@ class GroupCommit:
         for waiting, outcome in zip(wanted, outcomes, strict=True):
             waiting.outcome = outcome
 
-    def _begin(self, batch: list[_Waiting]) -> bool:
+    def _begin(self, batch: list[Submitted]) -> bool:
         """Whether the lock was free. While it is not, those who come later join the batch."""
         try:
             self._session.begin()
@@ -155,7 +200,7 @@ class GroupCommit:
             return False
         return True
 
-    def _gather(self, batch: list[_Waiting]) -> None:
+    def _gather(self, batch: list[Submitted]) -> None:
         while len(batch) < MAX_BATCH:
             try:
                 waiting = self._queue.get_nowait()
@@ -166,11 +211,11 @@ class GroupCommit:
                 return
             batch.append(waiting)
 
-    def _still_wanted(self, batch: Sequence[_Waiting]) -> list[_Waiting]:
+    def _still_wanted(self, batch: Sequence[Submitted]) -> list[Submitted]:
         with self._lock:
             return [waiting for waiting in batch if not waiting.withdrawn]
 
-    def _claim(self, wanted: Sequence[_Waiting]) -> bool:
+    def _claim(self, wanted: Sequence[Submitted]) -> bool:
         """From here on nobody can withdraw; False when somebody just has."""
         with self._lock:
             if any(waiting.withdrawn for waiting in wanted):
@@ -179,7 +224,7 @@ class GroupCommit:
                 waiting.committing = True
             return True
 
-    def _abandon(self, batch: Sequence[_Waiting], error: Exception) -> None:
+    def _abandon(self, batch: Sequence[Submitted], error: Exception) -> None:
         """The transaction failed as a whole: everybody in it gets the same answer."""
         with Outcome() as undone:
             self._session.rollback()

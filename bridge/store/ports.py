@@ -95,6 +95,24 @@ class Swept:
     markers: int
 
 
+class PendingIssue(Protocol):
+    """An issue that is being written. Its token belongs to nobody before `result` has returned."""
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether it is written, so that `result` neither waits nor raises."""
+        ...
+
+    def then(self, call: Callable[[], None]) -> None:
+        """Have `call` called once, from any thread or at once, when it is known how the write ended. Not
+        called when that takes longer than a caller may wait: ask `result` then. `call` must be quick."""
+        ...
+
+    def result(self) -> object:
+        """Wait until it is durable. To be asked once. Raises: as `ClientStore.record_issue`."""
+        ...
+
+
 class ClientStore(Protocol):
     """Client records by stable subject, their members, tombstones and approvals."""
 
@@ -136,6 +154,10 @@ class ClientStore(Protocol):
         Raises: CredentialReplayed when a marker was claimed before; RegistrationChanged when the record
         (or member) is not ACTIVE under that epoch any more, or the subject has a tombstone.
         """
+        ...
+
+    def begin_issue(self, issue: Issue, *, now: int) -> PendingIssue:
+        """The same without waiting for it."""
         ...
 
     def get(self, client_id: str) -> ClientRecord | None:
