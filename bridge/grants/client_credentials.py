@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from bridge.grants.granter import Granter, IssuedToken
+from bridge.grants.granter import Begun, Granter, IssuedToken
+from bridge.grants.promise import PromisedToken
 from bridge.model.errors import RegistrationChanged
 from bridge.model.evidence import Presented, RequestContext
 from bridge.model.terms import Ask
 from bridge.registration.refused import Refusals
-from bridge.registration.registrar import Registrar
+from bridge.registration.registrar import Authenticated, Registrar
 
 # A revocation between decision and write, or one since the record was last read, makes us decide once
 # more. Three in a row are an operator's storm against this very client, and a refusal is the honest answer.
@@ -20,18 +21,26 @@ class ClientCredentials:
     def __init__(self, registrar: Registrar, granter: Granter, refusals: Refusals) -> None:
         self._registrar, self._granter, self._refusals = registrar, granter, refusals
 
-    def grant(self, presented: Presented, ask: Ask, context: RequestContext) -> IssuedToken:
-        """A token for whoever `presented` proves to be, or one of the errors of `bridge.model.errors`.
+    def grant(self, presented: Presented, ask: Ask, context: RequestContext) -> PromisedToken:
+        """A token for whoever `presented` proves to be, or one of the errors of `bridge.model.errors`, now or
+        from the promise.
 
         A refusal of an authenticated identity is in the audit log before this raises (section 8).
         """
         caller = self._registrar.authenticate(presented, now=context.now)
         with self._refusals.watch(caller.identity, ask, context):
-            for attempt in range(ATTEMPTS):
-                registration = self._registrar.register(caller, ask, context, afresh=attempt > 0)
+            begun = self._begin(caller, ask, context)
+        return PromisedToken(begun, lambda begun: self._finish(begun, caller, ask, context))
+
+    def _begin(self, caller: Authenticated, ask: Ask, context: RequestContext, *, afresh: bool = False) -> Begun:
+        registration = self._registrar.register(caller, ask, context, afresh=afresh)
+        return self._granter.begin(registration, ask, caller.markers, context)
+
+    def _finish(self, begun: Begun, caller: Authenticated, ask: Ask, context: RequestContext) -> IssuedToken:
+        with self._refusals.watch(caller.identity, ask, context):
+            for _ in range(ATTEMPTS - 1):
                 try:
-                    return self._granter.issue(registration, ask, caller.markers, context)
+                    return self._granter.finish(begun)
                 except RegistrationChanged:
-                    if attempt == ATTEMPTS - 1:
-                        raise
-        raise AssertionError("unreachable: the last attempt returns or raises")
+                    begun = self._begin(caller, ask, context, afresh=True)
+            return self._granter.finish(begun)

@@ -14,13 +14,13 @@ from bridge.model.identity import DPOP_MARKER, BindingMethod, KeyBinding, Marker
 from bridge.model.reasons import Reason
 from bridge.model.terms import Ask, Bind, Effect, Replay, Terms
 from bridge.registration.registrar import assertion_markers
-from bridge.store.ports import ClientStore, Issue
+from bridge.store.ports import ClientStore, Issue, PendingIssue
 from bridge.tokens.access_token import AccessTokenClaims, AccessTokens
 
 
 @dataclass(frozen=True, slots=True)
 class IssuedToken:
-    """A token that is durable in the audit log, and what the answer says of it (RFC 6749 section 5.1)."""
+    """A token, and what the answer says of it (RFC 6749 section 5.1)."""
 
     raw: str
     expires_in: int
@@ -35,6 +35,15 @@ class IssuedToken:
             "expires_in": self.expires_in,
             "scope": " ".join(self.scope),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A signed token and the write that stands behind it, begun at `since` (`perf_counter`)."""
+
+    token: IssuedToken
+    write: PendingIssue
+    since: float
 
 
 class Granter:
@@ -53,13 +62,13 @@ class Granter:
         self._clients, self._tokens, self._new_id = clients, tokens, new_id
         self._idle_expiry, self._observe_write = idle_expiry, observe_write
 
-    def issue(
+    def begin(
         self, registration: Registration, ask: Ask, markers: tuple[Marker, ...], context: RequestContext
-    ) -> IssuedToken:
-        """Sign, record, then hand out.
+    ) -> Begun:
+        """Sign, and begin to record. Nobody may have the token before `finish` gave it.
 
-        Raises: CredentialReplayed, ProofRejected, RegistrationChanged (decide again), Unavailable.
-        Spec: RFC 9068; OAS-18 to 21, 33; section 8 of the contract (no audit row, no success).
+        Raises: Unavailable. Spec: RFC 9068; OAS-18 to 21, 33; section 8 of the contract (no audit row, no
+        success).
         """
         decision, terms = registration.decision, registration.decision.terms
         if terms is None:
@@ -80,7 +89,8 @@ class Granter:
             binding=binding,
         )
         signed = self._tokens.sign(claims, now=context.now)
-        self._record(
+        since = time.perf_counter()
+        write = self._clients.begin_issue(
             Issue(
                 client_id=claims.client_id,
                 epoch=registration.record.epoch,
@@ -91,21 +101,26 @@ class Granter:
                 markers=markers + (assertion_markers(registration.identity) if terms.replay is Replay.ONCE else ()),
                 idle_expiry=self._idle_expiry,
             ),
-            context.now,
+            now=context.now,
         )
         token_type = "DPoP" if binding is not None and binding.method is BindingMethod.JKT else "Bearer"
-        return IssuedToken(signed.raw, ends - context.now, decision.scopes, token_type)
+        token = IssuedToken(signed.raw, ends - context.now, decision.scopes, token_type)
+        return Begun(token, write, since)
 
-    def _record(self, issue: Issue, now: int) -> None:
-        started = time.perf_counter()
+    def finish(self, begun: Begun) -> IssuedToken:
+        """Wait until the row is durable, and hand out the token.
+
+        Raises: CredentialReplayed, ProofRejected, RegistrationChanged (decide again), Unavailable.
+        """
         try:
-            self._clients.record_issue(issue, now=now)
+            begun.write.result()
         except CredentialReplayed as replayed:
             if replayed.kind != DPOP_MARKER:
                 raise
             raise ProofRejected(Reason.DPOP_REPLAYED, "the DPoP proof was used before") from replayed
         finally:
-            self._observe_write(time.perf_counter() - started)
+            self._observe_write(time.perf_counter() - begun.since)
+        return begun.token
 
 
 def _binding(registration: Registration, terms: Terms) -> KeyBinding | None:

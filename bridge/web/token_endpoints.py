@@ -3,36 +3,46 @@
 from __future__ import annotations
 
 import json
+from typing import TypeVar
 
 from flask import Request, request
 from werkzeug.exceptions import UnsupportedMediaType
 
+from bridge.grants.granter import IssuedToken
 from bridge.model.evidence import Door, Presented, RequestContext
+from bridge.web.boundary import REQUEST_ID, Boundary
 from bridge.web.errors import NO_STORE
 from bridge.web.forms import FORM_TYPE, Form, parse_form, parse_token_ask
+from bridge.web.held import HeldResponse, Hold
 from bridge.web.lean import Response
 from bridge.web.metadata import GRANT_TYPES
 from bridge.web.present import present
 from bridge.web.services import INTROSPECT, REVOKE, TOKEN, Services
 
+R = TypeVar("R", bound=Response)
+
 
 class TokenEndpoints:
     """The endpoints at which clients authenticate."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(self, services: Services, boundary: Boundary) -> None:
+        self._services, self._boundary = services, boundary
 
     def token(self) -> Response:
         """RFC 6749 section 3.2. A workload's first call here also registers it."""
         form, presented, context = self._open(TOKEN, Door.TOKEN)
         ask = parse_token_ask(form, GRANT_TYPES)
-        issued = self._services.client_credentials.grant(presented, ask, context)
-        self._services.observer.token_issued(ask.grant_type)
-        response = Response(json.dumps(issued.to_wire()), 200, NO_STORE, "application/json")
+        promise = self._services.client_credentials.grant(presented, ask, context)
         nonce = self._services.fresh_nonce(context.now)
-        if nonce is not None:
-            response.headers["DPoP-Nonce"] = nonce
-        return response
+        held = _wire(HeldResponse, promise.token, nonce)
+        held.hold = Hold(
+            promise,
+            render=lambda token: _wire(Response, token, nonce),
+            kept=lambda: self._services.observer.token_issued(ask.grant_type),
+            boundary=self._boundary,
+            endpoint="token",
+        )
+        return held
 
     def introspect(self) -> Response:
         """RFC 7662 section 2."""
@@ -55,7 +65,15 @@ class TokenEndpoints:
         if content_type != FORM_TYPE and (current.mimetype != FORM_TYPE or "," in str(content_type)):
             raise UnsupportedMediaType
         now = self._services.clock()
-        context = RequestContext(environ["bridge.request_id"], environ.get("REMOTE_ADDR", ""), door, now)
+        context = RequestContext(environ[REQUEST_ID], environ.get("REMOTE_ADDR", ""), door, now)
         form = parse_form(environ["wsgi.input"].read())
         url = self._services.endpoints.url(path, environ.get("bridge.listener", "plain"))
         return form, present(environ, form, url=url), context
+
+
+def _wire(kind: type[R], token: IssuedToken, nonce: str | None) -> R:
+    """RFC 6749 section 5.1; `nonce` is for the next DPoP proof (RFC 9449 section 8.2)."""
+    response = kind(json.dumps(token.to_wire()), 200, NO_STORE, "application/json")
+    if nonce is not None:
+        response.headers["DPoP-Nonce"] = nonce
+    return response

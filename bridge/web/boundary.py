@@ -1,0 +1,57 @@
+"""The one boundary for errors, and what every answer carries. Where a request is: its environ (PEP 3333)."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, cast
+
+from werkzeug.exceptions import HTTPException
+
+from bridge.model.errors import BridgeError
+from bridge.web.errors import error_response, http_error_response
+from bridge.web.lean import Response
+from bridge.web.services import Observer, Services
+
+REQUEST_ID = "bridge.request_id"
+_STARTED = "bridge.started"
+
+Environ = dict[str, Any]
+
+
+class Boundary:
+    """Begins and finishes requests, and answers what was raised in between. `endpoint` is a route's name."""
+
+    def __init__(self, services: Services) -> None:
+        self._observer: Observer = services.observer
+        self._new_id = services.new_id
+
+    def begin(self, environ: Environ) -> None:
+        """A whole request is here. `bridge.request_id` is in its environ when the server made it."""
+        environ[_STARTED] = time.perf_counter()
+        if not environ.get(REQUEST_ID):
+            environ[REQUEST_ID] = self._new_id()
+
+    def finish(self, environ: Environ, endpoint: str, response: Response) -> Response:
+        """Its answer is ready to leave."""
+        response.headers["X-Request-Id"] = environ[REQUEST_ID]
+        self._observer.answered(endpoint, response.status_code, time.perf_counter() - environ[_STARTED])
+        return response
+
+    def refuse(self, environ: Environ, endpoint: str, error: BridgeError) -> Response:
+        """The answer to a domain error."""
+        request_id = environ[REQUEST_ID]
+        self._observer.refused(endpoint, error, request_id, environ.get("REMOTE_ADDR", ""))
+        return error_response(error, request_id, basic_was_tried="HTTP_AUTHORIZATION" in environ)
+
+    def misdirected(self, environ: Environ, error: HTTPException) -> Response:
+        """The answer to a request that no endpoint took."""
+        response = http_error_response(error.code or 500, environ[REQUEST_ID])
+        allowed = cast("list[str] | None", getattr(error, "valid_methods", None))
+        if allowed:
+            response.headers["Allow"] = ", ".join(sorted(allowed))
+        return response
+
+    def failed(self, environ: Environ, endpoint: str) -> Response:
+        """The answer to a defect of ours, whatever it is: an id and no detail. Called while it is handled."""
+        self._observer.failed(endpoint, environ[REQUEST_ID])
+        return http_error_response(500, environ[REQUEST_ID])
