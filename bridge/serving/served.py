@@ -25,6 +25,11 @@ class ServedApp(Protocol):
     (lower-case name, value) as bytes, as sent). Header fields with `_` in their name are only in the
     last: as HTTP_* they could pass for another field. The body is complete: CONTENT_LENGTH is always
     there and true.
+
+    An answer that waits for something, say for a commit, need not keep a thread waiting. Its iterable then
+    has `then(call)`, which has `call` called once, from any thread, when it is worth iterating, and
+    `is_ready`, which says that iterating neither waits nor takes long. It must also be right to iterate it
+    at any time, and to wait there; `start_response` may be called as late as then.
     """
 
     @property
