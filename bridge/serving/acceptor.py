@@ -21,6 +21,8 @@ _STEP_BACK = 0.003
 _AFTER_STEP_BACK = 2
 # How long to leave the listening socket alone when the process is out of descriptors, in seconds.
 _OUT_OF_DESCRIPTORS = 0.5
+# The loop counts its timers in milliseconds from a time it read a while ago, so one may end early by its own clock.
+_TIMER_SLACK = 0.05
 
 
 def handshake_fault(error: OSError | ValueError, *, timed_out: bool) -> str:
@@ -124,7 +126,7 @@ class Acceptor:
                 # client's last flight back for 40 ms, and with it the request of a client that waits for it.
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         except (OSError, ValueError) as error:
-            self._failed(error, name, timed_out=self._loop.time() - began >= patience)
+            self._failed(error, name, timed_out=self._loop.time() - began >= patience - _TIMER_SLACK)
         except asyncio.CancelledError:
             # Dropped to make room, or at the end of the drain: an answer nobody waits for.
             self._failed(ConnectionAbortedError(), name, timed_out=False)
@@ -135,5 +137,5 @@ class Acceptor:
     def _failed(self, error: OSError | ValueError, name: object, *, timed_out: bool) -> None:
         reason = handshake_fault(error, timed_out=timed_out)
         kind = str(self._context.kind)
-        self._context.observer.handshake_failed(kind, reason)
         self._context.lines.info("TLS handshake failed", listener=kind, reason=reason, peer=address_of(name)[0])
+        self._context.observer.handshake_failed(kind, reason)
