@@ -9,24 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from queue import SimpleQueue
 from types import TracebackType
 from typing import Any
 from wsgiref.types import WSGIApplication
 
 from bridge.serving.answers import FAILED, WAITED_TOO_LONG, Answer, Refusal
+from bridge.serving.crew import Crew
 
 LOG = logging.getLogger("bridge.serving")
 
 Outcome = Answer | Refusal
 
-# How often held answers are looked at, and how long one is held before a thread asks what is the matter
+# How often crew and held answers are looked at, and how long one is held before a thread asks what is the matter
 # (beyond the patience of whatever it waits for, which then says so), in seconds.
-_LOOK = 0.25
+_LOOK = 0.025
 _HELD_TOO_LONG = 1.5
 
 
@@ -135,16 +134,13 @@ class Lane:
         self._room = threads + waiting
         self._patience = patience
         self._clock = clock
-        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._crew = Crew(name, threads, self._serve)
         # Jobs that the loop is to look at, and those that are held, oldest first. Filled by any thread,
         # emptied by the loop.
         self._returned: deque[Job] = deque()
         self._held: deque[Job] = deque()
         self._is_woken = self._is_watching = False
         self.open_jobs = 0
-        self._threads = [threading.Thread(target=self._serve, name=f"{name}_{n}", daemon=True) for n in range(threads)]
-        for thread in self._threads:
-            thread.start()
 
     def submit(self, environ: dict[str, Any], deliver: Callable[[Outcome], None]) -> Job | None:
         """Queue a request; `deliver` gets its outcome, on the loop. None: there is no room, nothing will come."""
@@ -152,7 +148,7 @@ class Lane:
             return None
         self.open_jobs += 1
         job = Job(environ, deliver, self._clock())
-        self._queue.put(job)
+        self._crew.put(job)
         if not self._is_watching:
             self._is_watching = True
             self._loop.call_later(_LOOK, self._look)
@@ -161,23 +157,16 @@ class Lane:
     def close(self) -> bool:
         """End the threads. False when some are still at work: they are left to themselves."""
         busy = self.open_jobs > 0
-        for _ in self._threads:
-            self._queue.put(None)
-        if not busy:
-            for thread in self._threads:
-                thread.join()
+        self._crew.close(wait=not busy)
         return not busy
 
     # In the threads of the lane.
 
-    def _serve(self) -> None:
-        while (job := self._queue.get()) is not None:
-            with _OneRequest(job):
-                self._work(job)
-            if job.outcome is not None:
-                self._return(job)
-            # Nothing of this request may live on while the thread waits for the next.
-            del job
+    def _serve(self, job: Job) -> None:
+        with _OneRequest(job):
+            self._work(job)
+        if job.outcome is not None:
+            self._return(job)
 
     def _work(self, job: Job) -> None:
         if job.call is None:
@@ -227,7 +216,7 @@ class Lane:
             return
         job.settled = True
         if not getattr(job.call.chunks, "is_ready", False):
-            self._queue.put(job)
+            self._crew.put(job)
             return
         with _OneRequest(job):
             job.outcome = job.call.answer()
@@ -236,12 +225,13 @@ class Lane:
 
     def _look(self) -> None:
         """Now and then, while there are jobs: those held for too long are asked by a thread how they stand."""
+        self._crew.look()
         until = self._clock() - _HELD_TOO_LONG
         while self._held and (self._held[0].settled or self._held[0].held_since < until):
             job = self._held.popleft()
             if not job.settled:
                 job.settled = True
-                self._queue.put(job)
+                self._crew.put(job)
         self._is_watching = self.open_jobs > 0
         if self._is_watching:
             self._loop.call_later(_LOOK, self._look)

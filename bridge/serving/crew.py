@@ -1,0 +1,103 @@
+"""Threads that work off one queue, as few at a time as keep the interpreter busy.
+
+Python runs one thread at a time. When many have something to compute they only take it from each other,
+and a request costs a quarter more for it. So few threads are kept at work; but when requests wait while
+the process does not even use one core, those few must be waiting for something, and more are called in.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+# How many are at work before anybody looks.
+AT_WORK = 3
+# The share of one core below which a process with waiting work is itself waiting.
+_BUSY = 0.7
+
+
+class Crew(Generic[T]):
+    """`threads` threads that call `work` with each item, in order of their coming."""
+
+    def __init__(
+        self,
+        name: str,
+        threads: int,
+        work: Callable[[T], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        cpu: Callable[[], float] = time.process_time,
+    ) -> None:
+        """`work` must not raise. `clock` and `cpu` (of the process) give seconds."""
+        self._work, self._clock, self._cpu = work, clock, cpu
+        self._items: deque[T] = deque()
+        self._calls: SimpleQueue[bool] = SimpleQueue()
+        # Guards `_awake` and `_limit`.
+        self._lock = threading.Lock()
+        self._awake = 0
+        self._limit = self._least = min(threads, AT_WORK)
+        self._looked_at, self._cpu_then = clock(), cpu()
+        self._threads = [threading.Thread(target=self._serve, name=f"{name}_{n}", daemon=True) for n in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def put(self, item: T) -> None:
+        """Have it worked on."""
+        self._items.append(item)
+        self._call_one()
+
+    def look(self) -> None:
+        """See whether more or fewer should be at work. To be called every few hundredths of a second while
+        there is work."""
+        now, cpu = self._clock(), self._cpu()
+        is_waiting = cpu - self._cpu_then < _BUSY * (now - self._looked_at)
+        self._looked_at, self._cpu_then = now, cpu
+        with self._lock:
+            if self._items and is_waiting:
+                self._limit = min(self._limit + 1, len(self._threads))
+            else:
+                self._limit = max(self._limit - 1, self._least)
+        if self._items:
+            self._call_one()
+
+    def close(self, *, wait: bool) -> None:
+        """End the threads after what they are at; `wait` for that."""
+        for _ in self._threads:
+            self._calls.put(False)
+        if wait:
+            for thread in self._threads:
+                thread.join()
+
+    def _call_one(self) -> None:
+        with self._lock:
+            if self._awake >= self._limit:
+                return
+            self._awake += 1
+        self._calls.put(True)
+
+    def _serve(self) -> None:
+        while self._calls.get():
+            while self._may_go_on():
+                try:
+                    item = self._items.popleft()
+                except IndexError:
+                    # Another thread was quicker.
+                    continue
+                self._work(item)
+                # Nothing of it may live on while the thread waits for the next.
+                del item
+
+    def _may_go_on(self) -> bool:
+        """Whether there is work for this thread. False puts it to rest, under the same lock under which
+        `put` looks whether somebody is awake, so that nothing is left lying."""
+        with self._lock:
+            if self._items and self._awake <= self._limit:
+                return True
+            self._awake -= 1
+            return False
