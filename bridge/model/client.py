@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from bridge.model.evidence import EvidenceKind
 from bridge.model.identity import VerifiedIdentity
 from bridge.model.terms import Decision
 
@@ -38,6 +39,25 @@ def _state_at(state: ClientState, expires_at: int | None, now: int) -> ClientSta
 
 
 @dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a record came from; beside its metadata, never echoed to a client.
+
+    `evidence` is the kind of evidence that granted the registration, or an instance its lease. `stated` names
+    the metadata members that a statement stated (DCR-30); `statement_digest` (hex SHA-256), `statement_issuer`
+    and `statement_expires_at` (epoch seconds) are of that statement (DCR-35).
+    """
+
+    evidence: EvidenceKind | None = None
+    stated: tuple[str, ...] = ()
+    statement_digest: str = ""
+    statement_issuer: str = ""
+    statement_expires_at: int = 0
+
+
+NO_PROVENANCE = Provenance()
+
+
+@dataclass(frozen=True, slots=True)
 class ClientRecord:
     """One client. Units: all times are epoch seconds, UTC.
 
@@ -47,6 +67,7 @@ class ClientRecord:
     `expires_at` is when it idles out; None never. `state` is the stored one: an ACTIVE record past
     `expires_at` counts as EXPIRED (`state_at`), swept or not.
     `identities` is the number of SPIFFE IDs seen; `rule` the rule that admitted the registration.
+    An INSTANCE has its identity's name as `parent`, and `expires_at` is the end of its lease.
     """
 
     client_id: str
@@ -62,6 +83,7 @@ class ClientRecord:
     parent: str | None = None
     identities: int = 1
     metadata: Mapping[str, object] = field(default_factory=dict)
+    provenance: Provenance = NO_PROVENANCE
 
     def state_at(self, now: int) -> ClientState:
         """The state that holds at `now`."""
@@ -98,6 +120,7 @@ class ProposedClient:
     parent: str | None = None
     member: str | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)
+    provenance: Provenance = NO_PROVENANCE
 
 
 @dataclass(frozen=True, slots=True)

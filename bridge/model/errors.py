@@ -73,6 +73,34 @@ class EvidenceRejected(BridgeError):
     public = "client authentication failed"
 
 
+class IssuerUntrusted(EvidenceRejected):
+    """Whoever made the credential is nobody whom this service was configured to trust (DCR-10)."""
+
+
+class InvalidClientMetadata(BridgeError):
+    """Client metadata is malformed, inconsistent, or more than policy allows (RFC 7591 section 3.2.2)."""
+
+    public = "the client metadata is not acceptable"
+
+
+class InvalidRedirectUri(InvalidClientMetadata):
+    """A redirect URI is one that no client may have, or that nobody vouched for."""
+
+    public = "a redirect URI is not acceptable"
+
+
+class RegistrationTokenRejected(BridgeError):
+    """The registration access token is missing, wrong, rotated out or another client's (RFC 7592 section 2)."""
+
+    public = "the registration access token is not valid"
+
+
+class ManagementForbidden(BridgeError):
+    """The token and the SVID are right, but this client may not be managed so (RFC 7592 section 2)."""
+
+    public = "this client cannot be managed here"
+
+
 class ProofRejected(BridgeError):
     """A DPoP proof is not acceptable (RFC 9449 section 4.3)."""
 

@@ -68,6 +68,17 @@ class Presented:
 
 
 @dataclass(frozen=True, slots=True)
+class PresentedStatement:
+    """What a registration presents about whom it is for: a `software_statement` (a JWT that claims to be a
+    JWT-SVID or a statement of a pinned issuer, RFC 7591 section 2.3), the certificate chain of its connection
+    as in `X509Evidence` (empty when none was sent), both, or nothing; and a DPoP proof if sent."""
+
+    statement: str | None
+    chain: tuple[bytes, ...] = ()
+    dpop: DpopEvidence | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RequestContext:
     """What every step of a request may need and none may change. `now` is epoch seconds, read once.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from bridge.model.evidence import EvidenceKind
@@ -31,11 +32,13 @@ class BindingMethod(StrEnum):
 @dataclass(frozen=True, slots=True)
 class KeyBinding:
     """A key the request proved. `thumbprint` is base64url(SHA-256) without padding: of the certificate
-    (RFC 8705 section 3.1) or of the JWK (RFC 7638). `not_after`: epoch seconds, None without end."""
+    (RFC 8705 section 3.1) or of the JWK (RFC 7638). `not_after`: epoch seconds, None without end. `jwk` is
+    the public key itself, canonical members only, where the request brought it (DPoP)."""
 
     method: BindingMethod
     thumbprint: str
     not_after: int | None = None
+    jwk: Mapping[str, str] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,3 +127,19 @@ class VerifiedProof:
 
     key: KeyBinding
     marker: Marker
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedStatement:
+    """A software statement that held: whom it is about, and what its maker says of them (RFC 7591 section 2.3).
+
+    `stated` are its claims without those of the protocol (DCR-18): of any name and type, neither checked as
+    metadata nor cut to what policy lets this source state. `issuer` is the pinned issuer, None for an SVID.
+    `digest` is the hex SHA-256 of the statement as it came; `expires_at` epoch seconds (DCR-35).
+    """
+
+    identity: VerifiedIdentity
+    stated: Mapping[str, object]
+    issuer: str | None
+    digest: str
+    expires_at: int

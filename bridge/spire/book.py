@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from bridge.model.bundle import BundleHealth, BundleStatus, LiveBundle, TrustBundle
-from bridge.model.errors import BridgeError, EvidenceRejected, Unavailable
+from bridge.model.errors import BridgeError, IssuerUntrusted, Unavailable
 from bridge.model.reasons import Reason
 from bridge.model.spiffe_id import TrustDomain
 
@@ -128,7 +128,7 @@ class BundleBook:
         """
         state = self._states.get(trust_domain)
         if state is None:
-            raise EvidenceRejected(Reason.TRUST_DOMAIN_UNKNOWN, f"no trust domain {trust_domain} is configured")
+            raise IssuerUntrusted(Reason.TRUST_DOMAIN_UNKNOWN, f"no trust domain {trust_domain} is configured")
         if state.live is None or state.stale_at is None:
             raise Unavailable(
                 Reason.BUNDLE_UNAVAILABLE,

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from bridge.jose import base64url
 from bridge.model.bundle import Bundles, LiveBundle
-from bridge.model.errors import EvidenceRejected, Unavailable
+from bridge.model.errors import EvidenceRejected, IssuerUntrusted, Unavailable
 from bridge.model.evidence import EvidenceKind, JwtEvidence, X509Evidence
 from bridge.model.identity import BindingMethod, KeyBinding, PolicySubject, Source, VerifiedIdentity
 from bridge.model.reasons import Reason
@@ -116,7 +116,7 @@ class SvidVerifier:
 
     def _live(self, trust_domain: TrustDomain, now: int) -> LiveBundle:
         if trust_domain.name not in self._rules:
-            raise EvidenceRejected(Reason.TRUST_DOMAIN_UNKNOWN, f"trust domain {trust_domain} is not configured")
+            raise IssuerUntrusted(Reason.TRUST_DOMAIN_UNKNOWN, f"trust domain {trust_domain} is not configured")
         return self._bundles.live(trust_domain, now)
 
     def _verify_jwt(self, assertion: str, digest: str, audience: str, now: int) -> Verified:
