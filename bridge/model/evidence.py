@@ -40,10 +40,15 @@ class X509Evidence:
 
 @dataclass(frozen=True, slots=True)
 class JwtEvidence:
-    """A `client_assertion` that claims to be a JWT-SVID, and the `client_id` form field, if any."""
+    """A `client_assertion` and the `client_id` form field, if any.
+
+    `general`: it came under the type that any client may use (RFC 7523 section 2.2) and not under the one of
+    JWT-SVIDs alone. A client's own key is looked for only then.
+    """
 
     assertion: str
     client_id: str | None = None
+    general: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bridge.model.errors import EvidenceRejected, InvalidRequest, ProofRejected
-from bridge.model.evidence import DpopEvidence, JwtEvidence, Presented, X509Evidence
+from bridge.model.evidence import DpopEvidence, JwtEvidence, Presented, PresentedStatement, X509Evidence
 from bridge.model.reasons import Reason
 from bridge.web.forms import Form
 
@@ -22,7 +22,7 @@ def present(environ: Mapping[str, Any], form: Form, *, url: str) -> Presented:
     Spec: interface section 4. Certificate headers are never read here (SCA-19).
     """
     assertion, assertion_type = form.get("client_assertion"), form.get("client_assertion_type")
-    chain: tuple[bytes, ...] = environ.get("bridge.peer_chain", ())
+    chain = peer_chain(environ)
     if (assertion is None) != (assertion_type is None):
         raise InvalidRequest(
             Reason.ASSERTION_PAIR,
@@ -37,15 +37,30 @@ def present(environ: Mapping[str, Any], form: Form, *, url: str) -> Presented:
     dpop = _dpop(environ, url)
     client_id = form.get("client_id")
     if assertion is not None:
-        # Clients of today send an SVID under the general type; the SVID's own rules judge it all the same.
+        # Clients of today send an SVID under the general type too; the SVID's own rules judge it all the same.
         if assertion_type not in (JWT_SPIFFE, JWT_BEARER):
             raise EvidenceRejected(Reason.CREDENTIAL_UNSUPPORTED, "unknown client_assertion_type")
-        return Presented(JwtEvidence(assertion, client_id), dpop)
+        return Presented(JwtEvidence(assertion, client_id, general=assertion_type == JWT_BEARER), dpop)
     if chain:
         return Presented(X509Evidence(chain, client_id), dpop)
     if basic_or_secret:
         raise EvidenceRejected(Reason.CREDENTIAL_UNSUPPORTED, "client secrets are not used here")
     raise EvidenceRejected(Reason.CREDENTIAL_MISSING)
+
+
+def present_statement(environ: Mapping[str, Any], statement: str | None, *, url: str) -> PresentedStatement:
+    """What a registration presents about whom it is for. `url` is the endpoint as clients know it.
+
+    A certificate may stand beside a statement: whether both are of one identity is not looked at here.
+    Raises: ProofRejected for two DPoP proofs.
+    """
+    return PresentedStatement(statement, peer_chain(environ), _dpop(environ, url))
+
+
+def peer_chain(environ: Mapping[str, Any]) -> tuple[bytes, ...]:
+    """The certificate chain of the connection, DER, leaf first; empty without one."""
+    chain: tuple[bytes, ...] = environ.get("bridge.peer_chain", ())
+    return chain
 
 
 def _dpop(environ: Mapping[str, Any], url: str) -> DpopEvidence | None:
