@@ -16,6 +16,7 @@ __all__ = ["SigningKey", "UnfitKey", "VerificationKey", "import_public"]
 
 PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 MAX_KID_LENGTH = 1024
+_CANONICAL = frozenset({"kty", "crv", "x", "y", "n", "e"})
 _MAX_PRIVATE_BYTES = 32 * 1024
 _GENERATED_RSA_BITS = 2048
 _COORDINATE_BYTES = {"P-256": 32, "P-384": 48, "P-521": 66}
@@ -40,6 +41,10 @@ class VerificationKey:
         """Whether the key may verify signatures of that algorithm (SPIFFE-18): the type fits, and so does
         the key's own `alg` when it states one."""
         return alg in self.algorithms
+
+    def public_members(self) -> dict[str, str]:
+        """The key itself: the members that its thumbprint is over (RFC 7638 section 3.2), and no others."""
+        return {name: str(value) for name, value in self.native.as_dict(private=False).items() if name in _CANONICAL}
 
 
 def _member(jwk: Mapping[str, object], name: str) -> str:

@@ -13,7 +13,7 @@ from cryptography import x509
 
 from bridge.jose.jws import MalformedToken, parse_compact
 from bridge.model.errors import Claimed
-from bridge.verify.jwt_svid import MAX_ASSERTION_BYTES
+from bridge.verify.signed_jwt import MAX_ASSERTION_BYTES
 from bridge.verify.x509_leaf import MALFORMED
 
 MAX_CHARACTERS = 256

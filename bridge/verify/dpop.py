@@ -154,7 +154,7 @@ class DpopVerifier:
         self._nonces = nonces
 
     def verify(self, evidence: DpopEvidence, *, now: int) -> VerifiedProof:
-        """The key that the caller proved, and the mark that makes the proof good for once.
+        """The key that the caller proved, as thumbprint and as JWK, and the mark that makes the proof good for once.
 
         Raises: ProofRejected; NonceRequired, with the nonce to use, before its age is looked at, so that
         a caller without a right clock gets so far. Spec: RFC 9449 4.3, 8, 11.1. Not checked: that the proof
@@ -169,7 +169,8 @@ class DpopVerifier:
         if self._nonces is not None:
             check_nonce(claims, self._nonces, now)
         check_age(claims, now)
-        return VerifiedProof(KeyBinding(BindingMethod.JKT, key.thumbprint), _marker(key, claims, target))
+        binding = KeyBinding(BindingMethod.JKT, key.thumbprint, jwk=key.public_members())
+        return VerifiedProof(binding, _marker(key, claims, target))
 
 
 def _marker(key: VerificationKey, claims: ProofClaims, target: str) -> Marker:

@@ -18,10 +18,11 @@ from bridge.model.evidence import EvidenceKind, JwtEvidence, X509Evidence
 from bridge.model.identity import BindingMethod, KeyBinding, PolicySubject, Source, VerifiedIdentity
 from bridge.model.reasons import Reason
 from bridge.model.spiffe_id import TrustDomain
-from bridge.verify import jwt_svid, x509_svid
+from bridge.verify import jwt_svid, signed_jwt, x509_svid
 from bridge.verify.cache import PerBundle, VerificationCache, Verified
 from bridge.verify.claimed import claimed_by_chain, claimed_by_jwt
-from bridge.verify.jwt_svid import TrustDomainRules
+from bridge.verify.jwt_svid import SvidClaims, TrustDomainRules
+from bridge.verify.key_sets import keys_of_bundle, select_key
 from bridge.verify.x509_leaf import Leaf, check_leaf, spiffe_id_of, validity
 
 __all__ = ["SvidVerifier", "TrustDomainRules"]
@@ -50,7 +51,7 @@ class SvidVerifier:
         self._rules = dict(trust_domains)
         self._jwt_cache = VerificationCache(cache_capacity)
         self._x509_cache = VerificationCache(cache_capacity)
-        self._jwt_keys = PerBundle(jwt_svid.keys_of)
+        self._jwt_keys = PerBundle(keys_of_bundle)
         self._anchors = PerBundle(x509_svid.anchors_of)
 
     def verify_jwt(self, evidence: JwtEvidence, *, now: int, audience: str | None = None) -> VerifiedIdentity:
@@ -62,41 +63,64 @@ class SvidVerifier:
         """
         audience = self._issuer if audience is None else audience
         assertion = evidence.assertion
-        if len(assertion) > jwt_svid.MAX_ASSERTION_BYTES:
-            raise EvidenceRejected(Reason.CREDENTIAL_TOO_LARGE, "an assertion that is too long")
-        digest = hashlib.sha256(assertion.encode("utf-8", "surrogatepass")).hexdigest()
+        signed_jwt.check_size(assertion)
+        digest = _digest(assertion)
         try:
             known = self._recall(self._jwt_cache, (digest, audience), now)
             if known is not None:
                 return known
-            entry = self._verify_jwt(assertion, digest, audience, now)
+            entry, _ = self._verify_jwt(assertion, digest, audience, now)
         except (EvidenceRejected, Unavailable) as error:
             error.claimed = claimed_by_jwt(assertion)
             raise
         self._jwt_cache.put((digest, audience), entry)
         return entry.identity
 
+    def verify_jwt_claims(
+        self, assertion: str, *, audience: str, now: int
+    ) -> tuple[VerifiedIdentity, Mapping[str, object]]:
+        """Who this JWT-SVID is about, and all of its claims: the very checks of `verify_jwt`.
+
+        Neither looked up nor remembered, so what holds for this audience is never known for another.
+        Raises, and what is not checked: as `verify_jwt`; nor any claim that an SVID need not have.
+        """
+        signed_jwt.check_size(assertion)
+        try:
+            entry, claims = self._verify_jwt(assertion, _digest(assertion), audience, now)
+        except (EvidenceRejected, Unavailable) as error:
+            error.claimed = claimed_by_jwt(assertion)
+            raise
+        return entry.identity, claims.payload
+
     def verify_x509(self, evidence: X509Evidence, *, now: int) -> VerifiedIdentity:
-        """Who has the key of this chain's leaf. The handshake proved the key; here is whose it is.
+        """Who has the key of this chain's leaf and names its client, as clients authenticate.
 
         Raises: EvidenceRejected, also when `client_id` is missing (SCA-15); Unavailable as above. Spec:
-        X509-SVID 5; SCA 3; RFC 8705 2.1. Not checked: that the peer has the key, and that `client_id`
-        names this identity's record.
+        SCA 3; RFC 8705 2.1. Not checked: as `verify_chain`, and that `client_id` names this identity's
+        record.
         """
         if not evidence.client_id:
             raise EvidenceRejected(Reason.CLIENT_ID_MISSING, "a certificate without client_id")
-        x509_svid.check_size(evidence.chain)
+        return self.verify_chain(evidence.chain, now=now)
+
+    def verify_chain(self, chain: tuple[bytes, ...], *, now: int) -> VerifiedIdentity:
+        """Who has the key of this chain's leaf (DER, leaf first), where no client is named: a registration.
+
+        The handshake proved the key; here is whose it is. Raises: EvidenceRejected, Unavailable as above.
+        Spec: X509-SVID 5. Not checked: that the peer has the key.
+        """
+        x509_svid.check_size(chain)
         digest = hashlib.sha256()
-        for der in evidence.chain:
+        for der in chain:
             digest.update(len(der).to_bytes(4, "big") + der)
         key = (digest.hexdigest(), "")
         try:
             known = self._recall(self._x509_cache, key, now)
             if known is not None:
                 return known
-            entry = self._verify_x509(evidence.chain, now)
+            entry = self._verify_x509(chain, now)
         except (EvidenceRejected, Unavailable) as error:
-            error.claimed = claimed_by_chain(evidence.chain)
+            error.claimed = claimed_by_chain(chain)
             raise
         self._x509_cache.put(key, entry)
         return entry.identity
@@ -119,16 +143,16 @@ class SvidVerifier:
             raise IssuerUntrusted(Reason.TRUST_DOMAIN_UNKNOWN, f"trust domain {trust_domain} is not configured")
         return self._bundles.live(trust_domain, now)
 
-    def _verify_jwt(self, assertion: str, digest: str, audience: str, now: int) -> Verified:
-        token = jwt_svid.parse(assertion)
-        header = jwt_svid.read_header(token)
+    def _verify_jwt(self, assertion: str, digest: str, audience: str, now: int) -> tuple[Verified, SvidClaims]:
+        token = signed_jwt.parse(assertion)
+        header = signed_jwt.read_header(token, jwt_svid.TYPES)
         claims = jwt_svid.read_claims(token)
         live = self._live(claims.spiffe_id.trust_domain, now)
         rules = self._rules[claims.spiffe_id.trust_domain.name]
-        key = jwt_svid.select_key(self._jwt_keys.of(live), header, claims.spiffe_id)
-        jwt_svid.check_signature(token, key, header)
+        key = select_key(self._jwt_keys.of(live), header, f"the token of {claims.spiffe_id}")
+        signed_jwt.check_signature(token, key, header)
         jwt_svid.check_times(claims, rules, now)
-        jwt_svid.check_audience(claims, audience)
+        signed_jwt.check_audience(claims.audience, audience)
         jwt_svid.check_issuer(claims, rules)
         begin, end = jwt_svid.window(claims, rules)
         identity = VerifiedIdentity(
@@ -140,7 +164,7 @@ class SvidVerifier:
             bundle_sequence=live.bundle.sequence,
             replay_digest=token.replay_digest(header.alg),
         )
-        return Verified(identity, live.revision, begin, end)
+        return Verified(identity, live.revision, begin, end), claims
 
     def _verify_x509(self, chain: tuple[bytes, ...], now: int) -> Verified:
         certificates = x509_svid.parse_chain(chain)
@@ -163,3 +187,8 @@ class SvidVerifier:
         )
         # Both ends of a certificate's validity are inside, the end of a cached answer is not.
         return Verified(identity, live.revision, max(b for b, _ in times), min(e for _, e in times) + 1)
+
+
+def _digest(assertion: str) -> str:
+    """Hex SHA-256 of the text as it came, whatever characters are in it."""
+    return hashlib.sha256(assertion.encode("utf-8", "surrogatepass")).hexdigest()

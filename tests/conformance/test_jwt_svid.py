@@ -17,7 +17,8 @@ from bridge.model.evidence import EvidenceKind, JwtEvidence
 from bridge.model.identity import Source, VerifiedIdentity
 from bridge.model.reasons import Reason
 from bridge.model.spiffe_id import TrustDomain
-from bridge.verify.jwt_svid import LEEWAY, MAX_ASSERTION_BYTES, TrustDomainRules
+from bridge.verify.jwt_svid import TrustDomainRules
+from bridge.verify.signed_jwt import LEEWAY, MAX_ASSERTION_BYTES
 from tests.svid_factory import HOUR, NOW, JwtAuthoritySigner, b64url, compact, jose_key, sign_compact
 from tests.trust import ISSUER, WORKLOAD, FixedBundles, svid_verifier, trust_bundle
 

@@ -10,7 +10,8 @@ from bridge.model.errors import EvidenceRejected, Unavailable
 from bridge.model.evidence import JwtEvidence, X509Evidence
 from bridge.model.identity import VerifiedIdentity
 from bridge.model.reasons import Reason
-from bridge.verify.jwt_svid import LEEWAY, TrustDomainRules
+from bridge.verify.jwt_svid import TrustDomainRules
+from bridge.verify.signed_jwt import LEEWAY
 from bridge.verify.verifier import SvidVerifier
 from tests.svid_factory import DAY, HOUR, NOW, CertificateAuthority, JwtAuthoritySigner, ca_spec, key_pair, leaf_spec
 from tests.trust import ISSUER, WORKLOAD, FixedBundles, svid_verifier, trust_bundle
