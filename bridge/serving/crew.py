@@ -16,8 +16,8 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-# How many are at work before anybody looks.
-AT_WORK = 3
+# How many are at work before anybody looks: one computes while the other is in a call that lets the interpreter go.
+AT_WORK = 2
 # The share of one core below which a process with waiting work is itself waiting.
 _BUSY = 0.7
 
