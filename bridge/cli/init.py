@@ -12,7 +12,7 @@ import click
 
 from bridge.cli.options import Failure, json_option
 from bridge.cli.output import emit_json, printable, say
-from bridge.cli.starter import configuration
+from bridge.cli.starter import STATEMENT_KEYS, configuration
 from bridge.cli.starter_policies import OTHER_FILES, policies, policy_file
 from bridge.model.spiffe_id import InvalidSpiffeId, TrustDomain
 
@@ -108,9 +108,11 @@ def _files(directory: Path, trust_domain: str, agent_socket: str | None) -> list
     ca = WebCa(now=int(time.time()))
     certificate, private_key = ca.issue(_HOSTS)
     rules = {**policies(trust_domain), "schema.json": schema_text()}
+    jwks_file, no_keys = STATEMENT_KEYS
     return [
         _NewFile(directory / "bridge.toml", configuration(trust_domain, socket=agent_socket).encode()),
         *(_NewFile(directory / "policies" / name, text.encode()) for name, text in rules.items()),
+        _NewFile(directory / jwks_file, no_keys),
         _NewFile(directory / "tls" / "test-ca.pem", ca.certificate_pem),
         _NewFile(directory / "tls" / "server.pem", certificate),
         _NewFile(directory / "tls" / "server.key", private_key, _SECRET),

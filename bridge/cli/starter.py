@@ -9,6 +9,9 @@ from __future__ import annotations
 import json
 from string import Template
 
+# Where `bridge init` writes the keys of the example's statement issuer, and what: none yet.
+STATEMENT_KEYS = ("trust/ci.example.org.jwks.json", b'{"keys": []}\n')
+
 _CONFIGURATION = Template("""\
 # Configuration of the workload-identity registration bridge.
 # Relative paths start at this file's folder. Durations: "90s", "5m", "1h", "30d". An unknown key is no start.
@@ -60,6 +63,12 @@ $trust_domain
 # Instead of [limits], for this trust domain.
 #   limits = { registrations_per_second = 1000, registration_burst = 10000 }
 
+# Who else may vouch for clients, by software statements (policies/software-statements.toml): the `iss` of the
+# statements, and the one set of keys that they are verified with. `bridge init` wrote an empty set, which
+# verifies nothing.
+[statement_issuers."https://ci.example.org"]
+jwks_file = "$jwks_file"
+
 # Seals the private signing keys in the store and keys the audit log's chains. Back it up apart from the
 # store: without it the store's keys are lost.
 [keys]
@@ -72,7 +81,7 @@ $trust_domain
 # rotate_every = "30d"
 
 # A client that is not used for so long expires; its next valid request brings it back. Records that
-# ended stay listed for keep_ended.
+# ended stay listed for keep_ended. Management (RFC 7592) needs mtls_listen.
 [registration]
 # idle_expiry = "30d"
 # pending_expiry = "7d"
@@ -89,6 +98,10 @@ $trust_domain
 # registrations_per_second = 200
 # registration_burst = 2000
 # instances_per_identity = 1000
+# pending_per_trust_domain = 1000
+# rule_registrations_per_second = 200
+# rule_registration_burst = 2000
+# identity_registrations_per_minute = 600
 # anonymous_per_minute = 60
 # outbound_fetches = 20
 
@@ -129,4 +142,4 @@ def configuration(trust_domain: str, *, socket: str | None) -> str:
     are TOML's."""
     template = _FROM_FILE if socket is None else _FROM_AGENT
     section = template.substitute(name=trust_domain, socket=json.dumps(socket))
-    return _CONFIGURATION.substitute(trust_domain=section, name=trust_domain)
+    return _CONFIGURATION.substitute(trust_domain=section, name=trust_domain, jwks_file=STATEMENT_KEYS[0])

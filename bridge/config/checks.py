@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from bridge.config.settings import Settings, is_loopback
 from bridge.model.spiffe_id import InvalidSpiffeId, TrustDomain
@@ -26,6 +28,8 @@ def cross_checks(settings: Settings) -> Faults:
         *_listener_faults(settings),
         *_store_faults(settings),
         *_trust_domain_faults(settings),
+        *_statement_issuer_faults(settings),
+        *_registration_faults(settings),
         *_token_faults(settings),
         *_draft_faults(settings),
         *_not_built_faults(settings),
@@ -33,11 +37,18 @@ def cross_checks(settings: Settings) -> Faults:
 
 
 def serving_faults(settings: Settings) -> Faults:
-    """What only matters where the service itself starts: files that an operator's account need not see."""
-    if settings.tls is None:
-        return []
-    files = {"certificate": settings.tls.certificate, "private_key": settings.tls.private_key}
-    return [(("tls", key), f"no such file: {path}") for key, path in files.items() if not Path(path).is_file()]
+    """What only matters where the service itself starts: files that an operator's account need not see.
+
+    Not checked: what is in them. A trust domain's bundle may come later and is not asked for.
+    """
+    files: list[tuple[tuple[str | int, ...], str]] = []
+    if settings.tls is not None:
+        files.append((("tls", "certificate"), settings.tls.certificate))
+        files.append((("tls", "private_key"), settings.tls.private_key))
+    for name, issuer in settings.statement_issuers.items():
+        if issuer.jwks_file is not None:
+            files.append((("statement_issuers", name, "jwks_file"), issuer.jwks_file))
+    return [(key, f"no such file: {path}") for key, path in files if not Path(path).is_file()]
 
 
 def _listener_faults(settings: Settings) -> Faults:
@@ -103,6 +114,47 @@ def _trust_domain_faults(settings: Settings) -> Faults:
     return faults
 
 
+def _statement_issuer_faults(settings: Settings) -> Faults:
+    faults: Faults = []
+    for name, issuer in settings.statement_issuers.items():
+        key = ("statement_issuers", name)
+        if (words := _issuer_name_fault(name, settings.issuer)) is not None:
+            faults.append((key, words))
+        if issuer.jwks_uri is not None and issuer.jwks_file is not None:
+            faults.append((key, "takes one of jwks_file and jwks_uri"))
+        elif issuer.jwks_uri is not None:
+            faults.append(((*key, "jwks_uri"), f"is {_NOT_BUILT}; use jwks_file"))
+        elif issuer.jwks_file is None:
+            faults.append((key, "jwks_file is required: statements are verified by pinned keys"))
+    return faults
+
+
+def _issuer_name_fault(name: str, own: str) -> str | None:
+    """What keeps a name from being the `iss` of statements. It is compared byte by byte; records name a
+    statement's subject behind it and a space, so it has none."""
+    if re.fullmatch(r"[!-~]+", name) is None:
+        return "an issuer is a URI of printable ASCII without spaces"
+    try:
+        url = urlsplit(name)
+        is_uri = bool(url.scheme) and bool(url.netloc or url.path) and (url.scheme != "https" or bool(url.hostname))
+    except ValueError:
+        is_uri = False
+    if not is_uri:
+        return 'an issuer is a URI such as "https://ci.example.org"'
+    if url.scheme == "http":
+        return "an issuer is https, or a URI that is no web address"
+    if url.scheme == "spiffe":
+        return "a trust domain's statements are its JWT-SVIDs: configure it under [trust_domains]"
+    return "is this service itself, which vouches for nobody" if name == own else None
+
+
+def _registration_faults(settings: Settings) -> Faults:
+    if settings.registration.management and settings.mtls_listen is None:
+        words = "needs mtls_listen: a registration is managed under the mTLS base, with the client's own certificate"
+        return [(("registration", "management"), words)]
+    return []
+
+
 def _token_faults(settings: Settings) -> Faults:
     faults: Faults = []
     if settings.tokens.default_ttl > settings.tokens.max_ttl:
@@ -123,11 +175,9 @@ def _draft_faults(settings: Settings) -> Faults:
 def _not_built_faults(settings: Settings) -> Faults:
     """Sections of the contract whose doors come in a later release. Silence would look like protection."""
     faults: Faults = []
-    for name in ("trusted_proxies", "statement_issuers", "fetch", "users"):
+    for name in ("trusted_proxies", "fetch", "users"):
         if getattr(settings, name):
             faults.append(((name,), f"is {_NOT_BUILT}; take the section out"))
-    if settings.registration.management:
-        faults.append((("registration", "management"), f"is {_NOT_BUILT}; set it to false"))
     if "pushed_client_registration" in settings.drafts:
         faults.append((("drafts", "pushed_client_registration"), f"is {_NOT_BUILT}; take the line out"))
     return faults

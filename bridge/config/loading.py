@@ -26,7 +26,8 @@ _PATH_KEYS: tuple[tuple[str, ...], ...] = (
     ("keys", "seal_file"),
 )
 _Key = tuple[str | int, ...]
-_TRUST_DOMAIN_PATHS = ("path", "ca_file", "bootstrap")
+# Sections of one table per name, and which of its keys are paths.
+_NAMED_PATHS = {"trust_domains": ("path", "ca_file", "bootstrap"), "statement_issuers": ("jwks_file",)}
 
 
 def load_settings(path: Path, environment: Mapping[str, str] | None = None, *, serving: bool = False) -> Settings:
@@ -134,11 +135,12 @@ def _make_paths_absolute(raw: dict[str, Any], folder: Path) -> None:
     keys = raw.setdefault("keys", {})
     if isinstance(keys, dict):
         keys.setdefault("seal_file", str(folder / "secrets/seal.key"))
-    domains = raw.get("trust_domains")
-    for table in domains.values() if isinstance(domains, dict) else ():
-        for key in _TRUST_DOMAIN_PATHS:
-            if isinstance(table, dict) and isinstance(table.get(key), str):
-                table[key] = str(folder / table[key])
+    for section, paths in _NAMED_PATHS.items():
+        named = raw.get(section)
+        for table in named.values() if isinstance(named, dict) else ():
+            for key in paths:
+                if isinstance(table, dict) and isinstance(table.get(key), str):
+                    table[key] = str(folder / table[key])
     store = raw.setdefault("store", {})
     if isinstance(store, dict):
         url = store.setdefault("url", "sqlite:///bridge.db")

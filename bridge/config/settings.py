@@ -96,6 +96,10 @@ class TrustDomainLimits(_Section):
     registrations_per_second: Positive | None = None
     registration_burst: Positive | None = None
     instances_per_identity: Positive | None = None
+    pending_per_trust_domain: Positive | None = None
+    rule_registrations_per_second: Positive | None = None
+    rule_registration_burst: Positive | None = None
+    identity_registrations_per_minute: Positive | None = None
 
 
 class TrustDomainSettings(_Section):
@@ -114,6 +118,13 @@ class TrustDomainSettings(_Section):
     refresh_min: Duration = 30
     refresh_max: Duration = 86400
     limits: TrustDomainLimits = TrustDomainLimits()
+
+
+class StatementIssuerSettings(_Section):
+    """Somebody who makes software statements and is no trust domain: where the pinned keys come from."""
+
+    jwks_file: str | None = None
+    jwks_uri: str | None = None
 
 
 class KeySettings(_Section):
@@ -153,6 +164,10 @@ class Limits(_Section):
     registrations_per_second: Positive = 200
     registration_burst: Positive = 2000
     instances_per_identity: Positive = 1000
+    pending_per_trust_domain: Positive = 1000
+    rule_registrations_per_second: Positive = 200
+    rule_registration_burst: Positive = 2000
+    identity_registrations_per_minute: Positive = 600
     anonymous_per_minute: Positive = 60
     outbound_fetches: Positive = 20
 
@@ -178,7 +193,7 @@ class Settings(_Section):
     policies: PolicySettings
     trust_domains: dict[str, TrustDomainSettings] = {}
     trusted_proxies: list[dict[str, Any]] = []
-    statement_issuers: dict[str, dict[str, Any]] = {}
+    statement_issuers: dict[str, StatementIssuerSettings] = {}
     fetch: dict[str, Any] = {}
     users: dict[str, Any] | None = None
     keys: KeySettings = KeySettings()

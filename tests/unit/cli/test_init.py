@@ -165,7 +165,7 @@ def test_every_commented_key_shows_its_default(tmp_path: Path) -> None:
 
 def test_every_key_of_this_version_is_in_the_text() -> None:
     text = configuration("example.org", socket=None)
-    not_built = {"trusted_proxies", "statement_issuers", "fetch", "users"}
+    not_built = {"trusted_proxies", "jwks_uri", "fetch", "users"}
     polled_endpoints = {"url", "ca_file", "endpoint_spiffe_id", "bootstrap"}
 
     def check(schema: dict[str, object], whole: dict[str, object]) -> None:

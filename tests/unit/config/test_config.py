@@ -96,6 +96,7 @@ def test_one_wrong_thing_is_refused_by_name(folder: Path, change: tuple[str, str
         pytest.param('[tokens]\ndefault_ttl = "2h"', "is above max_ttl", id="ttl above its bound"),
         pytest.param('[tokens]\ndefault_ttl = "5 minutes"', "a duration is a string", id="duration"),
         pytest.param("[limits]\nregistration_burst = 0", "greater than 0", id="limit of zero"),
+        pytest.param("[limits]\npending_per_trust_domain = 0", "greater than 0", id="DCR-22: limit of zero"),
     ],
 )
 def test_a_section_that_cannot_hold_is_refused(folder: Path, addition: str, expected: str) -> None:
@@ -109,6 +110,91 @@ def test_a_section_that_cannot_hold_is_refused(folder: Path, addition: str, expe
 )
 def test_the_accepted_twins_load(folder: Path, addition: str) -> None:
     load(folder, f"{GOOD}\n{addition}\n")
+
+
+ISSUER = '[statement_issuers."https://ci.example.org"]\njwks_file = "trust/ci.json"\n'
+
+
+def with_keys(folder: Path) -> Path:
+    (folder / "trust").mkdir()
+    (folder / "trust/ci.json").write_text('{"keys": []}')
+    return folder
+
+
+def test_a_statement_issuer_has_its_keys_in_a_file_beside_the_configuration_dcr_10(folder: Path) -> None:
+    issuers = load(with_keys(folder), GOOD + ISSUER).statement_issuers
+    assert {name: issuer.jwks_file for name, issuer in issuers.items()} == {
+        "https://ci.example.org": str(folder / "trust/ci.json")
+    }
+
+
+@pytest.mark.parametrize("name", ["urn:example:ci", "https://ci.example.org/pipelines?x=1"])
+def test_any_uri_can_be_an_issuer(folder: Path, name: str) -> None:
+    assert name in load(with_keys(folder), GOOD + ISSUER.replace("https://ci.example.org", name)).statement_issuers
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        pytest.param("spiffe://example.org", "configure it under [trust_domains]", id="T-46: a trust domain"),
+        pytest.param("SPIFFE://example.org/ci", "configure it under [trust_domains]", id="T-46: in capitals"),
+        pytest.param("https://ci.example.org spiffe", "without spaces", id="space"),
+        pytest.param("https://ci.exämple.org", "printable ASCII", id="not ASCII"),
+        pytest.param("", "printable ASCII", id="empty"),
+        pytest.param("ci", "an issuer is a URI", id="no URI"),
+        pytest.param("https:///x", "an issuer is a URI", id="no host"),
+        pytest.param("http://ci.example.org", "an issuer is https", id="http"),
+        pytest.param("https://127.0.0.1:8443", "is this service itself", id="ourselves"),
+    ],
+)
+def test_a_name_that_can_be_no_issuer_is_refused(folder: Path, name: str, expected: str) -> None:
+    load(with_keys(folder), GOOD + ISSUER)
+    found = faults(folder, GOOD + ISSUER.replace("https://ci.example.org", name))
+    assert [expected in fault for fault in found] == [True], found
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        pytest.param('jwks_uri = "https://ci.example.org/jwks"', "jwks_uri: is not in this version", id="by URL"),
+        pytest.param(
+            'jwks_file = "trust/ci.json"\njwks_uri = "https://ci/"', "one of jwks_file and jwks_uri", id="both"
+        ),
+        pytest.param("", "jwks_file is required", id="neither"),
+        pytest.param('jwks_file = "trust/none.json"', "jwks_file: no such file", id="missing file"),
+        pytest.param('jwks_file = "trust/ci.json"\nkeys = []', "keys: unknown key", id="unknown key"),
+    ],
+)
+def test_an_issuer_whose_keys_are_not_pinned_is_no_start_dcr_10(folder: Path, keys: str, expected: str) -> None:
+    load(with_keys(folder), GOOD + ISSUER)
+    found = faults(folder, GOOD + ISSUER.replace('jwks_file = "trust/ci.json"', keys))
+    assert [expected in fault for fault in found] == [True], found
+
+
+def test_only_a_start_asks_for_the_keys_of_issuers(folder: Path) -> None:
+    assert load(folder, GOOD + ISSUER, serving=False).statement_issuers
+    assert "no such file" in faults(folder, GOOD + ISSUER)[0]
+
+
+def test_management_stands_under_the_mtls_base_dcr_25(folder: Path) -> None:
+    on = "[registration]\nmanagement = true\n"
+    assert load(folder, GOOD + on).registration.management is True
+    assert load(folder, GOOD).registration.management is False
+    without = GOOD.replace('mtls_listen = "127.0.0.1:8444"\n', "")
+    load(folder, without)
+    (fault,) = faults(folder, without + on)
+    assert "registration.management: needs mtls_listen" in fault
+
+
+def test_a_trust_domain_may_have_other_limits(folder: Path) -> None:
+    names = ("pending_per_trust_domain", "rule_registrations_per_second", "rule_registration_burst")
+    names += ("identity_registrations_per_minute",)
+    settings = load(folder, GOOD + "[limits]\n" + "".join(f"{name} = 7\n" for name in names))
+    assert {name: getattr(settings.limits, name) for name in names} == dict.fromkeys(names, 7)
+    own = load(folder, GOOD + "limits = { " + ", ".join(f"{name} = 9" for name in names) + " }\n")
+    assert {name: getattr(own.trust_domains["example.org"].limits, name) for name in names} == dict.fromkeys(names, 9)
+    defaults = [getattr(own.limits, name) for name in names]
+    assert defaults == [1000, 200, 2000, 600]
 
 
 def test_all_faults_come_at_once(folder: Path) -> None:
