@@ -16,7 +16,7 @@ from bridge.store import statements as sql
 from bridge.store.connections import open_writer, unavailable
 from bridge.store.gate import WriterGate
 from bridge.store.migrations import require_current
-from bridge.store.rows import client_row
+from bridge.store.rows import client_row, quota_of
 
 RECORDS_AT_ONCE = 20_000
 
@@ -51,7 +51,7 @@ def seed_clients(path: Path, records: Iterable[ClientRecord]) -> int:
 
 
 def _insert(connection: sqlite3.Connection, records: list[ClientRecord]) -> None:
-    counts = Counter((record.trust_domain or "", record.kind.value, record.state.value) for record in records)
+    counts = Counter((quota_of(record), record.kind.value, record.state.value) for record in records)
     connection.execute("BEGIN IMMEDIATE")
     try:
         connection.executemany(

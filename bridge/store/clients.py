@@ -2,30 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import cast
 
 from bridge.model.audit import AuditEvent
 from bridge.model.client import ClientKind, ClientRecord, ClientState, Member, ProposedClient
-from bridge.store import endings, listing, registering, sweeping
+from bridge.model.errors import LimitReached, RegistrationChanged
+from bridge.model.identity import Marker
+from bridge.model.reasons import Reason
+from bridge.store import admission, endings, listing, registering, sweeping
 from bridge.store import statements as sql
 from bridge.store.connections import Readers
+from bridge.store.exhausted import Exhausted
 from bridge.store.group_commit import GroupCommit
 from bridge.store.issuing import IssueWrite
-from bridge.store.ports import Changed, ClientFilter, Ensured, Found, Issue, PendingIssue, RegistrationLimits, Swept
+from bridge.store.ports import (
+    Changed,
+    ClientFilter,
+    Ensured,
+    Found,
+    Issue,
+    PendingIssue,
+    RegistrationLimits,
+    Swept,
+    Waiting,
+)
 from bridge.store.registering import Registering
-from bridge.store.rows import CLIENT_FIELDS, client_of, member_of
+from bridge.store.rows import CLIENT_FIELDS, client_of, member_of, metadata_text
 from bridge.store.sweeping import Sweeping
 from bridge.store.transaction import Transaction
 
-_MEMBER = 2 + len(CLIENT_FIELDS)
+# Where the columns begin in a row of `FIND`.
+_RECORD = 2
+_MEMBER = _RECORD + len(CLIENT_FIELDS)
 
 
 class SqliteClients:
     """See `ports.ClientStore`, whose docstrings are the contract."""
 
-    def __init__(self, readers: Readers, commit: GroupCommit, *, marker_limit: int) -> None:
-        self._readers, self._commit, self._marker_limit = readers, commit, marker_limit
+    def __init__(self, readers: Readers, commit: GroupCommit, exhausted: Exhausted, *, marker_limit: int) -> None:
+        self._readers, self._commit = readers, commit
+        self._exhausted, self._marker_limit = exhausted, marker_limit
 
     def find(
         self, client_id: str, *, subject: str, member: str | None = None, terms: tuple[str, str] | None = None
@@ -33,7 +51,7 @@ class SqliteClients:
         """`denied` is also true where the record or the member itself stands as DENIED."""
         rule, digest = terms if terms is not None else (None, None)
         row = self._readers.rows(sql.FIND, (subject, client_id, client_id, rule, digest, client_id, member))[0]
-        record, seen = client_of(row, 2), member_of(row, _MEMBER)
+        record, seen = client_of(row, _RECORD), member_of(row, _MEMBER)
         denied = (
             bool(row[0])
             or (record is not None and record.state is ClientState.DENIED)
@@ -49,14 +67,44 @@ class SqliteClients:
         idle_expiry: int,
         event: AuditEvent,
         now: int,
+        lease_until: int | None = None,
+        markers: tuple[Marker, ...] = (),
     ) -> Ensured:
-        """A live record is answered from a read alone; everything else is decided again by the writer."""
+        """A live record is answered from a read alone, and so is a registration over a limit that was just
+        reached; everything else is decided again by the writer."""
         row = self._readers.rows(sql.FIND_OWNER, registering.question(proposed))[0]
-        found = registering.settled(registering.owner_of(row, proposed, now), proposed, now)
+        owner = registering.owner_of(row, proposed, now)
+        found = registering.settled(owner, proposed, now)
         if found is not None:
             return found
-        call = Registering(proposed, limits, idle_expiry, event, now)
-        return cast(Ensured, self._commit.submit(lambda tx: registering.ensure(tx, call)))
+        need = registering.need(owner, proposed, limits, now)
+        admission.refuse_again(self._exhausted, need, self._readers.rows, now=now)
+        call = Registering(proposed, limits, idle_expiry, event, now, self._marker_limit, lease_until, markers)
+        try:
+            return cast(Ensured, self._commit.submit(lambda tx: registering.ensure(tx, call)))
+        except LimitReached as refusal:
+            admission.remember(self._exhausted, need, refusal, now=now)
+            raise
+
+    def replace_metadata(
+        self, client_id: str, *, epoch: int, rule: str, metadata: Mapping[str, object], event: AuditEvent, now: int
+    ) -> ClientRecord:
+        """As the port says."""
+
+        def put(tx: Transaction) -> ClientRecord:
+            row = tx.row(sql.GET, (client_id,))
+            record = None if row is None else client_of(row)
+            if record is None or record.epoch != epoch or record.state_at(now) is not ClientState.ACTIVE:
+                raise RegistrationChanged(Reason.REGISTRATION_CHANGED, f"{client_id}: not active under epoch {epoch}")
+            tx.change(sql.REPLACE_METADATA, (rule, metadata_text(metadata), client_id))
+            tx.audit(event)
+            return replace(record, rule=rule, metadata=metadata)
+
+        return cast(ClientRecord, self._commit.submit(put))
+
+    def waiting(self, *, limit: int, after: tuple[str, str] = ("", "")) -> list[Waiting]:
+        """As the port says."""
+        return [Waiting(*row) for row in self._readers.rows(sql.WAITING, (*after, limit))]
 
     def await_approval(self, client_id: str, *, rule: str, digest: str, now: int) -> None:
         """Waiting terms of the same rule under another digest are gone: nobody can meet them any more."""

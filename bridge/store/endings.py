@@ -12,7 +12,7 @@ from bridge.model.audit import AuditEvent
 from bridge.model.client import ClientState, ProposedClient
 from bridge.store import statements as sql
 from bridge.store.ports import Changed
-from bridge.store.rows import client_row
+from bridge.store.rows import client_row, quota_of
 from bridge.store.rows import record_of as new_record
 from bridge.store.transaction import Transaction
 
@@ -44,9 +44,9 @@ def undeny(tx: Transaction, target: str, *, event: AuditEvent, now: int) -> Chan
     """Take the tombstone away. Records become REVOKED unless another tombstone covers them."""
     lifted = tx.change_returning(sql.TAKE_TOMBSTONE, (target,))
     clients = []
-    for client_id, kind, trust_domain, state in tx.rows(sql.UNDENIABLE, (target, target)):
+    for client_id, kind, quota, state in tx.rows(sql.UNDENIABLE, (target, target)):
         tx.change(sql.END_CLIENT, (REVOKED, now, now, now, client_id))
-        tx.move(trust_domain, kind, state, REVOKED)
+        tx.move(quota, kind, state, REVOKED)
         clients.append(client_id)
     members = [(row[0], target) for row in tx.change_returning(sql.UNDENY_MEMBERS, (target,))]
     changed = Changed(tuple(clients), tuple(sorted(members)))
@@ -60,11 +60,11 @@ def undeny(tx: Transaction, target: str, *, event: AuditEvent, now: int) -> Chan
 def approve(tx: Transaction, target: str, *, note: str, event: AuditEvent, now: int) -> Changed:
     """Approve what waits for live records; an ended one has to ask again (ROFU-12)."""
     clients = []
-    for client_id, kind, trust_domain, state in tx.rows(sql.APPROVABLE, (target, target, now)):
+    for client_id, kind, quota, state in tx.rows(sql.APPROVABLE, (target, target, now)):
         approved = tx.change_returning(sql.APPROVE, (now, note, client_id))
         if state == ClientState.PENDING.value:
             tx.change(sql.ACTIVATE, (client_id,))
-            tx.move(trust_domain, kind, state, ACTIVE)
+            tx.move(quota, kind, state, ACTIVE)
         elif not approved:
             continue
         clients.append(client_id)
@@ -76,11 +76,11 @@ def approve(tx: Transaction, target: str, *, note: str, event: AuditEvent, now: 
 
 def _end(tx: Transaction, target: str, state: str, now: int) -> Changed:
     clients = []
-    for client_id, kind, trust_domain, before in tx.rows(sql.TOUCHED, (target, target)):
+    for client_id, kind, quota, before in tx.rows(sql.TOUCHED, (target, target)):
         after = DENIED if before == DENIED else state
         tx.change(sql.END_CLIENT, (after, now, now, now, client_id))
         tx.change(sql.DROP_APPROVALS, (client_id,))
-        tx.move(trust_domain, kind, before, after)
+        tx.move(quota, kind, before, after)
         clients.append(client_id)
     members = tx.change_returning(sql.END_MEMBERS, (state, now, now, now, target))
     return Changed(tuple(clients), tuple(sorted((row[0], target) for row in members)))
@@ -90,5 +90,5 @@ def _make_denied(tx: Transaction, absent: ProposedClient, now: int) -> Changed:
     """The record of an identity that is denied before it was ever seen. It spends no limit."""
     record = new_record(replace(absent, state=ClientState.DENIED), epoch=now, now=now, expires_at=None)
     tx.change(sql.INSERT_CLIENT, client_row(record, ended_at=now))
-    tx.count(record.trust_domain, record.kind.value, DENIED, 1)
+    tx.count(quota_of(record), record.kind.value, DENIED, 1)
     return Changed(client_ids=(record.client_id,))

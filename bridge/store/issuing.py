@@ -14,11 +14,12 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bridge.model.errors import BridgeError, CredentialReplayed, LimitReached, RegistrationChanged, Unavailable
+from bridge.model.errors import BridgeError, RegistrationChanged
 from bridge.model.identity import Marker
 from bridge.model.reasons import Reason
 from bridge.store import statements as sql
 from bridge.store.audit_chain import Line, line_of
+from bridge.store.claims import Claims
 from bridge.store.outcome import Outcome
 from bridge.store.ports import Issue
 from bridge.store.transaction import Transaction
@@ -34,19 +35,11 @@ FROM (SELECT json_extract(value, '$[0]') AS client_id, json_extract(value, '$[1]
 LEFT JOIN clients AS c ON c.client_id = asked.client_id
 LEFT JOIN members AS m ON m.client_id = asked.client_id AND m.spiffe_id = asked.member
 """
-# Asked: an array of [kind, digest]. Answer: those that are taken, and nulls.
-CLAIMED = """
-SELECT json_group_array(json_array(m.kind, m.digest))
-FROM json_each(?) AS asked
-LEFT JOIN markers AS m
-  ON m.kind = json_extract(asked.value, '$[0]') AND m.digest = json_extract(asked.value, '$[1]')
-"""
-MARKERS_AT_ONCE = 64
 
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
 Seen = Sequence[object]
-_Mark = tuple[str, str]
+_Use = tuple[int, int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +68,7 @@ def run(tx: Transaction, writes: Sequence[IssueWrite]) -> list[Outcome]:
     """Do them all, in order. One that is refused changes nothing. Raises: sqlite3.Error."""
     issues = [write.issue for write in writes if write.issue is not None]
     seen = iter(_check(tx, issues))
-    claims = _Claims(tx, [marker for write in writes for marker in write.markers])
+    claims = Claims(tx, [marker for write in writes for marker in write.markers])
     uses = _Uses()
     outcomes = []
     for write in writes:
@@ -101,7 +94,7 @@ def _check(tx: Transaction, issues: Iterable[Issue]) -> list[Seen]:
     return found
 
 
-def _refusal(write: IssueWrite, row: Seen | None, claims: _Claims) -> BridgeError | None:
+def _refusal(write: IssueWrite, row: Seen | None, claims: Claims) -> BridgeError | None:
     if write.issue is not None and row is not None:
         changed = _changed(write.issue, row, write.now)
         if changed:
@@ -130,65 +123,24 @@ def _is_past(end: object, now: int) -> bool:
     return isinstance(end, int) and end <= now
 
 
-class _Claims:
-    """The markers of one commit: which are taken, by rows or by writes before."""
-
-    def __init__(self, tx: Transaction, wanted: Sequence[Marker]) -> None:
-        self._taken: set[_Mark] = set()
-        self._new: list[tuple[str, str, int]] = []
-        self._held = self._swept_until = 0
-        if wanted:
-            asked = _dumps([(marker.kind, marker.digest) for marker in wanted])
-            self._taken = {(kind, digest) for kind, digest in json.loads(tx.rows(CLAIMED, (asked,))[0][0])}
-            self._held, self._swept_until = tx.rows(sql.MARKER_USAGE)[0]
-
-    def refusal(self, markers: tuple[Marker, ...], limit: int) -> BridgeError | None:
-        """Why these cannot be claimed, all together (T-21, T-34, T-42)."""
-        for place, marker in enumerate(markers):
-            mark = (marker.kind, marker.digest)
-            if mark in self._taken or any((m.kind, m.digest) == mark for m in markers[:place]):
-                return CredentialReplayed(marker.kind)
-            if marker.expires_at <= self._swept_until:
-                # Its mark may have been made and swept, when the clock stood later than it does now.
-                return Unavailable(
-                    Reason.STORE_UNAVAILABLE, "the clock is behind the last sweep of used markers", retry_after=60
-                )
-        if self._held + len(self._new) + len(markers) > limit:
-            return LimitReached("markers", 60)
-        return None
-
-    def claim(self, markers: tuple[Marker, ...]) -> None:
-        """Take them."""
-        for marker in markers:
-            self._taken.add((marker.kind, marker.digest))
-            self._new.append((marker.kind, marker.digest, marker.expires_at))
-
-    def write(self, tx: Transaction) -> None:
-        """Store what was taken."""
-        for start in range(0, len(self._new), MARKERS_AT_ONCE):
-            part = self._new[start : start + MARKERS_AT_ONCE]
-            tx.change(sql.insert_markers(len(part)), [value for row in part for value in row])
-        if self._new:
-            tx.change(sql.ADD_MARKERS, (len(self._new),))
-
-
 class _Uses:
-    """When records and members were last used, as far as it moved enough to be written."""
+    """When records and members were last used and where they end, as far as it moved enough to be written."""
 
     def __init__(self) -> None:
-        self._clients: dict[str, tuple[int, int | None]] = {}
-        self._members: dict[tuple[str, str], tuple[int, int | None]] = {}
+        self._clients: dict[str, _Use] = {}
+        self._members: dict[tuple[str, str], _Use] = {}
 
     def note(self, issue: Issue, row: Seen, now: int) -> None:
-        """One use. `row` is what `CHECK` gave."""
+        """One use. `row` is what `CHECK` gave; a use that was noted before in this commit stands above it."""
         _, _, expires_at, used_at, _, _, member_expires_at, member_used_at, _ = row
-        moved = _moved(used_at, expires_at, issue.idle_expiry, now)
+        moved = _moved(self._clients.get(issue.client_id, (used_at, expires_at)), issue, now)
         if moved is not None:
             self._clients[issue.client_id] = moved
         if issue.member is not None:
-            moved = _moved(member_used_at, member_expires_at, issue.idle_expiry, now)
+            place = (issue.client_id, issue.member)
+            moved = _moved(self._members.get(place, (member_used_at, member_expires_at)), issue, now)
             if moved is not None:
-                self._members[issue.client_id, issue.member] = moved
+                self._members[place] = moved
 
     def write(self, tx: Transaction) -> None:
         """Store them."""
@@ -198,14 +150,26 @@ class _Uses:
             tx.change_many(sql.PROLONG_MEMBER, [(*moved, *key) for key, moved in self._members.items()])
 
 
-def _moved(used_at: object, expires_at: object, idle_expiry: int | None, now: int) -> tuple[int, int | None] | None:
-    """The new (last_used_at, expires_at), or None when the stored ones are near enough."""
+def _moved(stored: tuple[object, object], issue: Issue, now: int) -> _Use | None:
+    """The new (last_used_at, expires_at), or None when the stored ones are near enough.
+
+    An idle expiry moves in steps; the end of a lease is exact, because it is the end of a credential, and
+    one that was noted too early would take a live instance's tokens away.
+    """
+    used_at, expires_at = stored
+    end = expires_at if isinstance(expires_at, int) else None
     last = max(now, used_at) if isinstance(used_at, int) else now
-    end = None if idle_expiry is None else last + idle_expiry
-    step = granularity(idle_expiry)
-    if isinstance(used_at, int) and last - used_at < step:
-        if end is None and expires_at is None:
+    fresh = isinstance(used_at, int) and last - used_at < granularity(issue.idle_expiry)
+    if not issue.renews:
+        return None if fresh else (last, end)
+    if issue.lease_until is not None:
+        if end is not None and issue.lease_until <= end:
+            return None if fresh else (last, end)
+        return last, issue.lease_until
+    idle_end = None if issue.idle_expiry is None else last + issue.idle_expiry
+    if fresh:
+        if idle_end is None and end is None:
             return None
-        if end is not None and isinstance(expires_at, int) and abs(end - expires_at) < step:
+        if idle_end is not None and end is not None and abs(idle_end - end) < granularity(issue.idle_expiry):
             return None
-    return last, end
+    return last, idle_end

@@ -19,7 +19,7 @@ from bridge.model.errors import StartRefused
 from bridge.store.connections import create_file, open_reader, open_writer, unavailable
 from bridge.store.gate import WriterGate
 from bridge.store.ports import SchemaStatus
-from bridge.store.schema import FIRST_RELEASE
+from bridge.store.schema import FIRST_RELEASE, REGISTRATION
 
 SET = "bridge"
 
@@ -58,7 +58,15 @@ def _expect_sound(database: Database) -> None:
         raise StartRefused([f"the database is damaged: {problem}" for problem in problems])
 
 
-STEPS: tuple[Step, ...] = (Step("0001_first_release", _create_first_release, _expect_empty, _expect_sound),)
+def _prepare_registration(database: Database) -> None:
+    for statement in REGISTRATION:
+        database.execute(statement)
+
+
+STEPS: tuple[Step, ...] = (
+    Step("0001_first_release", _create_first_release, _expect_empty, _expect_sound),
+    Step("0002_registration", _prepare_registration, after=_expect_sound),
+)
 
 
 def _migrations(steps: tuple[Step, ...], progress: Callable[[str], None]) -> Migrations:

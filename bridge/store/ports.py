@@ -6,7 +6,7 @@ write is durable when the method returns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,11 +18,21 @@ from bridge.model.signing_key import SigningKeyRow
 
 @dataclass(frozen=True, slots=True)
 class RegistrationLimits:
-    """Limits on new records of one trust domain: how many live ones, and a token bucket."""
+    """Limits on new records of one trust domain (interface section 7).
+
+    `records` live ones, of which `pending` may wait for an operator, and a token bucket of `burst` that fills
+    by `per_second`. `instances` live leases of one identity. `rule_per_second` and `rule_burst`: the bucket of
+    one rule; `identity_per_minute`: that of new instances of one identity, which holds `instances`.
+    """
 
     records: int
     per_second: int
     burst: int
+    instances: int = 1000
+    pending: int = 1000
+    rule_per_second: int = 200
+    rule_burst: int = 2000
+    identity_per_minute: int = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +61,9 @@ class Issue:
 
     `epoch` and `member_epoch` are what the registration saw; `subject` the SPIFFE ID (or the subject's
     name) whose tombstone is looked at; `markers` are claimed, all or none; `idle_expiry` seconds from
-    `now` to the record's new end, None leaves it without end.
+    `now` to the record's new end, None leaves it without end. An instance has a lease instead: with
+    `lease_until` (epoch seconds) its end is moved there unless it is later already, and without `renews` it
+    stays where it is, whatever else is said (interface section 9).
     """
 
     client_id: str
@@ -62,6 +74,31 @@ class Issue:
     member_epoch: int | None = None
     markers: tuple[Marker, ...] = ()
     idle_expiry: int | None = None
+    lease_until: int | None = None
+    renews: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Terms that wait for an operator: which client asked for them, under which rule, since when."""
+
+    client_id: str
+    rule: str
+    digest: str
+    asked_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How the management of one record stands (RFC 7592). `handle` is the last part of its
+    `registration_client_uri`; `digest` the hex SHA-256 of the registration access token in force (DCR-33), which
+    was made for `generation` under the record's `epoch`: another epoch has ended it."""
+
+    client_id: str
+    handle: str
+    epoch: int
+    generation: int
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,17 +168,36 @@ class ClientStore(Protocol):
         idle_expiry: int,
         event: AuditEvent,
         now: int,
+        lease_until: int | None = None,
+        markers: tuple[Marker, ...] = (),
     ) -> Ensured:
         """Insert `proposed`, or return the record that already owns its (kind, subject).
+
+        The record's end is `now` + `idle_expiry`, or `lease_until` where given. `markers` are claimed, all
+        or none, if and only if a registration is written; a caller that finds `created` false has claimed none.
 
         A live record is returned as it is. One that ended (expired by time or by sweep, revoked) comes
         back under a new epoch with its approvals gone. `event` (REGISTERED) is written if and only if
         a registration was, in the same transaction. With `member`, the member is inserted too, and a
         member that was revoked comes back under a new epoch (also a registration).
 
-        Raises: IdentityDenied (record, member or tombstone), LimitReached, EvidenceRejected
-        (CLIENT_ID_RESERVED) when `client_id` belongs to another kind, subject or trust domain.
+        Raises: IdentityDenied (record, member or tombstone), LimitReached, CredentialReplayed (a marker was
+        claimed before), EvidenceRejected (CLIENT_ID_RESERVED) when `client_id` belongs to another kind,
+        subject or trust domain.
         """
+        ...
+
+    def replace_metadata(
+        self, client_id: str, *, epoch: int, rule: str, metadata: Mapping[str, object], event: AuditEvent, now: int
+    ) -> ClientRecord:
+        """Put other metadata in place of the record's (RFC 7592 section 2.2), and `event` beside it.
+
+        Raises: RegistrationChanged when the record is not ACTIVE under that epoch any more.
+        """
+        ...
+
+    def waiting(self, *, limit: int, after: tuple[str, str] = ("", "")) -> list[Waiting]:
+        """Terms that wait for an operator, of live records, ordered by (client_id, rule), those behind `after`."""
         ...
 
     def await_approval(self, client_id: str, *, rule: str, digest: str, now: int) -> None:
@@ -200,6 +256,36 @@ class ClientStore(Protocol):
         """Mark idle records EXPIRED (with an audit row each), end PENDING ones older than
         `pending_expiry`, remove ended ones older than `keep_ended` (not denied ones), and stale
         markers. At most `batch` records a call, so that no transaction is long."""
+        ...
+
+
+class ManagementStore(Protocol):
+    """Registration access tokens, as digests (RFC 7592, DCR-33). Rows go with their records."""
+
+    def open(self, wanted: Access) -> Access:
+        """The row of that client, made of `wanted` when there is none or when it is of an earlier epoch."""
+        ...
+
+    def by_handle(self, handle: str) -> Access | None:
+        """The row that this handle names."""
+        ...
+
+    def rotate(self, current: Access, *, digest: str) -> Access | None:
+        """Put the next generation in force, with that digest. None, and nothing written, when `current` is not
+        what is in force any more."""
+        ...
+
+
+class BucketStore(Protocol):
+    """Token buckets that all workers share. Those of registrations are spent by `ClientStore.ensure`."""
+
+    def spend(self, kind: str, key: str, *, per_minute: int, burst: int, now: int) -> int:
+        """Take one token of the bucket of that kind (a limit's name) and key. 0, or the number of seconds until
+        there will be one; nothing is taken then."""
+        ...
+
+    def use(self, *, now: int) -> list[tuple[str, str, int, int]]:
+        """(limit, key, level, burst) of every bucket that is not full, for metrics. Bounded."""
         ...
 
 
@@ -320,6 +406,10 @@ class Store(Protocol):
 
     @property
     def clients(self) -> ClientStore: ...
+    @property
+    def management(self) -> ManagementStore: ...
+    @property
+    def buckets(self) -> BucketStore: ...
     @property
     def tokens(self) -> TokenStore: ...
     @property

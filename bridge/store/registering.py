@@ -7,41 +7,50 @@ from dataclasses import dataclass, replace
 from bridge.model.audit import AuditEvent
 from bridge.model.client import ClientRecord, ClientState, Member, ProposedClient
 from bridge.model.errors import EvidenceRejected, IdentityDenied
+from bridge.model.identity import Marker
 from bridge.model.reasons import Reason
+from bridge.store import admission
 from bridge.store import statements as sql
+from bridge.store.admission import Need, need_of
+from bridge.store.claims import Claims
 from bridge.store.connections import Row
 from bridge.store.ports import Ensured, RegistrationLimits
-from bridge.store.rows import CLIENT_FIELDS, client_of, client_row, member_of, metadata_text
+from bridge.store.rows import CLIENT_FIELDS, client_of, client_row, member_of, metadata_text, provenance_text, quota_of
 from bridge.store.rows import record_of as new_record
 from bridge.store.transaction import Transaction
 
-_RECORD = 2
+_RECORD = 3
 _MEMBER = _RECORD + len(CLIENT_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who owns a subject now, and whether an operator denied it or anything it stands for."""
+    """Who owns a subject now. `quota`: what its record counts against."""
 
     record: ClientRecord | None
     member: Member | None
     member_is_live: bool
+    quota: str
 
 
 @dataclass(frozen=True, slots=True)
 class Registering:
-    """One call of `ensure`. Times: epoch seconds, UTC; `idle_expiry` in seconds."""
+    """One call of `ensure`. Times: epoch seconds, UTC; `idle_expiry` in seconds. `marker_limit`: how many
+    markers the store may hold."""
 
     proposed: ProposedClient
     limits: RegistrationLimits
     idle_expiry: int
     event: AuditEvent
     now: int
+    marker_limit: int
+    lease_until: int | None = None
+    markers: tuple[Marker, ...] = ()
 
     @property
     def expires_at(self) -> int:
-        """When a record that is registered now idles out."""
-        return self.now + self.idle_expiry
+        """When a record that is registered now ends by itself."""
+        return self.now + self.idle_expiry if self.lease_until is None else self.lease_until
 
 
 def question(proposed: ProposedClient) -> tuple[str | None, ...]:
@@ -78,7 +87,7 @@ def owner_of(row: Row, proposed: ProposedClient, now: int) -> Owner:
     ):
         raise IdentityDenied(Reason.IDENTITY_DENIED, proposed.member or proposed.subject)
     live = member is not None and member.state_at(now) is ClientState.ACTIVE
-    return Owner(record, member, live)
+    return Owner(record, member, live, quota_of(proposed) if record is None else row[2])
 
 
 def settled(owner: Owner, proposed: ProposedClient, now: int) -> Ensured | None:
@@ -99,35 +108,61 @@ def settled(owner: Owner, proposed: ProposedClient, now: int) -> Ensured | None:
     return Ensured(record, owner.member, created=False) if owner.member_is_live else None
 
 
+def need(owner: Owner, proposed: ProposedClient, limits: RegistrationLimits, now: int) -> Need:
+    """What the registration takes of the limits."""
+    record = owner.record
+    return need_of(
+        proposed,
+        limits,
+        quota=owner.quota,
+        stored=None if record is None else record.state,
+        is_live=record is not None and record.state_at(now) in (ClientState.ACTIVE, ClientState.PENDING),
+        is_new=record is None or (proposed.member is not None and owner.member is None),
+    )
+
+
 def ensure(tx: Transaction, call: Registering) -> Ensured:
     """Insert, bring back, or return what is there (ROFU-3, 5, 7, 8, 23, 28; T-40).
 
-    Raises: IdentityDenied, EvidenceRejected, LimitReached; nothing is written then. Only what is new
-    spends a registration token: a record that comes back is known, but needs room among the live ones.
+    Raises: IdentityDenied, EvidenceRejected, LimitReached, CredentialReplayed, Unavailable (a marker that
+    may have been swept); nothing is written then.
     """
-    proposed, now = call.proposed, call.now
-    owner = owner_of(tx.rows(sql.FIND_OWNER, question(proposed))[0], proposed, now)
-    found = settled(owner, proposed, now)
+    proposed = call.proposed
+    owner = owner_of(tx.rows(sql.FIND_OWNER, question(proposed))[0], proposed, call.now)
+    found = settled(owner, proposed, call.now)
     if found is not None:
         return found
-    state = None if owner.record is None else owner.record.state_at(now)
-    new_member = proposed.member is not None and owner.member is None
-    # A record that idled out but was not swept yet is still counted among the live ones.
-    counted = owner.record is not None and owner.record.state in (ClientState.ACTIVE, ClientState.PENDING)
-    if not counted:
-        tx.require_room(proposed.trust_domain, call.limits)
-    if owner.record is None or new_member:
-        tx.spend_registration(proposed.trust_domain, call.limits, now=now)
+    needed = need(owner, proposed, call.limits, call.now)
+    admission.require(tx, needed, now=call.now)
+    _claim(tx, call)
+    admission.spend(tx, needed, now=call.now)
+    return _register(tx, call, owner)
+
+
+def _claim(tx: Transaction, call: Registering) -> None:
+    if not call.markers:
+        return
+    claims = Claims(tx, call.markers)
+    refusal = claims.refusal(call.markers, call.marker_limit)
+    if refusal is not None:
+        raise refusal
+    claims.claim(call.markers)
+    claims.write(tx)
+
+
+def _register(tx: Transaction, call: Registering, owner: Owner) -> Ensured:
+    """Write what is missing, with its event."""
+    proposed = call.proposed
     if owner.record is None:
         record = _insert(tx, call)
-    elif state is ClientState.ACTIVE:
+    elif owner.record.state_at(call.now) is ClientState.ACTIVE:
         record = owner.record
     else:
-        record = _bring_back(tx, call, owner.record)
+        record = _bring_back(tx, call, owner.record, owner.quota)
     member = None
     if proposed.member is not None:
         member = owner.member if owner.member_is_live else _put_member(tx, call, record.client_id, owner.member)
-        if new_member and owner.record is not None:
+        if owner.member is None and owner.record is not None:
             tx.change(sql.SEE_MEMBER, (1, record.client_id))
             record = replace(record, identities=record.identities + 1)
     tx.audit(call.event)
@@ -137,11 +172,11 @@ def ensure(tx: Transaction, call: Registering) -> Ensured:
 def _insert(tx: Transaction, call: Registering) -> ClientRecord:
     record = new_record(call.proposed, epoch=call.now, now=call.now, expires_at=call.expires_at)
     tx.change(sql.INSERT_CLIENT, client_row(record))
-    tx.count(record.trust_domain, record.kind.value, record.state.value, 1)
+    tx.count(quota_of(record), record.kind.value, record.state.value, 1)
     return record
 
 
-def _bring_back(tx: Transaction, call: Registering, old: ClientRecord) -> ClientRecord:
+def _bring_back(tx: Transaction, call: Registering, old: ClientRecord, quota: str) -> ClientRecord:
     """The same record under a new epoch: what was issued or approved before stays ended (T-23)."""
     proposed = call.proposed
     record = replace(
@@ -153,6 +188,7 @@ def _bring_back(tx: Transaction, call: Registering, old: ClientRecord) -> Client
         expires_at=call.expires_at,
         parent=proposed.parent,
         metadata=proposed.metadata,
+        provenance=proposed.provenance,
     )
     tx.change(
         sql.RETURN_CLIENT,
@@ -164,11 +200,12 @@ def _bring_back(tx: Transaction, call: Registering, old: ClientRecord) -> Client
             record.expires_at,
             record.parent,
             metadata_text(record.metadata),
+            provenance_text(record.provenance),
             record.client_id,
         ),
     )
     tx.change(sql.DROP_APPROVALS, (record.client_id,))
-    tx.move(record.trust_domain, record.kind.value, old.state.value, record.state.value)
+    tx.move(quota, record.kind.value, old.state.value, record.state.value)
     return record
 
 

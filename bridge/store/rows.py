@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from bridge.model.audit import AuditEvent, AuditEventKind, AuditRow
-from bridge.model.client import ClientKind, ClientRecord, ClientState, Member, ProposedClient
+from bridge.model.client import (
+    NO_PROVENANCE,
+    ClientKind,
+    ClientRecord,
+    ClientState,
+    Member,
+    ProposedClient,
+    Provenance,
+)
+from bridge.model.evidence import EvidenceKind
 from bridge.model.signing_key import SigningKeyRow
 from bridge.store.audit_chain import EVENT_COLUMNS
 from bridge.store.connections import Row
 
 CLIENT_FIELDS = (
     "client_id", "kind", "subject", "trust_domain", "state", "rule", "epoch", "created_at", "last_used_at",
-    "expires_at", "parent", "identities", "metadata",
+    "expires_at", "parent", "identities", "metadata", "provenance",
 )  # fmt: skip
 MEMBER_FIELDS = ("client_id", "spiffe_id", "state", "epoch", "first_seen_at", "last_used_at", "expires_at")
+ACCESS_FIELDS = ("client_id", "handle", "epoch", "generation", "digest")
 KEY_FIELDS = ("kid", "alg", "public_jwk", "sealed", "created_at", "signs_from", "retires_at")
 AUDIT_FIELDS = ("rowid", "writer", "sequence", "mac", *EVENT_COLUMNS)
 
@@ -31,7 +42,7 @@ def columns(fields: tuple[str, ...], table: str = "") -> str:
 
 
 def client_of(row: Row, start: int = 0) -> ClientRecord | None:
-    """The record in the thirteen columns from `start`; None where a join found none."""
+    """The record in the fourteen columns from `start`; None where a join found none."""
     if row[start] is None:
         return None
     (
@@ -48,7 +59,8 @@ def client_of(row: Row, start: int = 0) -> ClientRecord | None:
         parent,
         identities,
         metadata,
-    ) = row[start : start + 13]
+        provenance,
+    ) = row[start : start + 14]
     return ClientRecord(
         client_id,
         _KINDS[kind],
@@ -63,6 +75,7 @@ def client_of(row: Row, start: int = 0) -> ClientRecord | None:
         parent,
         identities,
         json.loads(metadata),
+        provenance_of(provenance),
     )
 
 
@@ -93,11 +106,12 @@ def record_of(proposed: ProposedClient, *, epoch: int, now: int, expires_at: int
         proposed.parent,
         1 if seen else 0,
         proposed.metadata,
+        proposed.provenance,
     )
 
 
 def client_row(record: ClientRecord, *, ended_at: int | None = None) -> tuple[Any, ...]:
-    """The columns of a record, `ended_at` last."""
+    """The columns of a record, then `quota` and `ended_at`."""
     return (
         record.client_id,
         record.kind.value,
@@ -112,6 +126,8 @@ def client_row(record: ClientRecord, *, ended_at: int | None = None) -> tuple[An
         record.parent,
         record.identities,
         metadata_text(record.metadata),
+        provenance_text(record.provenance),
+        None if record.trust_domain else quota_of(record),
         ended_at,
     )
 
@@ -119,6 +135,41 @@ def client_row(record: ClientRecord, *, ended_at: int | None = None) -> tuple[An
 def metadata_text(metadata: Mapping[str, object]) -> str:
     """Metadata as it is stored."""
     return json.dumps(dict(metadata), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+def provenance_text(provenance: Provenance) -> str:
+    """Provenance as it is stored: the members that say something."""
+    said = {
+        "evidence": None if provenance.evidence is None else provenance.evidence.value,
+        "stated": list(provenance.stated),
+        "statement_digest": provenance.statement_digest,
+        "statement_issuer": provenance.statement_issuer,
+        "statement_expires_at": provenance.statement_expires_at,
+    }
+    return metadata_text({name: value for name, value in said.items() if value})
+
+
+# Read with every record, and few of them differ: most records came by the same few kinds of evidence.
+@lru_cache(maxsize=1024)
+def provenance_of(text: str) -> Provenance:
+    """The provenance in a stored text."""
+    if text == "{}":
+        return NO_PROVENANCE
+    said = json.loads(text)
+    evidence = said.get("evidence")
+    return Provenance(
+        evidence=None if evidence is None else EvidenceKind(evidence),
+        stated=tuple(said.get("stated", ())),
+        statement_digest=said.get("statement_digest", ""),
+        statement_issuer=said.get("statement_issuer", ""),
+        statement_expires_at=said.get("statement_expires_at", 0),
+    )
+
+
+def quota_of(client: ClientRecord | ProposedClient) -> str:
+    """Under which name a record counts against limits: its trust domain, else the issuer of its statement,
+    else its kind. None can be taken for another: a trust domain's name has neither a slash nor a colon."""
+    return client.trust_domain or client.provenance.statement_issuer or f":{client.kind.value}"
 
 
 def key_of(row: Row) -> SigningKeyRow:

@@ -1,4 +1,4 @@
-"""The tables of the first release, for SQLite. A later change of them is a migration, never an edit here.
+"""The tables, for SQLite: those of the first release, and what each later step changed. No step is ever edited.
 
 Times are integer epoch seconds, JSON is text, so that another engine needs other DDL but no other rows.
 """
@@ -161,4 +161,38 @@ FIRST_RELEASE: tuple[str, ...] = (
         pruned_at INTEGER NOT NULL,
         seal BLOB NOT NULL
     ) STRICT""",
+)
+
+# Step 2: where a record came from, whom it counts against where there is no trust domain, buckets of every
+# kind, and the management of registrations.
+REGISTRATION: tuple[str, ...] = (
+    "ALTER TABLE clients ADD COLUMN provenance TEXT NOT NULL DEFAULT '{}'",
+    "ALTER TABLE clients ADD COLUMN quota TEXT",
+    "ALTER TABLE client_counts RENAME COLUMN trust_domain TO quota",
+    """CREATE INDEX clients_leased ON clients (parent, expires_at)
+       WHERE parent IS NOT NULL AND state IN ('active', 'pending')""",
+    "CREATE INDEX approvals_waiting ON approvals (client_id, rule) WHERE approved_at IS NULL",
+    # `kind` is a limit's name, `key` whose bucket it is. `level` is in sixtieths of a token, `per_minute` and
+    # `burst` the terms of the last one who took a token; from `full_at` on the row says nothing any more.
+    """CREATE TABLE buckets (
+        kind TEXT NOT NULL,
+        key TEXT NOT NULL,
+        level INTEGER NOT NULL,
+        filled_at INTEGER NOT NULL,
+        per_minute INTEGER NOT NULL,
+        burst INTEGER NOT NULL,
+        full_at INTEGER NOT NULL,
+        PRIMARY KEY (kind, key)
+    ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX buckets_by_fill ON buckets (kind, full_at)",
+    # Terms are not stored with the old buckets; each is full within seconds anyway.
+    "DROP TABLE registration_buckets",
+    # One row per record whose registration may be managed; it is void once the record's epoch is another.
+    """CREATE TABLE management (
+        client_id TEXT NOT NULL PRIMARY KEY,
+        handle TEXT NOT NULL UNIQUE,
+        epoch INTEGER NOT NULL,
+        generation INTEGER NOT NULL,
+        digest TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID""",
 )

@@ -12,10 +12,13 @@ from bridge.model.reasons import Reason
 from bridge.store.audit_chain import ChainKey
 from bridge.store.audit_log import SqliteAudit
 from bridge.store.audit_pen import AuditPen
+from bridge.store.buckets import SqliteBuckets
 from bridge.store.clients import SqliteClients
 from bridge.store.connections import Readers
+from bridge.store.exhausted import Exhausted
 from bridge.store.gate import WriterGate
 from bridge.store.group_commit import PATIENCE, GroupCommit
+from bridge.store.management import SqliteManagement
 from bridge.store.migrations import require_current
 from bridge.store.remembered import SqliteKeys, SqliteLeases, SqliteTokens
 from bridge.store.session import WriterSession
@@ -40,7 +43,10 @@ class SqliteStore:
         self._failed = False
         self._lock = threading.Lock()
         self.writer = pen.writer
-        self.clients = SqliteClients(self._readers, self._commit, marker_limit=markers)
+        exhausted = Exhausted()
+        self.clients = SqliteClients(self._readers, self._commit, exhausted, marker_limit=markers)
+        self.management = SqliteManagement(self._readers, self._commit)
+        self.buckets = SqliteBuckets(self._readers, self._commit, exhausted)
         self.tokens = SqliteTokens(self._readers, self._commit, marker_limit=markers)
         self.keys = SqliteKeys(self._readers, self._commit)
         self.leases = SqliteLeases(self._commit)

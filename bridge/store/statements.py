@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import cache
 
 from bridge.store.audit_chain import EVENT_COLUMNS
-from bridge.store.rows import AUDIT_FIELDS, CLIENT_FIELDS, KEY_FIELDS, MEMBER_FIELDS, columns
+from bridge.store.rows import ACCESS_FIELDS, AUDIT_FIELDS, CLIENT_FIELDS, KEY_FIELDS, MEMBER_FIELDS, columns
 
 CLIENT = columns(CLIENT_FIELDS)
 MEMBER = columns(MEMBER_FIELDS)
@@ -19,6 +19,9 @@ KEY = columns(KEY_FIELDS)
 AUDIT = columns(AUDIT_FIELDS)
 LIVE = "state IN ('active', 'pending')"
 ENDED = "state IN ('expired', 'revoked')"
+
+# Under which name a record counts against limits (`rows.quota_of`); the trust domain is not stored twice.
+QUOTA = "COALESCE(trust_domain, quota, '')"
 
 # Grows by at least one and never falls behind the clock, so no value is ever used twice (see `schema`).
 NEXT_EPOCH = "CASE WHEN epoch >= ? THEN epoch + 1 ELSE ? END"
@@ -37,6 +40,7 @@ LEFT JOIN members AS m ON m.client_id = c.client_id AND m.spiffe_id = ?
 FIND_OWNER = f"""
 SELECT EXISTS (SELECT 1 FROM tombstones WHERE subject IN (?, ?, ?, ?)),
        EXISTS (SELECT 1 FROM clients WHERE client_id = ?),
+       {QUOTA},
        {columns(CLIENT_FIELDS, "c")}, {columns(MEMBER_FIELDS, "m")}
 FROM (SELECT 1 AS one) AS always
 LEFT JOIN clients AS c ON c.kind = ? AND c.subject = ?
@@ -46,12 +50,13 @@ GET = f"SELECT {CLIENT} FROM clients WHERE client_id = ?"
 MEMBERS = f"SELECT {MEMBER} FROM members WHERE client_id = ? AND spiffe_id > ? ORDER BY spiffe_id LIMIT ?"
 
 # --- records
-INSERT_CLIENT = f"INSERT INTO clients ({CLIENT}, ended_at) VALUES ({', '.join('?' * (len(CLIENT_FIELDS) + 1))})"
+INSERT_CLIENT = f"INSERT INTO clients ({CLIENT}, quota, ended_at) VALUES ({', '.join('?' * (len(CLIENT_FIELDS) + 2))})"
 RETURN_CLIENT = """
 UPDATE clients SET state = ?, rule = ?, epoch = ?, last_used_at = ?, expires_at = ?, ended_at = NULL, parent = ?,
-       metadata = ?
+       metadata = ?, provenance = ?
 WHERE client_id = ?
 """
+REPLACE_METADATA = "UPDATE clients SET rule = ?, metadata = ? WHERE client_id = ?"
 SEE_MEMBER = "UPDATE clients SET identities = identities + ? WHERE client_id = ?"
 UPSERT_MEMBER = f"""
 INSERT INTO members ({MEMBER}, ended_at) VALUES (?, ?, 'active', ?, ?, ?, ?, NULL)
@@ -72,17 +77,26 @@ SELECT client_id, ?, ?, ?, NULL, '' FROM clients WHERE client_id = ? AND {LIVE}
 ON CONFLICT (client_id, rule, digest) DO NOTHING
 """
 APPROVABLE = f"""
-SELECT client_id, kind, trust_domain, state FROM clients
+SELECT client_id, kind, {QUOTA}, state FROM clients
 WHERE (client_id = ? OR parent = ?) AND {LIVE} AND (expires_at IS NULL OR expires_at > ?)
 ORDER BY client_id
+"""
+WAITING = f"""
+SELECT a.client_id, a.rule, a.digest, a.asked_at
+FROM approvals AS a JOIN clients AS c ON c.client_id = a.client_id AND c.{LIVE}
+WHERE a.approved_at IS NULL AND (a.client_id, a.rule) > (?, ?)
+ORDER BY a.client_id, a.rule LIMIT ?
 """
 APPROVE = "UPDATE approvals SET approved_at = ?, note = ? WHERE client_id = ? AND approved_at IS NULL RETURNING rule"
 ACTIVATE = "UPDATE clients SET state = 'active' WHERE client_id = ? AND state = 'pending'"
 
 # --- endings by an operator
-TOUCHED = (
-    "SELECT client_id, kind, trust_domain, state FROM clients WHERE client_id = ? OR parent = ? ORDER BY client_id"
-)
+# Instances come and go; those that ended by themselves have nothing left to end.
+TOUCHED = f"""
+SELECT client_id, kind, {QUOTA}, state FROM clients
+WHERE client_id = ? OR (parent = ? AND state NOT IN ('expired', 'revoked'))
+ORDER BY client_id
+"""
 END_CLIENT = f"UPDATE clients SET state = ?, epoch = {NEXT_EPOCH}, ended_at = COALESCE(ended_at, ?) WHERE client_id = ?"
 END_MEMBERS = f"""
 UPDATE members SET state = CASE WHEN state = 'denied' THEN state ELSE ? END, epoch = {NEXT_EPOCH},
@@ -92,8 +106,8 @@ WHERE spiffe_id = ? RETURNING client_id
 PUT_TOMBSTONE = "INSERT INTO tombstones (subject, denied_at) VALUES (?, ?) ON CONFLICT (subject) DO NOTHING"
 TAKE_TOMBSTONE = "DELETE FROM tombstones WHERE subject = ? RETURNING subject"
 # A record stays denied while any tombstone that covers it stands: its own, or that of its identity.
-UNDENIABLE = """
-SELECT client_id, kind, trust_domain, state FROM clients AS c
+UNDENIABLE = f"""
+SELECT client_id, kind, {QUOTA}, state FROM clients AS c
 WHERE (client_id = ? OR parent = ?) AND state = 'denied'
   AND NOT EXISTS (SELECT 1 FROM tombstones AS t WHERE t.subject = c.client_id OR t.subject = c.parent)
 ORDER BY client_id
@@ -104,8 +118,8 @@ UPDATE members SET state = 'revoked' WHERE spiffe_id = ? AND state = 'denied' RE
 HAS_TOMBSTONE = "SELECT 1 FROM tombstones WHERE subject = ?"
 
 # --- sweeps
-IDLE = f"SELECT {CLIENT} FROM clients WHERE {LIVE} AND expires_at <= ? ORDER BY expires_at LIMIT ?"
-PENDING_TOO_LONG = f"SELECT {CLIENT} FROM clients WHERE state = 'pending' AND last_used_at <= ? LIMIT ?"
+IDLE = f"SELECT {CLIENT}, {QUOTA} FROM clients WHERE {LIVE} AND expires_at <= ? ORDER BY expires_at LIMIT ?"
+PENDING_TOO_LONG = f"SELECT {CLIENT}, {QUOTA} FROM clients WHERE state = 'pending' AND last_used_at <= ? LIMIT ?"
 IDLE_MEMBERS = """
 SELECT client_id, spiffe_id FROM members WHERE state = 'active' AND expires_at <= ? ORDER BY expires_at LIMIT ?
 """
@@ -113,7 +127,7 @@ EXPIRE_MEMBER = f"""
 UPDATE members SET state = 'expired', epoch = {NEXT_EPOCH}, ended_at = ? WHERE client_id = ? AND spiffe_id = ?
 """
 FORGETTABLE = f"""
-SELECT client_id, kind, trust_domain, state FROM clients WHERE {ENDED} AND ended_at <= ? AND epoch < ?
+SELECT client_id, kind, {QUOTA}, state FROM clients WHERE {ENDED} AND ended_at <= ? AND epoch < ?
 ORDER BY ended_at LIMIT ?
 """
 REMOVE_CLIENT = "DELETE FROM clients WHERE client_id = ?"
@@ -130,19 +144,55 @@ SWEEP_REVOKED_TOKENS = "DELETE FROM revoked_tokens WHERE expires_at <= ?"
 
 # --- counts and limits
 ADD_COUNT = """
-INSERT INTO client_counts (trust_domain, kind, state, records) VALUES (?, ?, ?, ?)
-ON CONFLICT (trust_domain, kind, state) DO UPDATE SET records = client_counts.records + excluded.records
+INSERT INTO client_counts (quota, kind, state, records) VALUES (?, ?, ?, ?)
+ON CONFLICT (quota, kind, state) DO UPDATE SET records = client_counts.records + excluded.records
 """
 COUNT_BY_STATE = "SELECT kind, state, SUM(records) FROM client_counts GROUP BY kind, state HAVING SUM(records) <> 0"
-USAGE = f"""
-SELECT COALESCE((SELECT SUM(records) FROM client_counts WHERE trust_domain = ? AND {LIVE}), 0),
-       (SELECT level FROM registration_buckets WHERE trust_domain = ?),
-       (SELECT filled_at FROM registration_buckets WHERE trust_domain = ?)
+ROOM = f"""
+SELECT COALESCE(SUM(records), 0), COALESCE(SUM(CASE WHEN state = 'pending' THEN records ELSE 0 END), 0)
+FROM client_counts WHERE quota = ? AND {LIVE}
 """
+# Counted up to the limit only: one more is as much as anybody needs to know.
+LEASES = f"""
+SELECT COUNT(*), MIN(expires_at) FROM (
+    SELECT expires_at FROM clients WHERE parent = ? AND {LIVE} AND expires_at > ? ORDER BY expires_at LIMIT ?) AS live
+"""
+BUCKET = "SELECT level, filled_at FROM buckets WHERE kind = ? AND key = ?"
 SET_BUCKET = """
-INSERT INTO registration_buckets (trust_domain, level, filled_at) VALUES (?, ?, ?)
-ON CONFLICT (trust_domain) DO UPDATE SET level = excluded.level, filled_at = excluded.filled_at
+INSERT INTO buckets (kind, key, level, filled_at, per_minute, burst, full_at) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (kind, key) DO UPDATE
+SET level = excluded.level, filled_at = excluded.filled_at, per_minute = excluded.per_minute,
+    burst = excluded.burst, full_at = excluded.full_at
 """
+NEXT_KIND_OF_BUCKET = "SELECT kind FROM buckets WHERE kind > ? ORDER BY kind LIMIT 1"
+BUCKETS_IN_USE = """
+SELECT key, level, filled_at, per_minute, burst FROM buckets WHERE kind = ? AND full_at > ?
+ORDER BY full_at DESC LIMIT ?
+"""
+SWEEP_BUCKETS = """
+DELETE FROM buckets WHERE (kind, key) IN (
+    SELECT kind, key FROM buckets WHERE kind = ? AND full_at <= ? ORDER BY full_at LIMIT ?)
+"""
+
+# --- the management of registrations
+ACCESS = columns(ACCESS_FIELDS)
+ACCESS_OF = f"SELECT {ACCESS} FROM management WHERE client_id = ?"
+ACCESS_BY_HANDLE = f"SELECT {ACCESS} FROM management WHERE handle = ?"
+HAS_LIVE_EPOCH = f"SELECT 1 FROM clients WHERE client_id = ? AND epoch = ? AND {LIVE}"
+OPEN_ACCESS = f"""
+INSERT INTO management ({ACCESS}) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (client_id) DO UPDATE
+SET handle = excluded.handle, epoch = excluded.epoch, generation = excluded.generation, digest = excluded.digest
+WHERE management.epoch < excluded.epoch
+"""
+ROTATE_ACCESS = f"""
+UPDATE management SET generation = generation + 1, digest = ?
+WHERE client_id = ? AND epoch = ? AND generation = ? AND digest = ?
+  AND EXISTS (SELECT 1 FROM clients AS c WHERE c.client_id = management.client_id AND c.epoch = management.epoch
+              AND c.{LIVE})
+RETURNING {ACCESS}
+"""
+REMOVE_ACCESS = "DELETE FROM management WHERE client_id = ?"
 
 # --- markers and single tokens
 MARKER_USAGE = "SELECT held, swept_until FROM marker_usage WHERE one = 1"

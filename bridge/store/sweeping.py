@@ -18,7 +18,7 @@ from bridge.store.ports import Swept
 from bridge.store.rows import client_of
 from bridge.store.transaction import Transaction
 
-# Marks are two small columns; a sweep takes more of them than of records.
+# Marks and buckets are a few small columns; a sweep takes more of them than of records.
 MARKERS_PER_RECORD = 10
 # A revoked token stays known long after its `exp`, in case that the clock is set back.
 REVOKED_TOKEN_SLACK = 86_400
@@ -44,6 +44,7 @@ def sweep(tx: Transaction, call: Sweeping) -> Swept:
     removed = _remove_records(tx, call)
     removed += _remove_members(tx, call, call.batch - removed)
     markers = _sweep_markers(tx, call)
+    _sweep_buckets(tx, call)
     tx.change(sql.SWEEP_REVOKED_TOKENS, (call.now - REVOKED_TOKEN_SLACK,))
     return Swept(expired, removed, markers)
 
@@ -60,7 +61,7 @@ def _expire_records(tx: Transaction, call: Sweeping) -> int:
             continue
         tx.change(sql.END_CLIENT, (EXPIRED, call.now, call.now, call.now, record.client_id))
         tx.change(sql.DROP_APPROVALS, (record.client_id,))
-        tx.move(record.trust_domain, record.kind.value, record.state.value, EXPIRED)
+        tx.move(row[-1], record.kind.value, record.state.value, EXPIRED)
         tx.audit(call.event(record))
     return len(rows)
 
@@ -78,11 +79,12 @@ def _expire_members(tx: Transaction, call: Sweeping, batch: int) -> int:
 
 def _remove_records(tx: Transaction, call: Sweeping) -> int:
     rows = tx.rows(sql.FORGETTABLE, (call.now - call.keep_ended, call.now, call.batch))
-    for client_id, kind, trust_domain, state in rows:
+    for client_id, kind, quota, state in rows:
         tx.change(sql.REMOVE_CLIENT, (client_id,))
         tx.change(sql.REMOVE_MEMBERS_OF, (client_id,))
         tx.change(sql.DROP_APPROVALS, (client_id,))
-        tx.count(trust_domain, kind, state, -1)
+        tx.change(sql.REMOVE_ACCESS, (client_id,))
+        tx.count(quota, kind, state, -1)
     return len(rows)
 
 
@@ -103,3 +105,12 @@ def _sweep_markers(tx: Transaction, call: Sweeping) -> int:
     if removed:
         tx.change(sql.SWEPT_MARKERS, (removed, until, until))
     return removed
+
+
+def _sweep_buckets(tx: Transaction, call: Sweeping) -> None:
+    """Remove buckets that are full: one that is not there is full, too. A clock that is a little behind must
+    not find one gone that it would have found short of a token."""
+    kind = ""
+    while (row := tx.row(sql.NEXT_KIND_OF_BUCKET, (kind,))) is not None:
+        kind = row[0]
+        tx.change(sql.SWEEP_BUCKETS, (kind, call.now - CLOCK_TOLERANCE, call.batch * MARKERS_PER_RECORD))

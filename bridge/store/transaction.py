@@ -12,15 +12,14 @@ from collections.abc import Iterable, Sequence
 
 from bridge.model.audit import AuditEvent
 from bridge.model.client import ClientState
-from bridge.model.errors import LimitReached
 from bridge.store import statements as sql
 from bridge.store.audit_chain import Line, Tail, line_of
 from bridge.store.audit_pen import AuditPen
 from bridge.store.connections import Row
-from bridge.store.limits import Usage
-from bridge.store.ports import RegistrationLimits
+from bridge.store.limits import Bucket, Rate, Room
 
-LIVE = frozenset({ClientState.ACTIVE.value, ClientState.PENDING.value})
+PENDING = ClientState.PENDING.value
+LIVE = frozenset({ClientState.ACTIVE.value, PENDING})
 
 
 class Transaction:
@@ -33,7 +32,8 @@ class Transaction:
         self.touched = 0
         self._lines: list[Line] = []
         self._counts: dict[tuple[str, str, str], int] = {}
-        self._usages: dict[str, Usage] = {}
+        self._rooms: dict[str, Room] = {}
+        self._buckets: dict[tuple[str, str], Bucket] = {}
 
     def rows(self, statement: str, parameters: Sequence[object] = ()) -> list[Row]:
         """Read. Raises: sqlite3.Error."""
@@ -68,54 +68,64 @@ class Transaction:
         self.touched += 1
         self._lines.append(line)
 
-    def count(self, trust_domain: str | None, kind: str, state: str, change: int) -> None:
-        """Note that there are more or fewer records of this kind and state."""
+    def count(self, quota: str, kind: str, state: str, change: int) -> None:
+        """Note that there are more or fewer records of this kind and state. `quota`: see `rows.quota_of`."""
         self.touched += 1
-        key = (trust_domain or "", kind, state)
+        key = (quota, kind, state)
         self._counts[key] = self._counts.get(key, 0) + change
-        usage = self._usages.get(key[0])
-        if usage is not None and state in LIVE:
-            usage.live += change
+        room = self._rooms.get(quota)
+        if room is not None:
+            _add(room, state, change)
 
-    def move(self, trust_domain: str | None, kind: str, before: str, after: str) -> None:
+    def move(self, quota: str, kind: str, before: str, after: str) -> None:
         """Note that one record went from one state to another."""
         if before != after:
-            self.count(trust_domain, kind, before, -1)
-            self.count(trust_domain, kind, after, 1)
+            self.count(quota, kind, before, -1)
+            self.count(quota, kind, after, 1)
 
-    def require_room(self, trust_domain: str | None, limits: RegistrationLimits) -> None:
-        """Raises: LimitReached (`records_per_trust_domain`) when there is no room for one more live record."""
-        if self._usage(trust_domain).live >= limits.records:
-            raise LimitReached("records_per_trust_domain", 60)
+    def room(self, quota: str) -> Room:
+        """How many live records there are, what this transaction changed included."""
+        room = self._rooms.get(quota)
+        if room is None:
+            room = self._rooms[quota] = Room(*self.rows(sql.ROOM, (quota,))[0])
+            for (whose, _, state), change in self._counts.items():
+                if whose == quota:
+                    _add(room, state, change)
+        return room
 
-    def spend_registration(self, trust_domain: str | None, limits: RegistrationLimits, *, now: int) -> None:
-        """Take one token out of the bucket. Raises: LimitReached (`registrations_per_second`)."""
-        self._usage(trust_domain).spend(limits, now)
+    def bucket(self, rate: Rate) -> Bucket:
+        """The bucket, as it stands in this transaction."""
+        key = (rate.limit, rate.key)
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = Bucket(*(self.row(sql.BUCKET, key) or ()))
+        return bucket
+
+    def spend(self, rate: Rate, *, now: int) -> None:
+        """Take one token. Raises: LimitReached, and nothing is changed then."""
+        self.bucket(rate).take(rate, now)
         self.touched += 1
-
-    def _usage(self, trust_domain: str | None) -> Usage:
-        name = trust_domain or ""
-        usage = self._usages.get(name)
-        if usage is None:
-            live, level, filled_at = self.rows(sql.USAGE, (name, name, name))[0]
-            live += sum(
-                change for (domain, _, state), change in self._counts.items() if domain == name and state in LIVE
-            )
-            usage = self._usages[name] = Usage(live, level, filled_at)
-        return usage
 
     def flush(self) -> None:
         """Write what was gathered. Raises: sqlite3.Error, Unavailable."""
         counts = [(*key, change) for key, change in self._counts.items() if change]
         if counts:
             self._connection.executemany(sql.ADD_COUNT, counts)
-        for name, usage in self._usages.items():
-            if usage.spent:
-                self._connection.execute(sql.SET_BUCKET, (name, usage.level, usage.filled_at))
+        for (kind, key), bucket in self._buckets.items():
+            if bucket.rate is not None:
+                terms = (bucket.rate.per_minute, bucket.rate.burst, bucket.full_at)
+                self._connection.execute(sql.SET_BUCKET, (kind, key, bucket.level, bucket.filled_at, *terms))
         if self._lines:
             self.tail = self._pen.write(self._connection, self._lines, self.tail)
         self.forget()
 
     def forget(self) -> None:
         """Drop what was gathered and not written."""
-        self._lines, self._counts, self._usages = [], {}, {}
+        self._lines, self._counts, self._rooms, self._buckets = [], {}, {}, {}
+
+
+def _add(room: Room, state: str, change: int) -> None:
+    if state in LIVE:
+        room.live += change
+    if state == PENDING:
+        room.pending += change

@@ -13,9 +13,8 @@ from bridge.model.audit import AuditEventKind
 from bridge.model.errors import LimitReached
 from bridge.store.audit_chain import ChainKey, Checkpoint, Tail, line_of, line_of_columns
 from bridge.store.issuing import granularity
-from bridge.store.limits import Usage
+from bridge.store.limits import Bucket, Rate
 from bridge.store.listing import _behind
-from bridge.store.ports import RegistrationLimits
 from tests.contract.records import AUDIT_KEY, NOW, event
 
 KEY = ChainKey(AUDIT_KEY)
@@ -74,12 +73,12 @@ def test_a_short_audit_key_is_refused(size: int, fits: bool) -> None:
     st.lists(st.integers(0, 3), min_size=1, max_size=200),
 )
 def test_a_bucket_never_gives_more_than_burst_and_rate_allow(rate: int, burst: int, steps: list[int]) -> None:
-    limits = RegistrationLimits(10**6, rate, burst)
-    usage, now, given_out = Usage(0, None, None), NOW, 0
+    terms = Rate("registrations_per_second", "example.org", rate * 60, burst)
+    bucket, now, given_out = Bucket(), NOW, 0
     for step in steps:
         now += step
         try:
-            usage.spend(limits, now)
+            bucket.take(terms, now)
         except LimitReached:
             continue
         given_out += 1

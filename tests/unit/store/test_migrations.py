@@ -16,9 +16,10 @@ from bridge.store.ports import SchemaStatus
 from bridge.store.sqlite import SqliteStore
 from tests.contract.records import AUDIT_KEY, NOW
 
-FIRST = STEPS[0].name
-SECOND = Step("0002_second", lambda database: database.execute("CREATE TABLE second (one INTEGER)") and None)
-CURRENT = SchemaStatus(1, 1, ())
+NAMES = tuple(step.name for step in STEPS)
+NEXT = Step("9999_next", lambda database: database.execute("CREATE TABLE next (one INTEGER)") and None)
+LATEST = len(STEPS)
+CURRENT = SchemaStatus(LATEST, LATEST, ())
 
 
 def open_store(path: Path) -> None:
@@ -27,7 +28,7 @@ def open_store(path: Path) -> None:
 
 def test_an_empty_store_gets_its_schema_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
     path = tmp_path / "bridge.db"
-    assert status(path) == SchemaStatus(0, 1, (FIRST,))
+    assert status(path) == SchemaStatus(0, LATEST, NAMES)
     assert not path.exists(), "looking makes no file"
     create_if_empty(path)
     assert status(path) == CURRENT
@@ -49,7 +50,7 @@ def test_migrate_tells_what_it_does_and_does_it_once(tmp_path: Path) -> None:
     done: list[str] = []
     assert migrate(path, done.append) == CURRENT
     assert migrate(path, done.append) == CURRENT
-    assert done == [FIRST]
+    assert done == list(NAMES)
 
 
 def test_many_who_start_at_once_make_one_schema(tmp_path: Path) -> None:
@@ -64,16 +65,16 @@ def test_an_older_schema_asks_for_a_migration(tmp_path: Path) -> None:
     """F-8: the steps that are pending are named, and the store opens after `bridge db migrate`."""
     path = tmp_path / "bridge.db"
     migrate(path)
-    steps = (*STEPS, SECOND)
-    assert status(path, steps=steps) == SchemaStatus(1, 2, (SECOND.name,))
+    steps = (*STEPS, NEXT)
+    assert status(path, steps=steps) == SchemaStatus(LATEST, LATEST + 1, (NEXT.name,))
     with pytest.raises(StartRefused, match="bridge db migrate"):
         require_current(path, status(path, steps=steps))
-    assert migrate(path, steps=steps) == SchemaStatus(2, 2, ())
+    assert migrate(path, steps=steps) == SchemaStatus(LATEST + 1, LATEST + 1, ())
 
 
 def test_a_newer_schema_is_refused_by_every_verb(tmp_path: Path) -> None:
     path = tmp_path / "bridge.db"
-    migrate(path, steps=(*STEPS, SECOND))
+    migrate(path, steps=(*STEPS, NEXT))
     for verb in (status, create_if_empty, open_store):
         with pytest.raises(StartRefused, match="newer release"):
             verb(path)
@@ -93,10 +94,10 @@ def _fail(database: Database) -> None:
 @pytest.mark.parametrize(
     ("step", "whole"),
     [
-        (SECOND, True),
-        (Step(SECOND.name, SECOND.apply, before=_fail), False),
-        (Step(SECOND.name, SECOND.apply, after=_fail), False),
-        (Step(SECOND.name, lambda database: database.execute("CREATE TABLE clients (one)") and None), False),
+        (NEXT, True),
+        (Step(NEXT.name, NEXT.apply, before=_fail), False),
+        (Step(NEXT.name, NEXT.apply, after=_fail), False),
+        (Step(NEXT.name, lambda database: database.execute("CREATE TABLE clients (one)") and None), False),
     ],
     ids=["sound", "refused before", "refused after", "broken"],
 )
@@ -104,12 +105,12 @@ def test_a_step_happens_whole_or_not_at_all(tmp_path: Path, step: Step, whole: b
     path = tmp_path / "bridge.db"
     migrate(path)
     if whole:
-        assert migrate(path, steps=(*STEPS, step)).current == 2
+        assert migrate(path, steps=(*STEPS, step)).current == LATEST + 1
     else:
         with pytest.raises(StartRefused, match=r"bridge\.db"):
             migrate(path, steps=(*STEPS, step))
         assert status(path) == CURRENT
-        assert "second" not in Database(path).table_names()
+        assert "next" not in Database(path).table_names()
 
 
 def test_a_file_that_is_something_else_is_refused_with_its_name(tmp_path: Path) -> None:
