@@ -133,8 +133,11 @@ class SvidVerifier:
         assert spiffe_id is not None
         live = self._live(spiffe_id.trust_domain, now)
         if cache.holds(entry, revision=live.revision, now=now):
-            identity = entry.identity
-            return identity if identity.verified_at == now else replace(identity, verified_at=now)
+            if entry.identity.verified_at != now:
+                # Kept, so that all who present it within this second share it. Revision and times are the entry's.
+                entry = replace(entry, identity=replace(entry.identity, verified_at=now))
+                cache.put(key, entry)
+            return entry.identity
         cache.drop(key)
         return None
 

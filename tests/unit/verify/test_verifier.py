@@ -40,7 +40,10 @@ def test_the_second_answer_is_the_first_at_a_later_time(kind: str) -> None:
     verifier = svid_verifier(bundles())
     first = present(verifier, kind)
     assert present(verifier, kind) is first
-    assert present(verifier, kind, NOW + 5) == replace(first, verified_at=NOW + 5)
+    later = present(verifier, kind, NOW + 5)
+    assert later == replace(first, verified_at=NOW + 5)
+    assert present(verifier, kind, NOW + 5) is later
+    assert present(verifier, kind, NOW) == first
 
 
 @KINDS
