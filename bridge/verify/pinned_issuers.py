@@ -12,6 +12,7 @@ from bridge.files.paths import FileFingerprint, TooLarge, fingerprint, read_boun
 from bridge.jose import strict_json
 from bridge.model.errors import EvidenceRejected, IssuerUntrusted, Unavailable
 from bridge.model.reasons import Reason
+from bridge.verify.claimed import printable
 from bridge.verify.key_sets import JwtKeys, MalformedKeySet, keys_of_jwk_set
 
 MAX_FILE_BYTES = 256 * 1024
@@ -51,7 +52,9 @@ class PinnedIssuers:
         """
         watch = self._watches.get(issuer)
         if watch is None:
-            raise IssuerUntrusted(Reason.STATEMENT_ISSUER, "the issuer of the statement is not configured")
+            raise IssuerUntrusted(
+                Reason.STATEMENT_ISSUER, f"the statement issuer {printable(issuer)} is not configured"
+            )
         keys = watch.keys
         if keys is None:
             raise Unavailable(Reason.BUNDLE_UNAVAILABLE, f"the keys of {issuer} could not be read yet")

@@ -82,11 +82,11 @@ class StatementVerifier:
                 return self._of_svid(statement, now)
             return self._of_issuer(token, header, payload, now)
         except (EvidenceRejected, Unavailable) as error:
-            error.claimed = claimed_by_jwt(statement)
+            error.claimed = error.claimed or claimed_by_jwt(statement)
             raise
 
     def _of_svid(self, statement: str, now: int) -> VerifiedStatement:
-        """A JWT-SVID: every rule for one, then what only statements need (draft section on `iat`; DCR-9)."""
+        """A JWT-SVID: every rule for one, then what only a statement must have, `iat` and a short rest of life."""
         identity, payload = self._svids.verify_jwt_claims(statement, audience=self._audience, now=now)
         expires_at = signed_jwt.numeric_date(payload, "exp")
         signed_jwt.check_issued(signed_jwt.numeric_date(payload, "iat"), expires_at, now)
@@ -102,7 +102,7 @@ class StatementVerifier:
         signed_jwt.check_alive(claims.expires_at, claims.not_before, now)
         signed_jwt.check_issued(claims.issued_at, claims.expires_at, now)
         _check_remaining(claims.expires_at, now)
-        if claims.expires_at - claims.issued_at > MAX_LIFE:
+        if claims.issued_at < claims.expires_at - MAX_LIFE:
             raise EvidenceRejected(Reason.STATEMENT_LIFETIME, f"the statement was made for more than {MAX_LIFE} s")
         signed_jwt.check_audience(claims.audience, self._audience)
         digest, not_after = hashlib.sha256(token.raw.encode("ascii")).hexdigest(), math.ceil(claims.expires_at)

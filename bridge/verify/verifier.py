@@ -141,6 +141,15 @@ class SvidVerifier:
         cache.drop(key)
         return None
 
+    def require_live(self, trust_domain: TrustDomain, *, now: int) -> None:
+        """That this trust domain could vouch for anybody at all, as it must for whom it once vouched for.
+
+        Raises: IssuerUntrusted, EvidenceRejected (BUNDLE_EMPTY), Unavailable.
+        """
+        bundle = self._live(trust_domain, now).bundle
+        if not bundle.x509_authorities and not bundle.jwt_authorities:
+            raise EvidenceRejected(Reason.BUNDLE_EMPTY, f"the bundle of {trust_domain} is empty")
+
     def _live(self, trust_domain: TrustDomain, now: int) -> LiveBundle:
         if trust_domain.name not in self._rules:
             raise IssuerUntrusted(Reason.TRUST_DOMAIN_UNKNOWN, f"trust domain {trust_domain} is not configured")
