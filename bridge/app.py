@@ -3,48 +3,38 @@
 from __future__ import annotations
 
 import logging
-import secrets
-import time
 from pathlib import Path
 from wsgiref.types import WSGIApplication
 
 from bridge import __version__
 from bridge.chores import Chores
 from bridge.config import Settings, load_settings
-from bridge.grants.client_credentials import ClientCredentials
-from bridge.grants.granter import Granter
-from bridge.grants.introspection import TokenQuestions
 from bridge.model.bundle import BundleHealth
 from bridge.model.errors import StartRefused
-from bridge.model.evidence import Presented, X509Evidence
-from bridge.model.identity import Marker, VerifiedIdentity
 from bridge.model.spiffe_id import TrustDomain
-from bridge.model.terms import Decision
-from bridge.observe import metrics
 from bridge.observe.log import configure
-from bridge.observe.observer import RequestObserver
 from bridge.observe.readiness import PartState, Readiness, readiness
 from bridge.observe.serving_metrics import ServingMetrics
 from bridge.policy.folder import PolicyDefaults, PolicyFolder
 from bridge.policy.in_force import PolicyInForce
 from bridge.registration.refusals import RefusalLog
-from bridge.registration.refused import Refusals
-from bridge.registration.registrar import Registrar
 from bridge.spire.book import BundleBook
 from bridge.spire.endpoint import InvalidEndpoint, WorkloadEndpoint
 from bridge.spire.sources import BundleSources, FileSourceOptions, WorkloadApiOptions
 from bridge.store.migrations import create_if_empty, require_current
-from bridge.store.ports import RegistrationLimits, Store
+from bridge.store.ports import Store
 from bridge.store.sqlite import SqliteStore
-from bridge.tokens.access_token import AccessTokens
 from bridge.tokens.key_ring import KeyRing
 from bridge.tokens.sealing import SealKey, create_seal_key, read_seal_key
 from bridge.upkeep import Periods, Upkeep
-from bridge.verify.dpop import DpopNonces, DpopVerifier
+from bridge.verify.dpop import DpopNonces
 from bridge.verify.jwt_svid import TrustDomainRules
+from bridge.verify.pinned_issuers import PinnedIssuers
 from bridge.verify.verifier import SvidVerifier
 from bridge.web.application import create_app, create_metrics_app
-from bridge.web.services import Endpoints, Services
+from bridge.wiring import Parts, services_of
+from bridge.wiring import new_id as new_id
+from bridge.wiring import now as now
 
 _log = logging.getLogger("bridge.app")
 
@@ -52,16 +42,6 @@ _log = logging.getLogger("bridge.app")
 CHORES_SILENT_SECONDS = 120
 # So long a SIGHUP waits for the chores to have looked; what they then find is said line by line all the same.
 RELOAD_SECONDS = 30
-
-
-def now() -> int:
-    """Epoch seconds. Everything below takes the time as an argument."""
-    return int(time.time())
-
-
-def new_id() -> str:
-    """An unguessable id of 22 characters, for tokens, keys and correlation."""
-    return secrets.token_urlsafe(16)
 
 
 def policy_defaults(settings: Settings) -> PolicyDefaults:
@@ -146,17 +126,16 @@ class Worker:
         self._policies = PolicyInForce(PolicyFolder(settings.policy_directory, policy_defaults(settings)))
         self._book, self._sources = open_bundles(settings)
         self._refusals = RefusalLog(self._store.audit.append)
-        nonces = DpopNonces(seal.derive("dpop-nonce")) if settings.dpop.require_nonce else None
-        self._svids = SvidVerifier(self._book, issuer=settings.issuer, trust_domains=_rules(settings))
-        self._dpop = DpopVerifier(nonces=nonces)
+        self._issuers = PinnedIssuers(_jwks_files(settings))
         self.serving_observer = ServingMetrics()
-        services = self._services(nonces)
+        services = services_of(self._parts(seal), self._readiness)
         self._app, self._metrics_app = create_app(services), create_metrics_app(services)
         self._upkeep = Upkeep(
             store=self._store,
             ring=self._ring,
             book=self._book,
             policies=self._policies,
+            issuers=self._issuers,
             refusals=self._refusals,
             periods=Periods(
                 idle_expiry=settings.registration.idle_expiry,
@@ -220,67 +199,18 @@ class Worker:
         self._refusals.flush(now(), all_minutes=True)
         self._store.close()
 
-    # --- wiring ---------------------------------------------------------------------------------
-
-    def _services(self, nonces: DpopNonces | None) -> Services:
-        settings, store = self._settings, self._store
-        tokens = AccessTokens(self._ring, issuer=settings.issuer)
-        registrar = Registrar(
-            verify=self._verify,
-            policy=lambda: self._policies.current,
-            clients=store.clients,
-            limits=self._limits,
-            idle_expiry=settings.registration.idle_expiry,
-            on_decision=_count_decision,
-        )
-        granter = Granter(
-            clients=store.clients,
-            tokens=tokens,
-            new_id=new_id,
-            idle_expiry=settings.registration.idle_expiry,
-            observe_write=metrics.store_seconds.observe,
-        )
-        refusals = Refusals(self._refusals)
-        listeners = {"plain": settings.listen, "mtls": settings.mtls_listen, "metrics": settings.metrics_listen}
-        return Services(
-            endpoints=Endpoints(settings.issuer, settings.mtls_base, frozenset(k for k, v in listeners.items() if v)),
-            client_credentials=ClientCredentials(registrar, granter, refusals),
-            questions=TokenQuestions(
-                registrar=registrar,
-                tokens=tokens,
-                clients=store.clients,
-                revoked=store.tokens,
-                refusals=refusals,
-                may_introspect=lambda: self._policies.current.may_introspect,
-                issuer=settings.issuer,
-            ),
-            jwks=lambda: self._ring.jwks,
-            readiness=self._readiness,
-            exposition=metrics.exposition,
-            observer=RequestObserver(),
-            new_id=new_id,
-            fresh_nonce=lambda at: None if nonces is None else nonces.fresh(at),
-            clock=now,
-        )
-
-    def _verify(self, presented: Presented, *, now: int) -> tuple[VerifiedIdentity, tuple[Marker, ...]]:
-        """DPoP first: a request that must come again with a nonce has then consumed nothing."""
-        proof = None if presented.dpop is None else self._dpop.verify(presented.dpop, now=now)
-        evidence = presented.evidence
-        if isinstance(evidence, X509Evidence):
-            identity = self._svids.verify_x509(evidence, now=now)
-        else:
-            identity = self._svids.verify_jwt(evidence, now=now)
-        return (identity, ()) if proof is None else (identity.with_key(proof.key), (proof.marker,))
-
-    def _limits(self, trust_domain: str | None) -> RegistrationLimits:
-        general = self._settings.limits
-        domain = self._settings.trust_domains.get(trust_domain or "")
-        own = domain.limits if domain is not None else None
-        return RegistrationLimits(
-            records=(own and own.records_per_trust_domain) or general.records_per_trust_domain,
-            per_second=(own and own.registrations_per_second) or general.registrations_per_second,
-            burst=(own and own.registration_burst) or general.registration_burst,
+    def _parts(self, seal: SealKey) -> Parts:
+        settings = self._settings
+        return Parts(
+            settings=settings,
+            seal=seal,
+            store=self._store,
+            ring=self._ring,
+            policies=self._policies,
+            svids=SvidVerifier(self._book, issuer=settings.issuer, trust_domains=_rules(settings)),
+            issuers=self._issuers,
+            refusals=self._refusals,
+            nonces=DpopNonces(seal.derive("dpop-nonce")) if settings.dpop.require_nonce else None,
         )
 
     # --- readiness ------------------------------------------------------------------------------
@@ -327,6 +257,10 @@ class Worker:
         return True, {**detail, "reason": fault} if fault else detail
 
 
+def _jwks_files(settings: Settings) -> dict[str, Path]:
+    return {name: Path(own.jwks_file) for name, own in settings.statement_issuers.items() if own.jwks_file is not None}
+
+
 def _rules(settings: Settings) -> dict[str, TrustDomainRules]:
     return {
         name: TrustDomainRules(
@@ -335,7 +269,3 @@ def _rules(settings: Settings) -> dict[str, TrustDomainRules]:
         )
         for name, domain in settings.trust_domains.items()
     }
-
-
-def _count_decision(decision: Decision) -> None:
-    metrics.decisions.labels(decision.rule or "none", decision.effect.value).inc()

@@ -25,10 +25,12 @@ from bridge.registration.refusals import RefusalLog
 from bridge.spire.book import BundleBook, BundleChange
 from bridge.store.ports import Store
 from bridge.tokens.key_ring import KeyRing
+from bridge.verify.pinned_issuers import PinnedIssuers
 
 _log = logging.getLogger("bridge.upkeep")
 
-POLICY_LOOK_SECONDS = 0.5
+POLICY_LOOK_SECONDS = 0.2
+ISSUERS_LOOK_SECONDS = 1
 KEYS_READ_SECONDS = 2
 ANNOUNCE_SECONDS = 300
 # Whoever writes the lines about audit heads looks so often whether one is due, and keeps the right to for
@@ -61,6 +63,7 @@ class Upkeep:
         ring: KeyRing,
         book: BundleBook,
         policies: PolicyInForce,
+        issuers: PinnedIssuers,
         refusals: RefusalLog,
         periods: Periods,
         new_id: Callable[[], str],
@@ -68,6 +71,7 @@ class Upkeep:
     ) -> None:
         self._store, self._ring, self._book = store, ring, book
         self._policies, self._refusals, self._periods = policies, refusals, periods
+        self._issuers, self._issuer_faults = issuers, dict[str, str]()
         self._new_id, self._clock = new_id, clock
         self._heads = MovedHeads()
         self._stale: set[str] = set()
@@ -82,6 +86,7 @@ class Upkeep:
         sweep_every = min(self._periods.idle_expiry, self._periods.pending_expiry, 60)
         return (
             Chore("policies", POLICY_LOOK_SECONDS, self._reload_policies),
+            Chore("statement issuers", ISSUERS_LOOK_SECONDS, self._look_at_issuers),
             Chore("keys", KEYS_READ_SECONDS, self._ring.refresh),
             Chore("refusals", 5, self._refusals.flush),
             Chore("bundle metrics", 5, self._measure_bundles),
@@ -190,6 +195,16 @@ class Upkeep:
                 bundle_sequence=change.sequence,
             ),
         )
+
+    def _look_at_issuers(self, at: int) -> None:
+        """Read the changed key files of statement issuers, and say what changed or cannot be read."""
+        for issuer in self._issuers.look():
+            _log.info("keys of a statement issuer changed", extra={"issuer": issuer})
+        faults = dict(self._issuers.faults())
+        for issuer, fault in faults.items():
+            if self._issuer_faults.get(issuer) != fault:
+                _log.error("statement issuer %s: %s", issuer, fault)
+        self._issuer_faults = faults
 
     def _announce(self, name: str, event: AuditEvent) -> None:
         """One audit row for what every worker sees, from whoever sees it first."""

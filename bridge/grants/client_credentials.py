@@ -7,8 +7,9 @@ from bridge.grants.promise import PromisedToken
 from bridge.model.errors import RegistrationChanged
 from bridge.model.evidence import Presented, RequestContext
 from bridge.model.terms import Ask
+from bridge.registration.authentication import Authenticated, Authentication
 from bridge.registration.refused import Refusals
-from bridge.registration.registrar import Authenticated, Registrar
+from bridge.registration.registrar import Registrar
 
 # A revocation between decision and write, or one since the record was last read, makes us decide once
 # more. Three in a row are an operator's storm against this very client, and a refusal is the honest answer.
@@ -18,8 +19,11 @@ ATTEMPTS = 3
 class ClientCredentials:
     """The whole of one token request: authenticate, register, issue."""
 
-    def __init__(self, registrar: Registrar, granter: Granter, refusals: Refusals) -> None:
-        self._registrar, self._granter, self._refusals = registrar, granter, refusals
+    def __init__(
+        self, authentication: Authentication, registrar: Registrar, granter: Granter, refusals: Refusals
+    ) -> None:
+        self._authentication, self._registrar = authentication, registrar
+        self._granter, self._refusals = granter, refusals
 
     def grant(self, presented: Presented, ask: Ask, context: RequestContext) -> PromisedToken:
         """A token for whoever `presented` proves to be, or one of the errors of `bridge.model.errors`, now or
@@ -27,7 +31,7 @@ class ClientCredentials:
 
         A refusal of an authenticated identity is in the audit log before this raises (section 8).
         """
-        caller = self._registrar.authenticate(presented, now=context.now)
+        caller = self._authentication.authenticate(presented, now=context.now)
         with self._refusals.watch(caller.identity, ask, context):
             begun = self._begin(caller, ask, context)
         return PromisedToken(begun, lambda begun: self._finish(begun, caller, ask, context))

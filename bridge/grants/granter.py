@@ -13,6 +13,8 @@ from bridge.model.evidence import RequestContext
 from bridge.model.identity import DPOP_MARKER, BindingMethod, KeyBinding, Marker
 from bridge.model.reasons import Reason
 from bridge.model.terms import Ask, Bind, Effect, Replay, Terms
+from bridge.registration.composing import CERTIFICATE_BOUND
+from bridge.registration.promises import require_promised
 from bridge.registration.registrar import assertion_markers
 from bridge.store.ports import ClientStore, Issue, PendingIssue
 from bridge.tokens.access_token import AccessTokenClaims, AccessTokens
@@ -67,16 +69,21 @@ class Granter:
     ) -> Begun:
         """Sign, and begin to record. Nobody may have the token before `finish` gave it.
 
-        Raises: Unavailable. Spec: RFC 9068; OAS-18 to 21, 33; section 8 of the contract (no audit row, no
+        Raises: Unavailable; ProofMissing when the client promised to bind its tokens to a key that this
+        request does not prove. Spec: RFC 9068; OAS-18 to 21, 33; section 8 of the contract (no audit row, no
         success).
         """
         decision, terms = registration.decision, registration.decision.terms
         if terms is None:
             raise AssertionError("a registration is only made by a decision with terms")
+        require_promised(registration.record, registration.identity)
         binding = _binding(registration, terms)
         ends = context.now + terms.token_ttl
         if binding is not None and binding.not_after is not None:
             ends = min(ends, binding.not_after)
+        if registration.ends_at is not None:
+            # The token is dead with the lease; its `exp` should not say otherwise.
+            ends = min(ends, registration.ends_at)
         claims = AccessTokenClaims(
             jti=self._new_id(),
             client_id=registration.record.client_id,
@@ -100,6 +107,8 @@ class Granter:
                 member_epoch=registration.member.epoch if registration.member is not None else None,
                 markers=markers + (assertion_markers(registration.identity) if terms.replay is Replay.ONCE else ()),
                 idle_expiry=self._idle_expiry,
+                lease_until=registration.lease_until,
+                renews=registration.renews,
             ),
             now=context.now,
         )
@@ -125,7 +134,8 @@ class Granter:
 
 def _binding(registration: Registration, terms: Terms) -> KeyBinding | None:
     """The key the token is bound to. A DPoP proof is sent on purpose, so it goes before a certificate
-    where the rule takes either. That a demanded key is there, policy has already checked."""
+    where the rule takes either and the client did not promise the certificate. That a demanded key is there,
+    policy has already checked."""
     identity = registration.identity
     dpop, certificate = identity.key(BindingMethod.JKT), identity.key(BindingMethod.X5T_S256)
     match terms.bind:
@@ -136,7 +146,7 @@ def _binding(registration: Registration, terms: Terms) -> KeyBinding | None:
         case Bind.X5T_S256:
             return certificate
         case Bind.ANY | Bind.IF_PRESENT:
-            return dpop or certificate
+            return certificate if registration.record.metadata.get(CERTIFICATE_BOUND) else dpop or certificate
 
 
 def _event(

@@ -13,8 +13,9 @@ from bridge.model.identity import DPOP_MARKER, BindingMethod, Marker
 from bridge.model.reasons import Reason
 from bridge.model.spiffe_id import SpiffeId
 from bridge.model.terms import Ask
+from bridge.registration.authentication import Authenticated, Authentication
 from bridge.registration.refused import Refusals
-from bridge.registration.registrar import Authenticated, Registrar
+from bridge.registration.registrar import Registrar
 from bridge.store.ports import ClientStore, TokenStore
 from bridge.tokens.access_token import AccessTokenClaims, AccessTokens
 
@@ -33,6 +34,7 @@ class TokenQuestions:
     def __init__(
         self,
         *,
+        authentication: Authentication,
         registrar: Registrar,
         tokens: AccessTokens,
         clients: ClientStore,
@@ -41,7 +43,8 @@ class TokenQuestions:
         may_introspect: Callable[[], MayIntrospect],
         issuer: str,
     ) -> None:
-        self._registrar, self._tokens, self._clients = registrar, tokens, clients
+        self._authentication, self._registrar = authentication, registrar
+        self._tokens, self._clients = tokens, clients
         self._revoked, self._refusals = revoked, refusals
         self._may_introspect, self._issuer = may_introspect, issuer
 
@@ -102,7 +105,7 @@ class TokenQuestions:
         )
 
     def _authenticate(self, presented: Presented, context: RequestContext) -> tuple[Authenticated, str]:
-        caller = self._registrar.authenticate(presented, now=context.now)
+        caller = self._authentication.authenticate(presented, now=context.now)
         with self._refusals.watch(caller.identity, Ask(context.door, ""), context):
             client_id, markers = self._registrar.resolve(caller)
             for marker in markers:

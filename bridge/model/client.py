@@ -126,13 +126,27 @@ class ProposedClient:
 @dataclass(frozen=True, slots=True)
 class Registration:
     """A verified identity with the record it resolved to and the decision that admitted it. Only the
-    registrar makes one; holding it is what entitles a caller to have a token issued."""
+    registrar makes one; holding it is what entitles a caller to have a token issued.
+
+    `lease_until` (epoch seconds) is up to when this request's credential leases an instance, None for all
+    other clients; without `renews` it does not, because the caller came by the instance's own key.
+    """
 
     identity: VerifiedIdentity
     decision: Decision
     record: ClientRecord
     member: Member | None
     created: bool
+    lease_until: int | None = None
+    renews: bool = True
+
+    @property
+    def ends_at(self) -> int | None:
+        """When the lease ends under which this request is answered; None where there is none."""
+        if self.lease_until is None:
+            return None
+        held = self.record.expires_at or 0
+        return max(held, self.lease_until) if self.renews else held
 
     @property
     def epoch(self) -> str:

@@ -1,32 +1,78 @@
-"""Which stable name an identity gets (ROFU-5): derived from the identity alone, never from its key."""
+"""Which stable name an identity gets (ROFU-5): derived from who it is, never from a credential's key.
+
+An instance is named after its own key as well, which is not a credential's: it is what tells two processes
+of one identity apart, and a restart that kept it is the same client (interface section 9).
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from bridge.model.client import ClientKind, ClientState, ProposedClient
-from bridge.model.errors import InvalidRequest
+from bridge.jose import base64url
+from bridge.model.client import ClientKind, ClientRecord
+from bridge.model.errors import InvalidRequest, ProofMissing
 from bridge.model.evidence import EvidenceKind
 from bridge.model.identity import PolicySubject, Source
 from bridge.model.reasons import Reason
-from bridge.model.terms import ClientChoice, ClientMode, Terms
+from bridge.model.spiffe_id import SpiffeId
+from bridge.model.terms import ClientChoice, ClientMode
 
 AUTH_METHODS: Mapping[EvidenceKind, str] = {
     EvidenceKind.X509_SVID: "spiffe_x509",
     EvidenceKind.JWT_SVID: "spiffe_jwt",
     EvidenceKind.WIT_SVID: "spiffe_wit",
+    EvidenceKind.SOFTWARE_STATEMENT: "private_key_jwt",
 }
+INSTANCE, STATEMENT = "instance-", "statement-"
+SEND_A_KEY = "this client is one per instance: send a DPoP proof by the instance's own key"
 
 
-def client_id_for(subject: PolicySubject, choice: ClientChoice) -> str:
-    """The `client_id` this subject always resolves to under this choice.
+@dataclass(frozen=True, slots=True)
+class ClientName:
+    """Where a record stands. `member` is the identity's name under a shared client, `parent` that of the
+    identity whose instance it is."""
 
-    Raises: InvalidRequest for a subject or choice that has no door in this version.
+    client_id: str
+    kind: ClientKind
+    subject: str
+    trust_domain: str | None
+    parent: str | None = None
+    member: str | None = None
+
+
+def name_of(subject: PolicySubject, choice: ClientChoice, thumbprint: str | None) -> ClientName:
+    """The client that this subject always resolves to under this choice. `thumbprint`: of the instance's key.
+
+    Raises: ProofMissing when the choice is a client per instance and no key is known; InvalidRequest for a
+    subject or choice that has no door in this version.
     """
+    trust_domain = None if subject.spiffe_id is None else subject.spiffe_id.trust_domain.name
     if choice.mode is ClientMode.SHARED and choice.shared_id is not None:
-        return choice.shared_id
-    if choice.mode is ClientMode.IDENTITY and subject.source is Source.SPIFFE:
+        return ClientName(choice.shared_id, ClientKind.SHARED, choice.shared_id, trust_domain, member=subject.name)
+    own = _own_name(subject, choice)
+    if choice.mode is ClientMode.IDENTITY:
+        kind = ClientKind.SPIFFE if subject.source is Source.SPIFFE else ClientKind.STATEMENT
+        return ClientName(own, kind, subject.name, trust_domain)
+    if thumbprint is None:
+        raise ProofMissing(Reason.POLICY_PROOF, "an instance without a key", public=SEND_A_KEY)
+    return ClientName(
+        INSTANCE + _digest(subject.name, thumbprint),
+        ClientKind.INSTANCE,
+        f"{subject.name} {thumbprint}",
+        trust_domain,
+        parent=own,
+    )
+
+
+def _own_name(subject: PolicySubject, choice: ClientChoice) -> str:
+    """The name of the identity itself: a SPIFFE ID, or one derived from issuer and subject of a statement."""
+    if subject.source is Source.SPIFFE:
         return subject.name
+    if subject.source is Source.SOFTWARE_STATEMENT:
+        return STATEMENT + _digest(subject.issuer or "", subject.subject or "")
     raise InvalidRequest(
         Reason.CREDENTIAL_UNSUPPORTED,
         f"client = {choice.mode.value} for source {subject.source.value} has no door in this version",
@@ -34,24 +80,32 @@ def client_id_for(subject: PolicySubject, choice: ClientChoice) -> str:
     )
 
 
-def propose(subject: PolicySubject, choice: ClientChoice, terms: Terms, *, pending: bool) -> ProposedClient:
-    """The record that a registration would write if nobody owns the name yet."""
-    shared = choice.mode is ClientMode.SHARED
-    client_id = client_id_for(subject, choice)
-    trust_domain = subject.spiffe_id.trust_domain.name if subject.spiffe_id is not None else None
-    metadata: dict[str, object] = {
-        "grant_types": list(terms.grant_types),
-        "token_endpoint_auth_method": AUTH_METHODS[subject.evidence],
-    }
-    if not shared:
-        metadata["spiffe_id"] = subject.name
-    return ProposedClient(
-        client_id=client_id,
-        kind=ClientKind.SHARED if shared else ClientKind.SPIFFE,
-        subject=client_id,
-        trust_domain=trust_domain,
-        state=ClientState.PENDING if pending else ClientState.ACTIVE,
-        rule=terms.rule,
-        member=subject.name if shared else None,
-        metadata=metadata,
-    )
+def _digest(*parts: str) -> str:
+    # JSON keeps the parts apart whatever is in them.
+    return base64url.encode(hashlib.sha256(json.dumps(parts).encode()).digest())
+
+
+def subject_of(record: ClientRecord) -> PolicySubject | None:
+    """The subject that a record with keys of its own acts for, as policy is to see it: under the evidence that
+    granted the registration or lease. None for a record that was never granted by evidence.
+
+    What `name_of` writes as `subject` is read here and nowhere else.
+    """
+    evidence = record.provenance.evidence
+    if evidence is None:
+        return None
+    name = identity_name_of(record)
+    if evidence is EvidenceKind.SOFTWARE_STATEMENT:
+        issuer, _, subject = name.partition(" ")
+        return PolicySubject(Source.SOFTWARE_STATEMENT, evidence, issuer=issuer, subject=subject)
+    return PolicySubject(Source.SPIFFE, evidence, spiffe_id=SpiffeId.parse_workload(name))
+
+
+def thumbprint_of(record: ClientRecord) -> str | None:
+    """The thumbprint of an instance's key; None for any other record."""
+    return record.subject.rpartition(" ")[2] if record.kind is ClientKind.INSTANCE else None
+
+
+def identity_name_of(record: ClientRecord) -> str:
+    """The name of the identity that a record stands for: an instance's is that of its siblings too."""
+    return record.subject.rpartition(" ")[0] if record.kind is ClientKind.INSTANCE else record.subject

@@ -1,7 +1,8 @@
-"""The one way in which a client comes into being: verify, decide, name, ensure.
+"""The one way in which a client comes into being: decide, name, ensure.
 
-Every door calls `Registrar.register`. It is idempotent on (kind, subject), so registration on first use
-is no special path: whoever came through one door yesterday and another today is one record.
+Every door calls it: the token endpoint by `register`, the registration endpoint through `admit` and
+`ensure`. It is idempotent on (kind, subject), so registration on first use is no special path: whoever came
+through one door yesterday and another today is one record.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bridge.model.audit import AuditEvent, AuditEventKind
-from bridge.model.client import ClientState, Registration
+from bridge.model.client import ClientKind, ClientState, ProposedClient, Provenance, Registration
 from bridge.model.errors import (
     ApprovalPending,
     BridgeError,
@@ -23,13 +24,15 @@ from bridge.model.errors import (
     ScopeNotAllowed,
     TargetNotAllowed,
 )
-from bridge.model.evidence import EvidenceKind, Presented, RequestContext, X509Evidence
+from bridge.model.evidence import EvidenceKind, RequestContext
 from bridge.model.identity import BindingMethod, Marker, PolicySubject, VerifiedIdentity
 from bridge.model.reasons import Reason
-from bridge.model.terms import Ask, ClientChoice, Decision, Denial, Effect, Standing, Terms
+from bridge.model.terms import Ask, ClientChoice, ClientMode, Decision, Denial, Effect, Standing, Terms
+from bridge.registration.authentication import Authenticated
+from bridge.registration.composing import InstanceKey, first_use_metadata
 from bridge.registration.known import KnownClients
-from bridge.registration.naming import client_id_for, propose
-from bridge.store.ports import ClientStore, Found, RegistrationLimits
+from bridge.registration.naming import ClientName, name_of, thumbprint_of
+from bridge.store.ports import ClientStore, Ensured, Found, RegistrationLimits
 
 # How long after its end a once-only assertion's mark is kept: the leeway under which it is still taken.
 ASSERTION_LEEWAY = 30
@@ -43,19 +46,17 @@ class Policy(Protocol):
     def standing(self, subject: PolicySubject) -> Standing: ...
 
 
-class Verifier(Protocol):
-    """Turns what was presented into who it is; raises EvidenceRejected, ProofRejected or Unavailable."""
-
-    def __call__(self, presented: Presented, *, now: int) -> tuple[VerifiedIdentity, tuple[Marker, ...]]: ...
-
-
 @dataclass(frozen=True, slots=True)
-class Authenticated:
-    """A verified caller, and the marks (DPoP proofs) to claim together with whatever it causes."""
+class Admission:
+    """What policy gives to a caller, and the name its client has. No record is looked at yet.
 
-    identity: VerifiedIdentity
-    markers: tuple[Marker, ...]
-    client_id: str | None
+    `terms` are the decision's; `key` is the instance's, where the client is one per instance.
+    """
+
+    decision: Decision
+    terms: Terms
+    name: ClientName
+    key: InstanceKey | None = None
 
 
 _DENIALS: dict[Denial, type[BridgeError]] = {
@@ -68,12 +69,11 @@ _DENIALS: dict[Denial, type[BridgeError]] = {
 
 
 class Registrar:
-    """Verifies, decides, names and ensures. Holds nothing that the store would not correct (`known`)."""
+    """Decides, names and ensures. Holds nothing that the store would not correct (`known`)."""
 
     def __init__(
         self,
         *,
-        verify: Verifier,
         policy: Callable[[], Policy],
         clients: ClientStore,
         limits: Callable[[str | None], RegistrationLimits],
@@ -81,38 +81,49 @@ class Registrar:
         on_decision: Callable[[Decision], None] = lambda decision: None,
     ) -> None:
         """`policy` gives the set in force; `limits` those of a trust domain; `idle_expiry` in seconds."""
-        self._verify, self._policy, self._clients = verify, policy, clients
+        self._policy, self._clients = policy, clients
         self._limits, self._idle_expiry, self._on_decision = limits, idle_expiry, on_decision
         self._known = KnownClients()
-
-    def authenticate(self, presented: Presented, *, now: int) -> Authenticated:
-        """Who the caller is. Makes no record and decides nothing.
-
-        Raises: EvidenceRejected, ProofRejected, Unavailable. Spec: SCA-15 (a certificate needs
-        `client_id`), T-13 (the identity is the credential's alone; see `resolve`).
-        """
-        client_id = presented.evidence.client_id
-        if isinstance(presented.evidence, X509Evidence) and client_id is None:
-            raise EvidenceRejected(Reason.CLIENT_ID_MISSING, "a certificate must come with client_id")
-        identity, markers = self._verify(presented, now=now)
-        return Authenticated(identity, markers, client_id)
 
     def resolve(self, caller: Authenticated) -> tuple[str, tuple[Marker, ...]]:
         """The client this caller is, whether or not a record exists, and the marks to claim before it gets
         an answer; for callers who only ask.
 
-        Raises: EvidenceRejected (CLIENT_ID_MISMATCH) when it named another client; PolicyDenied when a rule
-        denies the identity, IdentityDenied when an operator did: both hold at every door.
+        Whose client is one per instance and who shows no key is nobody's client but its identity: it may ask
+        as that. Raises: EvidenceRejected (CLIENT_ID_MISMATCH) when it named another client; PolicyDenied when
+        a rule denies the identity, IdentityDenied when an operator did: both hold at every door.
         """
         subject, policy = caller.identity.subject, self._policy()
-        client_id = client_id_for(subject, policy.client_for(subject) or ClientChoice())
-        self._check_named_client(caller, client_id)
+        choice = policy.client_for(subject) or ClientChoice()
+        try:
+            client_id = self._name(caller, choice, None)[0].client_id
+        except ProofMissing:
+            client_id = caller.identity.name
         standing = policy.standing(subject)
         if standing.denied_by is not None:
             raise PolicyDenied(Reason.POLICY_DENY_RULE, f"{standing.denied_by} denies it", rule=standing.denied_by)
         if self._clients.find(client_id, subject=subject.name).denied:
             raise IdentityDenied(Reason.IDENTITY_DENIED, subject.name)
         return client_id, caller.markers + (assertion_markers(caller.identity) if standing.once else ())
+
+    def decide(self, subject: PolicySubject, ask: Ask, *, proved: frozenset[BindingMethod]) -> Decision:
+        """What policy says of one ask. Raises: PolicyDenied and its kin. The decision has terms."""
+        decision = self._policy().decide(subject, ask, proved=proved)
+        self._on_decision(decision)
+        if decision.terms is None or decision.effect is Effect.DENY:
+            raise _refusal(decision)
+        return decision
+
+    def admit(self, caller: Authenticated, ask: Ask, *, key: InstanceKey | None = None) -> Admission:
+        """Decide what was asked, and name the caller's client. `key`: the instance's, where the request brought
+        it otherwise than by a DPoP proof.
+
+        Raises: PolicyDenied and its kin; EvidenceRejected when it named another client.
+        """
+        decision = self.decide(caller.identity.subject, ask, proved=caller.identity.proved)
+        name, key = self._name(caller, decision.client, key)
+        assert decision.terms is not None, "decide gives terms or raises"
+        return Admission(decision, decision.terms, name, key)
 
     def register(
         self, caller: Authenticated, ask: Ask, context: RequestContext, *, afresh: bool = False
@@ -125,77 +136,169 @@ class Registrar:
         no record (ROFU-9), except a PENDING one when policy says `ask`.
         Spec: ROFU-3, 5, 8, 9, 12, 22, 24.
         """
+        admission = self.admit(caller, ask)
+        name, identity = admission.name, caller.identity
+        if admission.decision.effect is Effect.ALLOW and not afresh:
+            known = self._known.recall(name.client_id, identity.name)
+            if known is not None and known.record is not None and _is_live(known, name, context.now):
+                return self._registration(admission, caller, Ensured(known.record, known.member, False), context.now)
+        found, live = self.look(admission, caller, context)
+        if live is not None:
+            self._known.note(name.client_id, identity.name, found)
+            return live
+        return self.ensure(
+            admission,
+            caller,
+            context,
+            metadata=first_use_metadata(admission.terms, identity.subject, name, admission.key, found.record),
+            provenance=Provenance(identity.subject.evidence),
+        )
+
+    def look(
+        self, admission: Admission, caller: Authenticated, context: RequestContext
+    ) -> tuple[Found, Registration | None]:
+        """Read what there is of the caller's client, and the registration if it is live and need not wait for
+        an operator. Raises: IdentityDenied; EvidenceRejected (LEASE_ENDED) when a caller came by a key of a
+        record that has ended: only what vouched for it brings it back."""
+        name, decision, terms = admission.name, admission.decision, admission.terms
         identity = caller.identity
-        decision = self._policy().decide(identity.subject, ask, proved=identity.proved)
-        self._on_decision(decision)
-        if decision.terms is None or decision.effect is Effect.DENY:
-            raise _refusal(decision)
-        terms = decision.terms
-        client_id = client_id_for(identity.subject, decision.client)
-        self._check_named_client(caller, client_id)
-        member = identity.name if client_id != identity.name else None
-        if decision.effect is Effect.ALLOW and not afresh:
-            known = self._known.recall(client_id, identity.name)
-            if known is not None and known.record is not None and _is_live(known, member, context.now):
-                return Registration(identity, decision, known.record, known.member, created=False)
-        found = self._clients.find(client_id, subject=identity.name, member=member, terms=(terms.rule, terms.digest))
+        found = self._clients.find(
+            name.client_id, subject=identity.name, member=name.member, terms=(terms.rule, terms.digest)
+        )
         if found.denied:
             raise IdentityDenied(Reason.IDENTITY_DENIED, identity.name)
-        live = _is_live(found, member, context.now)
+        live = _is_live(found, name, context.now)
+        if caller.record is not None and not live:
+            raise EvidenceRejected(Reason.LEASE_ENDED, f"{name.client_id} has ended")
         # An approval ends with the record: one that comes back has to be approved anew.
-        pending = decision.effect is Effect.ASK and not (found.approved and live)
-        if live and not pending and found.record is not None:
-            self._known.note(client_id, identity.name, found)
-            return Registration(identity, decision, found.record, found.member, created=False)
-        return self._ensure(caller, decision, terms, context, pending=pending)
+        waits = decision.effect is Effect.ASK and not (found.approved and live)
+        if not live or waits or found.record is None:
+            return found, None
+        return found, self._registration(admission, caller, Ensured(found.record, found.member, False), context.now)
 
-    def _ensure(
-        self, caller: Authenticated, decision: Decision, terms: Terms, context: RequestContext, *, pending: bool
+    def ensure(
+        self,
+        admission: Admission,
+        caller: Authenticated,
+        context: RequestContext,
+        *,
+        metadata: dict[str, object],
+        provenance: Provenance,
+        ask: Ask | None = None,
+        markers: tuple[Marker, ...] = (),
     ) -> Registration:
-        identity = caller.identity
-        proposed = propose(identity.subject, decision.client, terms, pending=pending)
+        """Write the record, or bring it back. `ask` is kept in the audit row where no token's row will hold it;
+        `markers` are claimed if and only if a registration is written.
+
+        Raises: ApprovalPending, after the record stands as PENDING; LimitReached, IdentityDenied,
+        CredentialReplayed, Unavailable.
+        """
+        identity, name, terms, decision = caller.identity, admission.name, admission.terms, admission.decision
+        # Whoever comes here under `ask` has no approval that holds: `look` would have found it.
+        pending = decision.effect is Effect.ASK
+        state = ClientState.PENDING if pending else ClientState.ACTIVE
         ensured = self._clients.ensure(
-            proposed,
-            limits=self._limits(proposed.trust_domain),
+            ProposedClient(
+                client_id=name.client_id,
+                kind=name.kind,
+                subject=name.subject,
+                trust_domain=name.trust_domain,
+                state=state,
+                rule=terms.rule,
+                parent=name.parent,
+                member=name.member,
+                metadata=metadata,
+                provenance=provenance,
+            ),
+            limits=self._limits(name.trust_domain),
             idle_expiry=self._idle_expiry,
             event=AuditEvent.about(
                 identity,
                 context,
                 AuditEventKind.REGISTERED,
-                outcome=proposed.state.value,
+                outcome=state.value,
+                ask=ask,
                 rule=terms.rule,
-                client_id=proposed.client_id,
+                client_id=name.client_id,
                 policy_version=decision.policy_version,
             ),
             now=context.now,
+            lease_until=lease_until(name.kind, terms, identity, context.now),
+            markers=markers,
         )
         if pending:
-            self._clients.await_approval(proposed.client_id, rule=terms.rule, digest=terms.digest, now=context.now)
+            self._clients.await_approval(name.client_id, rule=terms.rule, digest=terms.digest, now=context.now)
             raise ApprovalPending(
                 Reason.APPROVAL_PENDING,
-                f"{proposed.client_id} waits: bridge clients approve {proposed.client_id}",
+                f"{name.client_id} waits: bridge clients approve {name.client_id}",
                 rule=terms.rule,
                 policy_version=decision.policy_version,
             )
-        return Registration(identity, decision, ensured.record, ensured.member, ensured.created)
+        return self._registration(admission, caller, ensured, context.now)
 
-    @staticmethod
-    def _check_named_client(caller: Authenticated, client_id: str) -> None:
-        if caller.client_id not in (None, client_id, caller.identity.name):
-            raise EvidenceRejected(Reason.CLIENT_ID_MISMATCH, f"the credential is that of {client_id}")
+    def _registration(self, admission: Admission, caller: Authenticated, ensured: Ensured, now: int) -> Registration:
+        record = ensured.record
+        return Registration(
+            caller.identity,
+            admission.decision,
+            record,
+            ensured.member,
+            ensured.created,
+            lease_until=lease_until(record.kind, admission.terms, caller.identity, now),
+            # A key of its own is worth what was vouched for: it cannot prolong that.
+            renews=caller.record is None or record.kind is not ClientKind.INSTANCE,
+        )
+
+    def _name(
+        self, caller: Authenticated, choice: ClientChoice, key: InstanceKey | None
+    ) -> tuple[ClientName, InstanceKey | None]:
+        """The caller's client and, of an instance, its key.
+
+        Raises: EvidenceRejected (CLIENT_ID_MISMATCH), ProofMissing, InvalidRequest.
+        """
+        identity, named = caller.identity, caller.client_id
+        if choice.mode is ClientMode.INSTANCE:
+            key = key or self._instance_key(caller)
+        name = name_of(identity.subject, choice, None if key is None else key.thumbprint)
+        if caller.record is not None and caller.record.client_id != name.client_id:
+            raise EvidenceRejected(Reason.CLIENT_ID_MISMATCH, f"the rules now give it {name.client_id}")
+        if named not in (None, name.client_id, identity.name):
+            raise EvidenceRejected(Reason.CLIENT_ID_MISMATCH, f"the credential is that of {name.client_id}")
+        return name, key
+
+    def _instance_key(self, caller: Authenticated) -> InstanceKey | None:
+        """The key that tells the instance: the one its own assertion or DPoP proof was made with, else that of
+        the instance it names, which any holder of the identity's SVID may do (interface section 9)."""
+        if caller.record is not None:
+            return InstanceKey.of_record(caller.record)
+        proved = caller.identity.key(BindingMethod.JKT)
+        if proved is not None:
+            return InstanceKey(proved.thumbprint, proved.jwk)
+        if caller.client_id is None or caller.client_id == caller.identity.name:
+            return None
+        record = self._clients.get(caller.client_id)
+        return None if record is None or thumbprint_of(record) is None else InstanceKey.of_record(record)
+
+
+def lease_until(kind: ClientKind, terms: Terms, identity: VerifiedIdentity, now: int) -> int | None:
+    """When an instance's lease ends that is granted now: with the credential and its leeway, or after the rule's
+    `lease` if that is later (interface section 9). None for all other clients, which end by not being used."""
+    if kind is not ClientKind.INSTANCE:
+        return None
+    return max(identity.not_after + ASSERTION_LEEWAY, now + (terms.lease or 0))
 
 
 def assertion_markers(identity: VerifiedIdentity) -> tuple[Marker, ...]:
     """The mark on a JWT-SVID that may be used once, wherever it was (T-21). Other evidence has none."""
-    if identity.subject.evidence is not EvidenceKind.JWT_SVID:
+    if identity.subject.evidence is not EvidenceKind.JWT_SVID or not identity.replay_digest:
         return ()
     return (Marker("jwt-svid", identity.replay_digest, identity.not_after + ASSERTION_LEEWAY),)
 
 
-def _is_live(found: Found, member: str | None, now: int) -> bool:
+def _is_live(found: Found, name: ClientName, now: int) -> bool:
     if found.record is None or found.record.state_at(now) is not ClientState.ACTIVE:
         return False
-    return member is None or (found.member is not None and found.member.state_at(now) is ClientState.ACTIVE)
+    return name.member is None or (found.member is not None and found.member.state_at(now) is ClientState.ACTIVE)
 
 
 def _refusal(decision: Decision) -> BridgeError:

@@ -1,0 +1,247 @@
+"""`/register`: a client that introduces itself, over the same spine as everybody else (RFC 7591).
+
+What it says of itself is laid under what its statement states, and policy caps the whole. The same identity
+gets the same client and the recorded values, whether it came by first use before or comes by it after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from bridge.metadata.consistency import complete
+from bridge.metadata.members import read
+from bridge.model.audit import AuditEvent, AuditEventKind
+from bridge.model.client import ClientRecord, Provenance, Registration
+from bridge.model.errors import (
+    CredentialReplayed,
+    GrantNotAllowed,
+    InvalidClientMetadata,
+    PolicyDenied,
+    ProofRejected,
+    RegistrationChanged,
+)
+from bridge.model.evidence import Door, PresentedStatement, RequestContext
+from bridge.model.identity import DPOP_MARKER, Marker
+from bridge.model.metadata import NO_METADATA, ClientMetadata
+from bridge.model.reasons import Reason
+from bridge.model.terms import Ask, Decision, Replay, Terms
+from bridge.registration.authentication import Authenticated
+from bridge.registration.composing import REFRESH_TOKEN, Said, compose, overlay
+from bridge.registration.instance_keys import key_for
+from bridge.registration.introduction import NOT_ADMITTED, Introduced, Introduction
+from bridge.registration.refused import Refusals
+from bridge.registration.registrar import Admission, Registrar, assertion_markers
+from bridge.store.ports import ClientStore, Issue
+
+# In this order they are tried for a request that names none: what a workload is there for comes first.
+GRANT_TYPES = ("client_credentials", "authorization_code")
+# As at the token endpoint: a record that changes under us three times is an operator's storm.
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationAccess:
+    """How a client may manage its record (RFC 7592): the last part of `registration_client_uri`, and the
+    registration access token in force."""
+
+    handle: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """What a registration gives: the record, every registered member (DCR-5), the statement as it came
+    (DCR-8; None where none was used), and how to manage it, where that is offered."""
+
+    record: ClientRecord
+    metadata: Mapping[str, object]
+    statement: str | None = None
+    access: RegistrationAccess | None = None
+
+
+class OfferAccess(Protocol):
+    """Gives out the registration access token of a record, where management is offered."""
+
+    def __call__(self, record: ClientRecord) -> RegistrationAccess | None: ...
+
+
+class Enrolment:
+    """The whole of one registration request: introduce, decide, compose, ensure."""
+
+    def __init__(
+        self,
+        *,
+        introduction: Introduction,
+        registrar: Registrar,
+        clients: ClientStore,
+        refusals: Refusals,
+        idle_expiry: int,
+        access: OfferAccess,
+    ) -> None:
+        """`idle_expiry`: seconds from a use to a record's end."""
+        self._introduction, self._registrar = introduction, registrar
+        self._clients, self._refusals = clients, refusals
+        self._idle_expiry, self._access = idle_expiry, access
+
+    def register(self, presented: PresentedStatement, metadata: ClientMetadata, context: RequestContext) -> Enrolled:
+        """The caller's client, made now if need be; `metadata` is what the request says of it.
+
+        Raises: EvidenceRejected, IssuerUntrusted, PolicyDenied, ProofRejected, InvalidRequest,
+        InvalidClientMetadata and its kin, ApprovalPending, LimitReached, Unavailable. A refusal of an
+        authenticated identity is in the audit log before this raises.
+        Spec: DCR-5 to 20, 35; T-45, T-46. Not kept: members that policy has no use for, and the statement.
+        """
+        introduced = self._introduction.verify(presented, now=context.now)
+        try:
+            for _ in range(ATTEMPTS - 1):
+                try:
+                    return self._enrol(introduced, presented.statement, metadata, context)
+                except RegistrationChanged:
+                    continue
+            return self._enrol(introduced, presented.statement, metadata, context)
+        except PolicyDenied as denied:
+            if introduced.statement is not None:
+                raise
+            raise InvalidClientMetadata(denied.reason, denied.detail, public=NOT_ADMITTED) from denied
+
+    def _enrol(
+        self, introduced: Introduced, statement: str | None, metadata: ClientMetadata, context: RequestContext
+    ) -> Enrolled:
+        caller = Authenticated(introduced.identity, introduced.markers, None)
+        ask = asked(metadata, GRANT_TYPES[0])
+        with self._refusals.watch(introduced.identity, ask, context):
+            admission, said, ask = self._admit(caller, introduced, metadata)
+        with self._refusals.watch(introduced.identity, ask, context):
+            registration = self._settle(admission, said, caller, introduced, ask, context)
+        record = registration.record
+        return Enrolled(record, record.metadata, statement, self._access(record))
+
+    def _admit(
+        self, caller: Authenticated, introduced: Introduced, body: ClientMetadata
+    ) -> tuple[Admission, Said, Ask]:
+        """Policy's answer to what is said of the client, and what that is.
+
+        Which members a statement may state is the rule's to say, and which rule it is depends on what is
+        asked, which the statement may state. So the rule that admits the identity at all is asked first, and
+        the one that covers the ask in the end must let the source state the same.
+        """
+        terms = self._first_terms(caller)
+        said = _said(terms, introduced, body)
+        ask = asked(said.metadata, terms.grant_types[0] if terms.grant_types else GRANT_TYPES[0])
+        key = key_for(said, introduced)
+        admission = self._registrar.admit(caller, ask, key=key)
+        if _said(admission.terms, introduced, body) != said:
+            raise PolicyDenied(
+                Reason.POLICY_NO_RULE,
+                f"{terms.rule} and {admission.terms.rule} let the statement state different members",
+                rule=admission.terms.rule,
+                policy_version=admission.decision.policy_version,
+            )
+        return admission, said, ask
+
+    def _first_terms(self, caller: Authenticated) -> Terms:
+        """The terms under which the identity may come through this door, whatever it asks."""
+        subject, proved = caller.identity.subject, caller.identity.proved
+        decision: Decision | None = None
+        try:
+            decision = self._registrar.decide(subject, Ask(Door.REGISTER, GRANT_TYPES[0]), proved=proved)
+        except GrantNotAllowed:
+            decision = self._registrar.decide(subject, Ask(Door.REGISTER, GRANT_TYPES[1]), proved=proved)
+        assert decision.terms is not None, "decide gives terms or raises"
+        return decision.terms
+
+    def _settle(
+        self,
+        admission: Admission,
+        said: Said,
+        caller: Authenticated,
+        introduced: Introduced,
+        ask: Ask,
+        context: RequestContext,
+    ) -> Registration:
+        """The live record as it stands, or a new one of what was said (DCR-20)."""
+        identity, name = caller.identity, admission.name
+        composed = compose(
+            said, admission.terms, identity.subject, name, key=admission.key, scopes=admission.decision.scopes
+        )
+        markers = caller.markers
+        if admission.terms.replay is Replay.ONCE:
+            markers += assertion_markers(identity)
+        _, live = self._registrar.look(admission, caller, context)
+        try:
+            if live is None:
+                made = self._registrar.ensure(
+                    admission,
+                    caller,
+                    context,
+                    metadata=composed,
+                    provenance=_provenance(introduced, said),
+                    ask=ask,
+                    markers=markers,
+                )
+                if made.created:
+                    return made
+                live = made
+            self._use(live, admission, ask, markers, context)
+        except CredentialReplayed as replayed:
+            if replayed.kind != DPOP_MARKER:
+                raise
+            raise ProofRejected(Reason.DPOP_REPLAYED, "the DPoP proof was used before") from replayed
+        return live
+
+    def _use(
+        self, live: Registration, admission: Admission, ask: Ask, markers: tuple[Marker, ...], context: RequestContext
+    ) -> None:
+        """A registration that finds its record is a use of it, and says so in the audit log."""
+        identity, member = live.identity, live.member
+        self._clients.record_issue(
+            Issue(
+                client_id=live.record.client_id,
+                epoch=live.record.epoch,
+                subject=identity.name,
+                event=AuditEvent.about(
+                    identity,
+                    context,
+                    AuditEventKind.UPDATED,
+                    outcome="unchanged",
+                    ask=ask,
+                    rule=admission.terms.rule,
+                    client_id=live.record.client_id,
+                    policy_version=admission.decision.policy_version,
+                ),
+                member=None if member is None else member.spiffe_id,
+                member_epoch=None if member is None else member.epoch,
+                markers=markers,
+                idle_expiry=self._idle_expiry,
+                lease_until=live.lease_until,
+            ),
+            now=context.now,
+        )
+
+
+def asked(metadata: ClientMetadata, default: str) -> Ask:
+    """What a registration asks of policy: its first grant type that stands alone, and the scopes it names."""
+    grants = [grant for grant in metadata.texts("grant_types") or () if grant != REFRESH_TOKEN]
+    return Ask(Door.REGISTER, grants[0] if grants else default, tuple((metadata.text("scope") or "").split()))
+
+
+def _said(terms: Terms, introduced: Introduced, body: ClientMetadata) -> Said:
+    """What is said of the client, as far as these terms let its source state it (DCR-7, 18).
+
+    Raises: InvalidClientMetadata and its kin for stated members that nobody may state.
+    """
+    stated = NO_METADATA
+    if introduced.statement is not None and terms.asserts:
+        claims = introduced.statement.stated
+        stated = read({name: claims[name] for name in claims if name.partition("#")[0] in terms.asserts})
+    said = overlay(stated, body)
+    return Said(complete(said.metadata, grant_types=terms.grant_types), said.stated)
+
+
+def _provenance(introduced: Introduced, said: Said) -> Provenance:
+    evidence, statement = introduced.identity.subject.evidence, introduced.statement
+    if statement is None:
+        return Provenance(evidence)
+    return Provenance(evidence, said.stated, statement.digest, statement.issuer or "", statement.expires_at)

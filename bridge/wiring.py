@@ -1,0 +1,185 @@
+"""How one worker's objects are put together into what the web layer calls. Beside `app`, the composition root."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from bridge.config import Settings
+from bridge.grants.client_credentials import ClientCredentials
+from bridge.grants.granter import Granter
+from bridge.grants.introspection import TokenQuestions
+from bridge.model.evidence import Evidence, Presented, X509Evidence
+from bridge.model.identity import PolicySubject, VerifiedIdentity, VerifiedProof
+from bridge.model.terms import Decision
+from bridge.observe import metrics
+from bridge.observe.observer import RequestObserver
+from bridge.observe.readiness import Readiness
+from bridge.policy.in_force import PolicyInForce
+from bridge.registration.authentication import Authentication
+from bridge.registration.enrolment import Enrolment
+from bridge.registration.introduction import Introduction
+from bridge.registration.management import Management, RegistrationTokens
+from bridge.registration.refusals import RefusalLog
+from bridge.registration.refused import Refusals
+from bridge.registration.registrar import Registrar
+from bridge.store.ports import RegistrationLimits, Store
+from bridge.tokens.access_token import AccessTokens
+from bridge.tokens.key_ring import KeyRing
+from bridge.tokens.sealing import SealKey
+from bridge.verify.client_assertions import VerifiedAssertion, keys_of_jwks, verify_client_assertion
+from bridge.verify.dpop import DpopNonces, DpopVerifier
+from bridge.verify.pinned_issuers import PinnedIssuers
+from bridge.verify.statements import StatementVerifier
+from bridge.verify.verifier import SvidVerifier
+from bridge.web.services import REGISTER, Endpoints, Services
+
+
+def now() -> int:
+    """Epoch seconds. Everything below takes the time as an argument."""
+    return int(time.time())
+
+
+def new_id() -> str:
+    """An unguessable id of 22 characters, for tokens, keys and correlation."""
+    return secrets.token_urlsafe(16)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a worker holds, from which its services are made. `nonces` is None where none are asked for."""
+
+    settings: Settings
+    seal: SealKey
+    store: Store
+    ring: KeyRing
+    policies: PolicyInForce
+    svids: SvidVerifier
+    issuers: PinnedIssuers
+    refusals: RefusalLog
+    nonces: DpopNonces | None
+
+
+def services_of(parts: Parts, readiness: Callable[[], Readiness]) -> Services:
+    """Everything the views call."""
+    settings, store = parts.settings, parts.store
+    dpop = DpopVerifier(nonces=parts.nonces)
+    tokens = AccessTokens(parts.ring, issuer=settings.issuer)
+    refusals = Refusals(parts.refusals)
+    registrar = Registrar(
+        policy=lambda: parts.policies.current,
+        clients=store.clients,
+        limits=lambda trust_domain: limits_of(settings, trust_domain),
+        idle_expiry=settings.registration.idle_expiry,
+        on_decision=_count_decision,
+    )
+    authentication = _authentication(parts, dpop)
+    granter = Granter(
+        clients=store.clients,
+        tokens=tokens,
+        new_id=new_id,
+        idle_expiry=settings.registration.idle_expiry,
+        observe_write=metrics.store_seconds.observe,
+    )
+    registration_tokens = RegistrationTokens(parts.seal.derive("registration-access-token"), store.management)
+    management = Management(
+        tokens=registration_tokens,
+        chain=parts.svids.verify_chain,
+        registrar=registrar,
+        clients=store.clients,
+        refusals=refusals,
+    )
+    is_managed = settings.registration.management
+    statements = StatementVerifier(parts.svids, parts.issuers, audience=settings.issuer + REGISTER)
+    nonces = parts.nonces
+    return Services(
+        endpoints=_endpoints(settings),
+        client_credentials=ClientCredentials(authentication, registrar, granter, refusals),
+        questions=TokenQuestions(
+            authentication=authentication,
+            registrar=registrar,
+            tokens=tokens,
+            clients=store.clients,
+            revoked=store.tokens,
+            refusals=refusals,
+            may_introspect=lambda: parts.policies.current.may_introspect,
+            issuer=settings.issuer,
+        ),
+        enrolment=Enrolment(
+            introduction=Introduction(statement=statements.verify, chain=parts.svids.verify_chain, prove=dpop.verify),
+            registrar=registrar,
+            clients=store.clients,
+            refusals=refusals,
+            idle_expiry=settings.registration.idle_expiry,
+            access=registration_tokens.offer if is_managed else lambda record: None,
+        ),
+        management=management if is_managed else None,
+        jwks=lambda: parts.ring.jwks,
+        readiness=readiness,
+        exposition=metrics.exposition,
+        observer=RequestObserver(),
+        new_id=new_id,
+        fresh_nonce=lambda at: None if nonces is None else nonces.fresh(at),
+        clock=now,
+    )
+
+
+def _authentication(parts: Parts, dpop: DpopVerifier) -> Authentication:
+    svids = parts.svids
+
+    def prove(presented: Presented, *, now: int) -> VerifiedProof | None:
+        return None if presented.dpop is None else dpop.verify(presented.dpop, now=now)
+
+    def svid(evidence: Evidence, *, now: int) -> VerifiedIdentity:
+        if isinstance(evidence, X509Evidence):
+            return svids.verify_x509(evidence, now=now)
+        return svids.verify_jwt(evidence, now=now)
+
+    def check(assertion: str, *, client_id: str, jwks: Mapping[str, object], now: int) -> VerifiedAssertion:
+        keys, audience = keys_of_jwks(jwks), parts.settings.issuer
+        return verify_client_assertion(assertion, client_id=client_id, keys=keys, audience=audience, now=now)
+
+    def still_trusted(subject: PolicySubject, at: int) -> None:
+        """A lease is worth no more than whoever vouched for it: a trust domain or an issuer that is taken out
+        of the configuration, or whose keys are gone, ends what hangs on it."""
+        if subject.spiffe_id is not None:
+            svids.require_live(subject.spiffe_id.trust_domain, now=at)
+        elif subject.issuer is not None:
+            parts.issuers.keys(subject.issuer)
+
+    return Authentication(
+        prove=prove, svid=svid, assertion=check, clients=parts.store.clients, still_trusted=still_trusted
+    )
+
+
+def _endpoints(settings: Settings) -> Endpoints:
+    listeners = {"plain": settings.listen, "mtls": settings.mtls_listen, "metrics": settings.metrics_listen}
+    return Endpoints(settings.issuer, settings.mtls_base, frozenset(k for k, v in listeners.items() if v))
+
+
+def limits_of(settings: Settings, trust_domain: str | None) -> RegistrationLimits:
+    """The limits of one trust domain: its own where it has some, the general ones elsewhere."""
+    domain = settings.trust_domains.get(trust_domain or "")
+    own = None if domain is None else domain.limits
+
+    def limit(name: str) -> int:
+        value = getattr(own, name, None) or getattr(settings.limits, name)
+        assert isinstance(value, int), "every limit has a default"
+        return value
+
+    return RegistrationLimits(
+        records=limit("records_per_trust_domain"),
+        per_second=limit("registrations_per_second"),
+        burst=limit("registration_burst"),
+        instances=limit("instances_per_identity"),
+        pending=limit("pending_per_trust_domain"),
+        rule_per_second=limit("rule_registrations_per_second"),
+        rule_burst=limit("rule_registration_burst"),
+        identity_per_minute=limit("identity_registrations_per_minute"),
+    )
+
+
+def _count_decision(decision: Decision) -> None:
+    metrics.decisions.labels(decision.rule or "none", decision.effect.value).inc()
