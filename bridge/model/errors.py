@@ -95,6 +95,12 @@ class RegistrationTokenRejected(BridgeError):
     public = "the registration access token is not valid"
 
 
+class RegistrationTokenMissing(RegistrationTokenRejected):
+    """No registration access token was sent: the caller may not know that one is needed (RFC 6750 section 3.1)."""
+
+    public = "a registration access token is needed"
+
+
 class ManagementForbidden(BridgeError):
     """The token and the SVID are right, but this client may not be managed so (RFC 7592 section 2)."""
 

@@ -8,11 +8,12 @@ from flask import request
 from werkzeug.exceptions import HTTPException, NotFound
 
 from bridge.model.errors import BridgeError
-from bridge.web.boundary import Boundary
+from bridge.web.boundary import MANAGEMENT, REGISTRATION, Boundary
 from bridge.web.held import HeldResponse
 from bridge.web.lean import Application, Response
 from bridge.web.metadata import WELL_KNOWN
-from bridge.web.services import INTROSPECT, JWKS, REVOKE, TOKEN, Services
+from bridge.web.registration_endpoints import ManagementEndpoint, RegistrationEndpoint
+from bridge.web.services import INTROSPECT, JWKS, REGISTER, REVOKE, TOKEN, Services
 from bridge.web.token_endpoints import TokenEndpoints
 from bridge.web.wellknown import WellKnown
 
@@ -28,12 +29,32 @@ def create_app(services: Services) -> Application:
         base + INTROSPECT, "introspect", tokens.introspect, methods=["POST"], provide_automatic_options=False
     )
     app.add_url_rule(base + REVOKE, "revoke", tokens.revoke, methods=["POST"], provide_automatic_options=False)
+    _add_registration(app, base + REGISTER, services)
     app.add_url_rule(base + JWKS, "jwks", documents.jwks, provide_automatic_options=False)
     app.add_url_rule(WELL_KNOWN + base, "metadata", documents.metadata, provide_automatic_options=False)
     app.add_url_rule("/healthz", "healthz", documents.healthz, provide_automatic_options=False)
     app.add_url_rule("/readyz", "readyz", documents.readyz, provide_automatic_options=False)
     _add_boundary(app, boundary)
     return app
+
+
+def _add_registration(app: Application, path: str, services: Services) -> None:
+    """What is not offered is not there: 404, and nothing names it."""
+    if services.enrolment is not None:
+        enrolment = RegistrationEndpoint(services, services.enrolment)
+        app.add_url_rule(path, REGISTRATION, enrolment.register, methods=["POST"], provide_automatic_options=False)
+    if services.management is not None:
+        one = ManagementEndpoint(services, services.management)
+        views = {"GET": one.read, "PUT": one.replace, "DELETE": one.delete}
+
+        def manage(handle: str) -> Response:
+            return views[request.environ["REQUEST_METHOD"]](handle)
+
+        app.add_url_rule(path + "/<handle>", MANAGEMENT, manage, methods=[*views], provide_automatic_options=False)
+        # A HEAD would be a GET without its body, and a read may give out a new registration access token: it
+        # would be lost on the way.
+        for rule in app.url_map.iter_rules(MANAGEMENT):
+            rule.methods = set(views)
 
 
 def create_metrics_app(services: Services) -> Application:
@@ -65,7 +86,7 @@ def _add_boundary(app: Application, boundary: Boundary) -> None:
         return boundary.refuse(request.environ, request.endpoint or "none", error)
 
     def on_http_error(error: HTTPException) -> Response:
-        return boundary.misdirected(request.environ, error)
+        return boundary.misdirected(request.environ, request.endpoint or "none", error)
 
     def on_defect(error: Exception) -> Response:
         # The one place that takes any exception.

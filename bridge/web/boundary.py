@@ -8,7 +8,7 @@ from typing import Any, cast
 from werkzeug.exceptions import HTTPException
 
 from bridge.model.errors import BridgeError
-from bridge.web.errors import error_response, http_error_response
+from bridge.web.errors import Family, error_response, http_error_response
 from bridge.web.lean import Response
 from bridge.web.services import Observer, Services
 
@@ -16,6 +16,10 @@ REQUEST_ID = "bridge.request_id"
 _STARTED = "bridge.started"
 
 Environ = dict[str, Any]
+
+# The endpoints whose errors are not those of RFC 6749.
+REGISTRATION, MANAGEMENT = "register", "registration"
+_FAMILIES = {REGISTRATION: Family.REGISTRATION, MANAGEMENT: Family.MANAGEMENT}
 
 
 class Boundary:
@@ -41,11 +45,13 @@ class Boundary:
         """The answer to a domain error."""
         request_id = environ[REQUEST_ID]
         self._observer.refused(endpoint, error, request_id, environ.get("REMOTE_ADDR", ""))
-        return error_response(error, request_id, basic_was_tried="HTTP_AUTHORIZATION" in environ)
+        return error_response(
+            error, request_id, family=_family(endpoint), authorization_was_sent="HTTP_AUTHORIZATION" in environ
+        )
 
-    def misdirected(self, environ: Environ, error: HTTPException) -> Response:
-        """The answer to a request that no endpoint took."""
-        response = http_error_response(error.code or 500, environ[REQUEST_ID])
+    def misdirected(self, environ: Environ, endpoint: str, error: HTTPException) -> Response:
+        """The answer to a request that no endpoint took, or that is of no form which `endpoint` takes."""
+        response = http_error_response(error.code or 500, environ[REQUEST_ID], family=_family(endpoint))
         allowed = cast("list[str] | None", getattr(error, "valid_methods", None))
         if allowed:
             response.headers["Allow"] = ", ".join(sorted(allowed))
@@ -55,3 +61,7 @@ class Boundary:
         """The answer to a defect of ours, whatever it is: an id and no detail. Called while it is handled."""
         self._observer.failed(endpoint, environ[REQUEST_ID])
         return http_error_response(500, environ[REQUEST_ID])
+
+
+def _family(endpoint: str) -> Family:
+    return _FAMILIES.get(endpoint, Family.OAUTH)

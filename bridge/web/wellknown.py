@@ -23,7 +23,7 @@ class WellKnown:
     def metadata(self) -> Response:
         """RFC 8414 section 3."""
         return Response(
-            metadata(self._services.endpoints),
+            metadata(self._services.endpoints, registration=self._services.enrolment is not None),
             200,
             {"Cache-Control": f"public, max-age={METADATA_MAX_AGE}"},
             "application/json",
