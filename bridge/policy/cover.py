@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
+from bridge.model.evidence import Door
 from bridge.model.identity import BindingMethod, PolicySubject, Source
 from bridge.model.terms import Ask, Bind, Denial
 from bridge.policy.vocabulary import provable
@@ -53,6 +54,9 @@ def cover(written: Offer, left: Offer, ask: Ask, home: Mapping[str, str]) -> Cov
     each scope. A scope that belongs to no resource in the audience is not covered: a token must not carry
     it to somebody who reads it differently. Whether a request has to name a resource is told from
     `written`: else a deny, by leaving a rule a single resource, would let through what was refused.
+
+    A registration gets no token, and RFC 7591 has no member for a resource: one that names none means all
+    that its scopes belong to, or all of the rule's.
     """
     if ask.resources:
         audience = ask.resources if len(ask.resources) == 1 else tuple(dict.fromkeys(ask.resources))
@@ -63,6 +67,8 @@ def cover(written: Offer, left: Offer, ask: Ask, home: Mapping[str, str]) -> Cov
         return _cover_scopes(left, ask, home)
     elif not left:
         return Shortfall(Stage.RESOURCE, "denies leave it no resource")
+    elif ask.door is Door.REGISTER:
+        return _cover_registration(left)
     elif len(written) == 1:
         audience = tuple(written)
     else:
@@ -77,16 +83,25 @@ def cover(written: Offer, left: Offer, ask: Ask, home: Mapping[str, str]) -> Cov
 
 
 def _cover_scopes(left: Offer, ask: Ask, home: Mapping[str, str]) -> Cover | Shortfall:
-    """As `cover`, for an ask that names scopes and no resource: theirs is meant, if it is one."""
+    """As `cover`, for an ask that names scopes and no resource: theirs is meant, if it is one or no token
+    will have it as audience."""
     audience = set()
     for scope in ask.scopes:
         resource = home.get(scope)
         if resource is None or scope not in left.get(resource, ()):
             return Shortfall(Stage.SCOPE, f"it does not give the scope {scope}")
         audience.add(resource)
-    if len(audience) > 1:
+    if len(audience) > 1 and ask.door is not Door.REGISTER:
         return Shortfall(Stage.UNNAMED, "the scopes belong to several resources and the request names none")
-    return Cover(_in_order(ask.scopes), tuple(audience))
+    return Cover(_in_order(ask.scopes), tuple(sorted(audience)))
+
+
+def _cover_registration(left: Offer) -> Cover | Shortfall:
+    """As `cover`, for a registration that names nothing: what is left of the rule."""
+    audience = tuple(sorted(resource for resource, scopes in left.items() if scopes))
+    if not audience:
+        return Shortfall(Stage.SCOPE, "denies leave it no scope")
+    return Cover(tuple(sorted({scope for resource in audience for scope in left[resource]})), audience)
 
 
 def _in_order(scopes: tuple[str, ...]) -> tuple[str, ...]:

@@ -56,6 +56,8 @@ class PolicySet:
     def decide(self, subject: PolicySubject, ask: Ask, *, proved: frozenset[BindingMethod]) -> Decision:
         """Answer the ask. `proved` are the keys the request proves; only the check of `bind` looks at it.
 
+        A registration (`Door.REGISTER`) gets no token: `bind` is not checked there, and it need not name a
+        resource. One that asks for several grant types is one ask for each.
         Never raises: an ask of nonsense is denied. Not checked: the record's state, tombstones and
         approvals, which are the store's, and that the subject is who it says, which is verification's.
         """
@@ -69,7 +71,8 @@ class PolicySet:
             if denied is not None:
                 return self._no(tally, Denial.RESOURCE, Reason.POLICY_DENY_RULE, f"{denied.id} denies it", denied)
         shortfalls: list[Shortfall] = []
-        torn = None if ask.resources or ask.scopes else _torn_weights(tally)
+        named = ask.resources or ask.scopes or ask.door is Door.REGISTER
+        torn = None if named else _torn_weights(tally)
         for entry in tally.granting:
             if torn and entry[0] in torn:
                 return self._no(tally, Denial.RESOURCE, Reason.POLICY_RESOURCE, _NAME_A_RESOURCE)
@@ -77,7 +80,7 @@ class PolicySet:
             left = rule.offer if cut is None else cut.left(rule.offer)
             covered = cover(rule.offer, left, ask, self.catalogue.home)
             if isinstance(covered, Cover):
-                return self._granted(tally, rule, covered, subject, proved)
+                return self._granted(tally, rule, covered, subject, None if ask.door is Door.REGISTER else proved)
             shortfalls.append(covered)
         return self._uncovered(tally, shortfalls, ask)
 
@@ -104,11 +107,12 @@ class PolicySet:
         rule: Rule,
         covered: Cover,
         subject: PolicySubject,
-        proved: frozenset[BindingMethod],
+        proved: frozenset[BindingMethod] | None,
     ) -> Decision:
-        """The rule's terms, unless the request lacks the key that they bind to."""
+        """The rule's terms, unless the request lacks the key that they bind to. `proved` None: it gets nothing
+        that could be bound."""
         terms = self._terms(rule, subject)
-        missing = missing_proof(terms.bind, subject, proved)
+        missing = None if proved is None else missing_proof(terms.bind, subject, proved)
         return Decision(
             effect=rule.effect if missing is None else Effect.DENY,
             client=tally.client or _OWN,

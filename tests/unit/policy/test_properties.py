@@ -127,7 +127,7 @@ def naive(specs: Sequence[Spec], path: str, evidence: str, ask: Ask, proved: fro
     if isinstance(best, str):
         return ("deny", best, None, (), ())
     spec, scopes, resources = best
-    if spec.bind == "jkt" and BindingMethod.JKT not in proved:
+    if spec.bind == "jkt" and BindingMethod.JKT not in proved and ask.door is not Door.REGISTER:
         return ("deny", "proof", spec.id, scopes, resources)
     return (spec.effect, None, spec.id, scopes, resources)
 
@@ -136,7 +136,7 @@ Best = tuple[Spec, tuple[str, ...], tuple[str, ...]]
 
 
 def _best(allows: list[Spec], path: str, ask: Ask, no_scopes: set[str], no_resources: set[str]) -> Best | str:
-    bare = not ask.scopes and not ask.resources
+    bare = not ask.scopes and not ask.resources and ask.door is not Door.REGISTER
     failures: set[str] = set()
     for weight in sorted({weight_for(s, path) for s in allows}, reverse=True):
         level = sorted((s for s in allows if weight_for(s, path) == weight), key=lambda s: s.id)
@@ -163,11 +163,13 @@ def _given(
         if not set(ask.scopes) <= scopes:
             return "scope"
         audience = sorted({HOMES[s] for s in ask.scopes})
-        if len(audience) > 1:
+        if len(audience) > 1 and ask.door is not Door.REGISTER:
             return "name"
     if not audience:
         if not resources:
             return "resource"
+        if ask.door is Door.REGISTER:
+            return (tuple(sorted(scopes)), tuple(sorted({HOMES[s] for s in scopes}))) if scopes else "scope"
         if len(set(spec.resources)) > 1:
             return "name"
         audience = list(resources)
@@ -183,7 +185,7 @@ _path = st.lists(st.sampled_from(["x", "y", "*"]), min_size=1, max_size=3).flatm
 )
 _paths = st.lists(_path, min_size=1, max_size=2, unique=True).map(tuple)
 _some_evidence = st.sampled_from([(), (), ("jwt-svid",), ("x509-svid",)])
-_some_doors = st.sampled_from([(), (), ("token",), ("par",)])
+_some_doors = st.sampled_from([(), (), ("token",), ("par",), ("register",)])
 _offers = st.sampled_from(
     [
         (("a.read",), ("https://a",)),
@@ -237,7 +239,7 @@ _subjects = st.builds(
 )
 _asks = st.builds(
     Ask,
-    st.sampled_from([Door.TOKEN, Door.PAR]),
+    st.sampled_from([Door.TOKEN, Door.PAR, Door.REGISTER]),
     st.sampled_from(["client_credentials", "client_credentials", "authorization_code"]),
     st.lists(st.sampled_from([*HOMES, "unknown"]), max_size=2).map(tuple),
     st.lists(st.sampled_from(["https://a", "https://b", "https://c"]), max_size=2).map(tuple),
@@ -298,7 +300,7 @@ def test_adding_an_allow_never_turns_an_allow_into_a_deny(
     if refused(before) or not compiled([*specs, added])[1]:
         return
     after = policy_of([*specs, added]).decide(subject, ask, proved=ALL)
-    if ask.scopes or ask.resources:
+    if ask.scopes or ask.resources or ask.door is Door.REGISTER:
         assert not refused(after)
     else:
         assert not refused(after) or after.because == "name a resource"
