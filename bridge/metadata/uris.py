@@ -24,6 +24,9 @@ _WEB = re.compile(r"(https?)://([^/?]*)([^?]*)(?:\?(.*))?")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
+# RFC 5892: letters without upper case, marks, digits, and the few signs that some scripts write words with.
+_NAME_CATEGORIES = frozenset({"Ll", "Lo", "Lm", "Mn", "Mc", "Nd"})
+_NAME_SIGNS = frozenset("-\u00b7\u0375\u05f3\u05f4\u30fb")
 _ENCODED_CONTROL = re.compile(r"%(?:[01][0-9A-F]|7F)", re.IGNORECASE)
 
 
@@ -113,16 +116,16 @@ def _check_ipv6(host: str) -> None:
 
 
 def _check_a_label(label: str) -> None:
-    # The full tables of UTS 46 are not in the standard library. What folds under NFKC or by case, or is ASCII
-    # after all, is what browsers refuse or would read as another name.
+    # The tables of IDNA are not in the standard library. Its rules come down to categories of characters that
+    # are the same under NFKC and in lower case; a browser reads no label of those as another name.
     try:
         name = label[4:].encode("ascii").decode("punycode")
         again = name.encode("punycode").decode("ascii")
     except (UnicodeError, OverflowError):
         raise UnfitUri("has an 'xn--' label that stands for no name") from None
-    folded = unicodedata.normalize("NFKC", name.casefold())
-    fit = again == label[4:] and not name.isascii() and folded == name and name.isprintable()
-    if not fit or unicodedata.category(name[0]).startswith("M"):
+    fit = again == label[4:] and not name.isascii() and unicodedata.normalize("NFKC", name.lower()) == name
+    letters = all(unicodedata.category(sign) in _NAME_CATEGORIES or sign in _NAME_SIGNS for sign in name)
+    if not fit or not letters or unicodedata.category(name[0]).startswith("M"):
         raise UnfitUri("has an 'xn--' label that stands for no name")
 
 
