@@ -5,6 +5,7 @@ Every refusal is one change away from `statement()` or `svid()`, which are accep
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ from tests.statements import (
     statement,
     svid,
 )
-from tests.svid_factory import HOUR, NOW, JwtAuthoritySigner
+from tests.svid_factory import HOUR, NOW, JwtAuthoritySigner, b64url
 from tests.trust import ISSUER, WORKLOAD, svid_verifier
 
 STRANGER = "https://nobody.example"
