@@ -5,12 +5,20 @@ Keys of the vectors are taken as a bundle would hold them: in a set, chosen by `
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bridge.jose.jws import MalformedToken, parse_compact, signature_holds
 from bridge.jose.keys import UnfitKey, VerificationKey, import_public
+from bridge.model.errors import EvidenceRejected, Unavailable
+from bridge.verify.key_sets import select_key
+from bridge.verify.pinned_issuers import PinnedIssuers
+from bridge.verify.signed_jwt import check_signature, parse, read_header
+from bridge.verify.statements import TYPES
+from tests.statements import CI
 from tests.vectors import load
 
 JWS = load("wycheproof-json_web_signature_test.json")
@@ -68,6 +76,33 @@ def test_a_vector_is_taken_exactly_if_it_is_valid_and_asymmetric(
     symmetric = any(jwk["kty"] == "oct" for jwk in key_set(group))
     ours = not symmetric and (kind, test["tcId"]) not in REFUSED_THOUGH_VALID
     assert is_taken(group, test["jws"]) is (test["result"] == "valid" and ours)
+
+
+def is_vouched_for(path: Path, group: dict[str, Any], text: str) -> bool:
+    """By a pinned issuer whose file holds the keys: the checks of a statement that come before its claims."""
+    path.write_text(json.dumps({"keys": key_set(group)}))
+    try:
+        token = parse(text)
+        header = read_header(token, TYPES)
+        check_signature(token, select_key(PinnedIssuers({CI: path}).keys(CI), header, "a vector"), header)
+    except (EvidenceRejected, Unavailable):
+        return False
+    return True
+
+
+def test_a_pinned_issuer_s_keys_vouch_for_what_is_valid_and_nothing_else_DCR_19_T_26(tmp_path: Path) -> None:
+    """Beside the above: a token without `kid` is taken with the only key that fits, a symmetric key never."""
+    judged: dict[bool, int] = {True: 0, False: 0}
+    for kind, document in (("jws", JWS), ("jwk", JWK)):
+        for group in document["testGroups"]:
+            for test in group["tests"]:
+                taken = is_vouched_for(tmp_path / "keys.json", group, test["jws"])
+                if taken:
+                    assert test["result"] == "valid", test
+                assert taken or not is_taken(group, test["jws"]), test
+                assert not (taken and (kind, test["tcId"]) in REFUSED_THOUGH_VALID)
+                judged[taken] += 1
+    assert min(judged.values()) > 10
 
 
 def test_the_vectors_are_all_there() -> None:

@@ -369,6 +369,26 @@ def test_a_certificate_needs_a_client_id_beside_it(client_id: str | None) -> Non
     assert refusal.value.reason is Reason.CLIENT_ID_MISSING
 
 
+def test_a_chain_alone_says_whose_it_is_where_no_client_is_named() -> None:
+    """A registration: the very checks of SCA-15's door, without its `client_id`."""
+    verifier = svid_verifier(one_domain(ROOT))
+    sound = ROOT.intermediate("example.org").issue(SOUND).chain
+    assert verifier.verify_chain(sound, now=NOW) == verifier.verify_x509(X509Evidence(sound, WORKLOAD), now=NOW)
+    refusals = {(): Reason.CREDENTIAL_MISSING, sound[:1]: Reason.X509_PATH, sound * 3: Reason.CREDENTIAL_TOO_LARGE}
+    for chain, reason in refusals.items():
+        with pytest.raises(EvidenceRejected) as refusal:
+            verifier.verify_chain(chain, now=NOW)
+        assert refusal.value.reason is reason
+
+
+def test_a_chain_that_a_registration_made_known_needs_a_client_id_at_the_other_doors_SCA_15() -> None:
+    verifier, chain = svid_verifier(one_domain(ROOT)), ROOT.issue(SOUND).chain
+    assert verifier.verify_chain(chain, now=NOW).name == WORKLOAD
+    with pytest.raises(EvidenceRejected) as refusal:
+        verifier.verify_x509(X509Evidence(chain), now=NOW)
+    assert refusal.value.reason is Reason.CLIENT_ID_MISSING
+
+
 def test_the_identity_is_the_certificate_s_whatever_client_id_says_T_13() -> None:
     assert verify(ROOT.issue(SOUND), client_id="spiffe://example.org/somebody/else").name == WORKLOAD
 

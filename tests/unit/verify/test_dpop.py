@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
@@ -50,6 +51,17 @@ def test_a_sound_proof_proves_its_key() -> None:
     assert proved.key.thumbprint == KEY.thumbprint()
     assert proved.key.not_after is None
     assert (proved.marker.kind, proved.marker.expires_at) == ("dpop", NOW + MAX_AGE)
+
+
+@pytest.mark.parametrize("kind", ["P-256", "P-384", "P-521", "RSA-2048"])
+def test_a_proof_brings_the_key_itself_and_nothing_it_says_of_it(kind: str) -> None:
+    alg = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}.get(kind, "RS256")
+    said = public(kind, alg=alg, kid="k", use="sig", key_ops=["verify"], x5u="https://127.0.0.1/", anything=[1])
+    key = verify(proof({"jwk": said, "kid": "k"}, alg=alg, kind=kind)).key
+    members = ("kty", "n", "e") if kind == "RSA-2048" else ("kty", "crv", "x", "y")
+    assert key.jwk == {name: said[name] for name in members}
+    canonical = json.dumps(key.jwk, sort_keys=True, separators=(",", ":")).encode()
+    assert key.thumbprint == b64url(hashlib.sha256(canonical).digest())
 
 
 @pytest.mark.parametrize("alg", sorted(ALGORITHMS))
