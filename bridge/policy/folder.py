@@ -85,7 +85,7 @@ class PolicyFolder:
 
         Raises: StartRefused at the first load when there is any error, with all of them.
         """
-        with _collector_at_rest():
+        with collector_at_rest():
             return self._load()
 
     def _load(self) -> Loaded:
@@ -166,7 +166,7 @@ class PolicyFolder:
 
 
 @contextmanager
-def _collector_at_rest() -> Iterator[None]:
+def collector_at_rest() -> Iterator[None]:
     """Loading makes a hundred thousand objects that stay and hardly a cycle. The collector would walk all of
     them again and again, for a third of the time, and requests would wait for it."""
     was_on = gc.isenabled()

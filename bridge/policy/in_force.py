@@ -9,9 +9,8 @@ from pathlib import Path
 from bridge.files.paths import TooLarge, fingerprint_folder, read_bounded
 from bridge.policy.evaluate import PolicySet
 from bridge.policy.findings import Finding, Severity
-from bridge.policy.folder import PolicyFolder
+from bridge.policy.folder import PolicyFolder, collector_at_rest
 from bridge.policy.reading import MAX_FILE_BYTES
-
 
 class PolicyInForce:
     """One policy set, replaced as a whole: a request that began under one version ends under it."""
@@ -45,9 +44,11 @@ class PolicyInForce:
             return False
         # Noted before reading: a change during the load is then seen at the next look.
         self._seen = seen
-        loaded = self._folder.load()
-        before = self.current.version
-        self.current, self.findings = loaded.policy_set, tuple(loaded.findings)
+        with collector_at_rest():
+            loaded = self._folder.load()
+            before = self.current.version
+            # In force before the collector has its look at all that is new.
+            self.current, self.findings = loaded.policy_set, tuple(loaded.findings)
         self._note_files(came=self.current.version != before)
         return True
 

@@ -19,6 +19,7 @@ from bridge.policy.document import (
     StatementFile,
 )
 from bridge.policy.findings import Report
+from bridge.policy.plain_toml import read_plain
 from bridge.policy.slips import double_brackets, keys_at, single_bracket_header
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
@@ -44,6 +45,9 @@ def toml(content: bytes, report: Report) -> dict[str, object] | None:
         line = content[: error.start].count(b"\n") + 1
         report.error_at(line, "syntax", "the file is not UTF-8")
         return None
+    plain = read_plain(text)
+    if plain is not None:
+        return plain
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from bridge.model.evidence import EvidenceKind
@@ -59,41 +62,48 @@ def terms_of(making: Making, grant: Grant, grant_types: frozenset[str], defaults
     _check_times(making, grant, grant_types, defaults)
     _check_members(making, grant)
     _check_redirects(making, grant.redirect_uris or [])
-    terms = Terms(
-        rule=making.rule.id,
-        resources=tuple(sorted(set(grant.resources))),
-        scopes=tuple(sorted(set(grant.scopes))),
-        grant_types=tuple(sorted(grant_types)),
+    said = _Said(
+        resources=_unique(grant.resources),
+        scopes=_unique(grant.scopes),
+        grant_types=_unique(grant_types),
         token_ttl=grant.token_ttl if grant.token_ttl is not None else min(defaults.default_ttl, defaults.max_ttl),
-        bind=_bind(making, grant),
-        digest="",
-        replay=_replay(making, grant),
         refresh_ttl=grant.refresh_ttl,
+        bind=_bind(making, grant),
+        replay=_replay(making, grant),
         lease=grant.lease,
         require_par=grant.require_par,
-        redirect_uris=tuple(sorted(set(grant.redirect_uris or ()))),
-        asserts=tuple(sorted(set(grant.asserts or ()))),
+        redirect_uris=_unique(grant.redirect_uris),
+        asserts=_unique(grant.asserts),
     )
-    return replace(terms, digest=_digest(terms))
+    return Terms(rule=making.rule.id, digest=_digest(said), **said._asdict())
 
 
-def _digest(terms: Terms) -> str:
-    """Hex SHA-256 over canonical JSON of all terms. The rule's id is not in it: an approval names it
+class _Said(NamedTuple):
+    """All terms, by the names they have in `Terms`. The rule's id is none of them: an approval names it
     beside the digest. Nor is the client, which belongs to the identity and not to the rule."""
-    said = {
-        "resources": terms.resources,
-        "scopes": terms.scopes,
-        "grant_types": terms.grant_types,
-        "token_ttl": terms.token_ttl,
-        "refresh_ttl": terms.refresh_ttl,
-        "bind": terms.bind,
-        "replay": terms.replay,
-        "lease": terms.lease,
-        "require_par": terms.require_par,
-        "redirect_uris": terms.redirect_uris,
-        "asserts": terms.asserts,
-    }
-    return hashlib.sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    resources: tuple[str, ...]
+    scopes: tuple[str, ...]
+    grant_types: tuple[str, ...]
+    token_ttl: int
+    refresh_ttl: int | None
+    bind: Bind
+    replay: Replay
+    lease: int | None
+    require_par: bool
+    redirect_uris: tuple[str, ...]
+    asserts: tuple[str, ...]
+
+
+def _unique(names: Iterable[str] | None) -> tuple[str, ...]:
+    return tuple(sorted(set(names))) if names else ()
+
+
+# Rules by the thousand say few different things.
+@lru_cache(maxsize=1024)
+def _digest(said: _Said) -> str:
+    """Hex SHA-256 over canonical JSON of all terms."""
+    return hashlib.sha256(json.dumps(said._asdict(), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _bind(making: Making, grant: Grant) -> Bind:
@@ -112,8 +122,9 @@ def _bind(making: Making, grant: Grant) -> Bind:
             return Bind.ANY
         return making.vocabulary.bind or Bind.X5T_S256
     bind = Bind(grant.bind)
-    possible = all(BindingMethod.X5T_S256 in provable(making.source, kind) for kind in making.evidence)
-    if bind is Bind.X5T_S256 and not possible:
+    if bind is Bind.X5T_S256 and not all(
+        BindingMethod.X5T_S256 in provable(making.source, kind) for kind in making.evidence
+    ):
         what = "a JWT-SVID" if spiffe else f"a client of source {making.source}"
         hint = 'limit the rule to evidence = ["x509-svid"]' if spiffe else 'use "jkt"'
         making.error("bind-impossible", f"{what} proves no certificate key, only a DPoP key: {hint}", "grant", "bind")
@@ -176,6 +187,8 @@ def client_of(making: Making, grant: Grant) -> ClientChoice | None:
 
 
 def _check_redirects(making: Making, uris: list[str]) -> None:
+    if not uris:
+        return
     stars = min((pattern.stars for pattern in making.patterns), default=0)
     for uri in uris:
         fault = redirect_fault(uri, stars)

@@ -34,6 +34,9 @@ class Claim:
     term: Hashable
 
 
+_Key = tuple[int, tuple[int, ...], bool]
+
+
 @dataclass(frozen=True, slots=True)
 class _Shape:
     """Where a pattern has wildcards."""
@@ -114,19 +117,18 @@ def _report(
 
 def _clashes(claims: Iterable[Claim]) -> Iterator[tuple[Claim, Claim]]:
     """Pairs of claims of different rules that one request could meet with equal weight."""
-    buckets: dict[tuple[Space, int], dict[_Shape, list[Claim]]] = defaultdict(lambda: defaultdict(list))
-    shapes: dict[tuple[int, tuple[int, ...], bool], _Shape] = {}
+    buckets: dict[tuple[Space, int], dict[_Key, list[Claim]]] = defaultdict(lambda: defaultdict(list))
     for claim in claims:
         pattern = claim.pattern
-        stars = tuple(i for i, token in enumerate(pattern.tokens) if token is None) if pattern.stars else ()
-        key = (len(pattern.tokens), stars, pattern.tail)
-        shape = shapes.setdefault(key, _Shape(*key))
-        buckets[pattern.space, pattern.weight][shape].append(claim)
-    for by_shape in buckets.values():
-        for one, other in combinations_with_replacement(by_shape, 2):
+        stars = tuple(i for i, token in enumerate(pattern.tokens) if token is None) if None in pattern.tokens else ()
+        buckets[pattern.space, pattern.weight][len(pattern.tokens), stars, pattern.tail].append(claim)
+    for by_key in buckets.values():
+        # Hashing a shape costs more than hashing what it is made of, and there is one look-up per claim.
+        by_shape = [(_Shape(*key), found) for key, found in by_key.items()]
+        for (one, ones), (other, others) in combinations_with_replacement(by_shape, 2):
             positions = one.joins(other)
             if positions is not None:
-                yield from _join(by_shape[one], by_shape[other], positions, same=one is other)
+                yield from _join(ones, others, positions, same=one is other)
 
 
 def _join(
