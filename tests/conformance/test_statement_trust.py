@@ -17,7 +17,7 @@ from bridge.verify.client_assertions import verify_client_assertion
 from bridge.verify.jwt_svid import TrustDomainRules
 from bridge.verify.pinned_issuers import PinnedIssuers
 from bridge.verify.statements import StatementVerifier
-from tests.statements import (
+from tests.statements import KINDS, of, (
     AUDIENCE,
     CI,
     OTHER_CI,
@@ -130,6 +130,13 @@ def test_a_key_that_the_key_policy_refuses_verifies_nothing(world: World, change
             assert world.verify(statement(second))
         else:
             assert world.refused(statement(second)) is reason
+
+
+@KINDS
+def test_a_changed_statement_does_not_hold_DCR_9(world: World, kind: str) -> None:
+    header, _, signature = of(kind).split(".")
+    payload = of(kind, client_name="Admin").split(".")[1]
+    assert world.refused(f"{header}.{payload}.{signature}") is Reason.JWT_SIGNATURE
 
 
 # --- nothing is remembered --------------------------------------------------------------------------
