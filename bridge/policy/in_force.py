@@ -12,6 +12,7 @@ from bridge.policy.findings import Finding, Severity
 from bridge.policy.folder import PolicyFolder, collector_at_rest
 from bridge.policy.reading import MAX_FILE_BYTES
 
+
 class PolicyInForce:
     """One policy set, replaced as a whole: a request that began under one version ends under it."""
 
