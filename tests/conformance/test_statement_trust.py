@@ -17,15 +17,17 @@ from bridge.verify.client_assertions import verify_client_assertion
 from bridge.verify.jwt_svid import TrustDomainRules
 from bridge.verify.pinned_issuers import PinnedIssuers
 from bridge.verify.statements import StatementVerifier
-from tests.statements import KINDS, of, (
+from tests.statements import (
     AUDIENCE,
     CI,
+    KINDS,
     OTHER_CI,
     OTHER_SIGNER,
     OTHER_SPIRE,
     SIGNER,
     SPIRE,
     World,
+    of,
     statement,
     svid,
 )
