@@ -16,12 +16,14 @@ from bridge.metadata import members
 from bridge.model.errors import RegistrationTokenMissing, RegistrationTokenRejected
 from bridge.model.evidence import Door, RequestContext
 from bridge.model.reasons import Reason
+from bridge.registration.enrolment import Enrolled, Enrolment
+from bridge.registration.management import Management
 from bridge.web.boundary import REQUEST_ID
 from bridge.web.errors import NO_STORE
 from bridge.web.json_bodies import read_json, statement_of, updated_client
 from bridge.web.lean import Response
 from bridge.web.present import peer_chain, present_statement
-from bridge.web.services import REGISTER, Enrols, Manages, Registered, Services
+from bridge.web.services import REGISTER, Services
 
 # RFC 6750 section 2.1. Two Authorization fields arrive joined by a comma, which no token has.
 _BEARER = re.compile(r"bearer +([A-Za-z0-9\-._~+/]+=*)", re.IGNORECASE)
@@ -45,7 +47,7 @@ _GIVEN_BY_SERVER = frozenset(
 class RegistrationEndpoint:
     """Where clients register explicitly. An identity that did so before gets the same client (DCR-20)."""
 
-    def __init__(self, services: Services, enrolment: Enrols) -> None:
+    def __init__(self, services: Services, enrolment: Enrolment) -> None:
         self._services, self._enrolment = services, enrolment
 
     def register(self) -> Response:
@@ -75,7 +77,7 @@ class ManagementEndpoint:
     """Where a client reads, replaces and deletes its own record: by its registration access token and by its own
     SVID over mTLS, both in one request (interface section 9)."""
 
-    def __init__(self, services: Services, management: Manages) -> None:
+    def __init__(self, services: Services, management: Management) -> None:
         self._services, self._management = services, management
 
     def read(self, handle: str) -> Response:
@@ -137,7 +139,7 @@ def _both_credentials(environ: Mapping[str, Any], handle: str) -> tuple[str, tup
     return bearer[1], chain
 
 
-def _information(services: Services, enrolled: Registered, status: int) -> Response:
+def _information(services: Services, enrolled: Enrolled, status: int) -> Response:
     """The client information response (RFC 7591 section 3.2.1, RFC 7592 section 3)."""
     body: dict[str, object] = {
         "client_id": enrolled.record.client_id,

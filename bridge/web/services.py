@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from bridge.grants.client_credentials import ClientCredentials
 from bridge.grants.introspection import TokenQuestions
-from bridge.model.client import ClientRecord
-from bridge.model.evidence import PresentedStatement, RequestContext
-from bridge.model.metadata import ClientMetadata
 from bridge.observe.readiness import Readiness
+from bridge.registration.enrolment import Enrolment
+from bridge.registration.management import Management
 
 # Where each endpoint stands below the issuer (interface section 4).
 TOKEN, INTROSPECT, REVOKE, JWKS, AUTHORIZE = "/token", "/introspect", "/revoke", "/jwks", "/authorize"
@@ -42,53 +41,6 @@ class Observer(Protocol):
     def token_issued(self, grant_type: str) -> None: ...
 
 
-class Access(Protocol):
-    """How a client may manage its record: the last part of its `registration_client_uri`, and its token."""
-
-    @property
-    def handle(self) -> str: ...
-    @property
-    def token(self) -> str: ...
-
-
-class Registered(Protocol):
-    """A client as it is told to itself: every registered member (DCR-5), the statement to echo (DCR-8), and
-    where to manage it, if that is offered (DCR-25)."""
-
-    @property
-    def record(self) -> ClientRecord: ...
-    @property
-    def metadata(self) -> Mapping[str, object]: ...
-    @property
-    def statement(self) -> str | None: ...
-    @property
-    def access(self) -> Access | None: ...
-
-
-class Enrols(Protocol):
-    """Explicit registration (RFC 7591)."""
-
-    def register(
-        self, presented: PresentedStatement, metadata: ClientMetadata, context: RequestContext
-    ) -> Registered: ...
-
-
-class Manages(Protocol):
-    """Management of one's own record (RFC 7592)."""
-
-    def read(self, handle: str, token: str, chain: tuple[bytes, ...], context: RequestContext) -> Registered: ...
-    def replace(
-        self,
-        handle: str,
-        token: str,
-        chain: tuple[bytes, ...],
-        client_id: str,
-        metadata: ClientMetadata,
-        context: RequestContext,
-    ) -> Registered: ...
-    def delete(self, handle: str, token: str, chain: tuple[bytes, ...], context: RequestContext) -> None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Services:
     """Everything the views call. `clock` gives epoch seconds; `fresh_nonce` a DPoP nonce, or None when
@@ -104,5 +56,5 @@ class Services:
     new_id: Callable[[], str]
     fresh_nonce: Callable[[int], str | None]
     clock: Callable[[], int] = lambda: int(time.time())
-    enrolment: Enrols | None = None
-    management: Manages | None = None
+    enrolment: Enrolment | None = None
+    management: Management | None = None

@@ -30,12 +30,17 @@ def test_the_metadata_names_exactly_what_is_enabled_OAS_9_OAS_10_SCA_25_SCA_26(s
     assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
     assert document["issuer"] == stand.client.issuer
     for kind in ("token", "introspection", "revocation"):
-        assert document[f"{kind}_endpoint_auth_methods_supported"] == ["spiffe_jwt", "spiffe_x509"]
+        methods = document[f"{kind}_endpoint_auth_methods_supported"]
+        assert methods == ["spiffe_jwt", "spiffe_x509", "private_key_jwt"]
+        assert "ES256" in document[f"{kind}_endpoint_auth_signing_alg_values_supported"]
     assert document["grant_types_supported"] == ["client_credentials"]
     assert "code" not in document["response_types_supported"]
     assert all(value for value in document.values()), "an empty array is left out"
-    assert document["mtls_endpoint_aliases"]["token_endpoint"] == f"https://127.0.0.1:{stand.client.mtls_port}/token"
-    absent = {"registration_endpoint", "pushed_authorization_request_endpoint", "code_challenge_methods_supported"}
+    mtls = f"https://127.0.0.1:{stand.client.mtls_port}"
+    assert document["mtls_endpoint_aliases"]["token_endpoint"] == f"{mtls}/token"
+    assert document["mtls_endpoint_aliases"]["registration_endpoint"] == f"{mtls}/register"
+    assert document["registration_endpoint"] == f"{stand.client.issuer}/register"
+    absent = {"pushed_authorization_request_endpoint", "code_challenge_methods_supported"}
     assert not absent & set(document)
 
 
@@ -44,6 +49,7 @@ def test_every_endpoint_that_the_metadata_names_is_there(stand: Stand) -> None:
     for name in ("token_endpoint", "introspection_endpoint", "revocation_endpoint"):
         path = document[name].removeprefix(stand.client.issuer)
         assert stand.client.post(path, {}).status == 401, name
+    assert stand.client.post(document["registration_endpoint"].removeprefix(stand.client.issuer), {}).status == 415
     assert stand.client.request("GET", document["jwks_uri"].removeprefix(stand.client.issuer)).status == 200
 
 
@@ -53,7 +59,7 @@ def test_without_an_mtls_listener_nothing_of_it_is_named(fresh: Callable[..., St
     stand.config.write_text("\n".join(line for line in text.splitlines() if not line.startswith("mtls_listen")))
     with stand:
         document = stand.client.request("GET", WELL_KNOWN).body
-        assert document["token_endpoint_auth_methods_supported"] == ["spiffe_jwt"]
+        assert document["token_endpoint_auth_methods_supported"] == ["spiffe_jwt", "private_key_jwt"]
         assert not {"mtls_endpoint_aliases", "tls_client_certificate_bound_access_tokens"} & set(document)
         assert stand.client.by_jwt(stand.jwt("/ns/web/sa/x")).status == 200
 

@@ -17,10 +17,12 @@ from bridge.model.errors import BridgeError
 from bridge.model.evidence import PresentedStatement, RequestContext
 from bridge.model.metadata import ClientMetadata
 from bridge.observe.readiness import Readiness
+from bridge.registration.enrolment import Enrolled, Enrolment, RegistrationAccess
+from bridge.registration.management import Management
 from bridge.serving.adapter import call_wsgi
 from bridge.serving.request import environ_of_connection, environ_of_request
 from bridge.web.application import create_app
-from bridge.web.services import Endpoints, Enrols, Manages, Services
+from bridge.web.services import Endpoints, Services
 
 ISSUER, MTLS = "https://as.example.org", "https://as.example.org:8444"
 NOW = 1_800_000_000
@@ -43,29 +45,11 @@ RECORD = ClientRecord(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
-    """A way to manage a record, as the endpoints know it."""
-
-    handle: str
-    token: str
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """A registered client, as the endpoints know it."""
-
-    record: ClientRecord
-    metadata: Mapping[str, object]
-    statement: str | None = None
-    access: Way | None = None
-
-
 @dataclass
 class Registration:
     """Stands in for `Enrolment` and `Management`: `calls` is what reached them; `refusal` what they say to it."""
 
-    access: Way | None = None
+    access: RegistrationAccess | None = None
     refusal: BridgeError | None = None
     extra: Mapping[str, object] = field(default_factory=dict)
     calls: list[tuple[object, ...]] = field(default_factory=list)
@@ -75,13 +59,13 @@ class Registration:
         if self.refusal is not None:
             raise self.refusal
 
-    def register(self, presented: PresentedStatement, metadata: ClientMetadata, context: RequestContext) -> Client:
+    def register(self, presented: PresentedStatement, metadata: ClientMetadata, context: RequestContext) -> Enrolled:
         self._take("register", presented, metadata, context)
-        return Client(RECORD, {**metadata.members, **self.extra}, presented.statement, self.access)
+        return Enrolled(RECORD, {**metadata.members, **self.extra}, presented.statement, self.access)
 
-    def read(self, handle: str, token: str, chain: tuple[bytes, ...], context: RequestContext) -> Client:
+    def read(self, handle: str, token: str, chain: tuple[bytes, ...], context: RequestContext) -> Enrolled:
         self._take("read", handle, token, chain)
-        return Client(RECORD, dict(self.extra), access=self.access)
+        return Enrolled(RECORD, dict(self.extra), access=self.access)
 
     def replace(
         self,
@@ -91,9 +75,9 @@ class Registration:
         client_id: str,
         metadata: ClientMetadata,
         context: RequestContext,
-    ) -> Client:
+    ) -> Enrolled:
         self._take("replace", handle, token, chain, client_id, dict(metadata.members))
-        return Client(RECORD, {**metadata.members, **self.extra}, access=self.access)
+        return Enrolled(RECORD, {**metadata.members, **self.extra}, access=self.access)
 
     def delete(self, handle: str, token: str, chain: tuple[bytes, ...], context: RequestContext) -> None:
         self._take("delete", handle, token, chain)
@@ -161,8 +145,8 @@ class Stand:
             new_id=lambda: REQUEST_ID,
             fresh_nonce=lambda at: nonce,
             clock=lambda: NOW,
-            enrolment=cast("Enrols", self.registration) if enrolment else None,
-            management=cast("Manages", self.registration) if management else None,
+            enrolment=cast("Enrolment", self.registration) if enrolment else None,
+            management=cast("Management", self.registration) if management else None,
         )
         self._app = create_app(services)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.web.registration_stand import CHAIN, CLIENT, MTLS, NOW, STATEMENT, Stand, Way
+from bridge.registration.enrolment import RegistrationAccess
+from tests.unit.web.registration_stand import CHAIN, CLIENT, MTLS, NOW, STATEMENT, Stand
 
 UPDATE = {"client_id": CLIENT, "client_name": "api"}
 METHODS = ["GET", "PUT", "DELETE"]
@@ -13,7 +14,7 @@ METHODS = ["GET", "PUT", "DELETE"]
 @pytest.fixture
 def stand() -> Stand:
     stand = Stand()
-    stand.registration.access = Way("the-handle", "rotated")
+    stand.registration.access = RegistrationAccess("the-handle", "rotated")
     return stand
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from bridge.model.evidence import DpopEvidence, PresentedStatement, RequestContext
 from bridge.model.metadata import ClientMetadata
+from bridge.registration.enrolment import RegistrationAccess
 from tests.unit.web.registration_stand import (
     CHAIN,
     CLIENT,
@@ -18,7 +19,6 @@ from tests.unit.web.registration_stand import (
     STATEMENT,
     Registration,
     Stand,
-    Way,
 )
 
 BODY = {"software_statement": STATEMENT, "client_name": "api"}
@@ -86,7 +86,7 @@ def test_no_member_of_a_record_stands_in_for_what_the_server_gives(stand: Stand)
 
 
 def test_where_to_manage_it_and_with_which_token_is_told_where_that_is_offered_DCR_25(stand: Stand) -> None:
-    stand.registration.access = Way("the-handle", "the-token")
+    stand.registration.access = RegistrationAccess("the-handle", "the-token")
     body = stand.register(BODY).body
     assert body["registration_client_uri"] == f"{MTLS}/register/the-handle"
     assert body["registration_access_token"] == "the-token"
