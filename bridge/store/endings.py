@@ -16,6 +16,9 @@ from bridge.store.rows import client_row, quota_of
 from bridge.store.rows import record_of as new_record
 from bridge.store.transaction import Transaction
 
+# An instance that waited has so many seconds to come back with a fresh SVID, which begins its lease.
+APPROVED_LEASE = 3600
+
 DENIED, REVOKED, ACTIVE = ClientState.DENIED.value, ClientState.REVOKED.value, ClientState.ACTIVE.value
 
 
@@ -63,7 +66,7 @@ def approve(tx: Transaction, target: str, *, note: str, event: AuditEvent, now: 
     for client_id, kind, quota, state in tx.rows(sql.APPROVABLE, (target, target, now)):
         approved = tx.change_returning(sql.APPROVE, (now, note, client_id))
         if state == ClientState.PENDING.value:
-            tx.change(sql.ACTIVATE, (client_id,))
+            tx.change(sql.ACTIVATE, (now + APPROVED_LEASE, client_id))
             tx.move(quota, kind, state, ACTIVE)
         elif not approved:
             continue

@@ -133,12 +133,18 @@ class _Uses:
     def note(self, issue: Issue, row: Seen, now: int) -> None:
         """One use. `row` is what `CHECK` gave; a use that was noted before in this commit stands above it."""
         _, _, expires_at, used_at, _, _, member_expires_at, member_used_at, _ = row
-        moved = _moved(self._clients.get(issue.client_id, (used_at, expires_at)), issue, now)
+        noted = self._clients.get(issue.client_id)
+        if noted is not None:
+            used_at, expires_at = noted
+        moved = _moved(used_at, expires_at, issue, now)
         if moved is not None:
             self._clients[issue.client_id] = moved
         if issue.member is not None:
             place = (issue.client_id, issue.member)
-            moved = _moved(self._members.get(place, (member_used_at, member_expires_at)), issue, now)
+            noted = self._members.get(place)
+            if noted is not None:
+                member_used_at, member_expires_at = noted
+            moved = _moved(member_used_at, member_expires_at, issue, now)
             if moved is not None:
                 self._members[place] = moved
 
@@ -150,26 +156,25 @@ class _Uses:
             tx.change_many(sql.PROLONG_MEMBER, [(*moved, *key) for key, moved in self._members.items()])
 
 
-def _moved(stored: tuple[object, object], issue: Issue, now: int) -> _Use | None:
+def _moved(used_at: object, expires_at: object, issue: Issue, now: int) -> _Use | None:
     """The new (last_used_at, expires_at), or None when the stored ones are near enough.
 
     An idle expiry moves in steps; the end of a lease is exact, because it is the end of a credential, and
     one that was noted too early would take a live instance's tokens away.
     """
-    used_at, expires_at = stored
-    end = expires_at if isinstance(expires_at, int) else None
+    idle_expiry = issue.idle_expiry
+    step = granularity(idle_expiry)
     last = max(now, used_at) if isinstance(used_at, int) else now
-    fresh = isinstance(used_at, int) and last - used_at < granularity(issue.idle_expiry)
-    if not issue.renews:
+    fresh = isinstance(used_at, int) and last - used_at < step
+    end = expires_at if isinstance(expires_at, int) else None
+    if issue.lease_until is not None or not issue.renews:
+        if issue.renews and issue.lease_until is not None and (end is None or issue.lease_until > end):
+            return last, issue.lease_until
         return None if fresh else (last, end)
-    if issue.lease_until is not None:
-        if end is not None and issue.lease_until <= end:
-            return None if fresh else (last, end)
-        return last, issue.lease_until
-    idle_end = None if issue.idle_expiry is None else last + issue.idle_expiry
+    idle_end = None if idle_expiry is None else last + idle_expiry
     if fresh:
         if idle_end is None and end is None:
             return None
-        if idle_end is not None and end is not None and abs(idle_end - end) < granularity(issue.idle_expiry):
+        if idle_end is not None and end is not None and abs(idle_end - end) < step:
             return None
     return last, idle_end

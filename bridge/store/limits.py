@@ -49,15 +49,19 @@ class Bucket:
     def level_at(self, rate: Rate, now: int) -> tuple[int, int]:
         """The level at `now`, and the time from which on it fills further.
 
-        A clock that is a little behind fills nothing. One that was set back counts as one second and
-        starts over from `now`, so that a jump ahead and back does not close the door for as long.
+        A clock that is a little behind fills nothing. One that was set back counts as one second, or as one
+        token if that is more, and starts over from `now`: a jump ahead and back must not close the door for
+        as long.
         """
         if self.level is None:
             return rate.burst * PARTS, now
         elapsed, since = now - self.filled_at, now
-        if -CLOCK_TOLERANCE <= elapsed <= 0:
-            elapsed, since = 0, self.filled_at
-        more = (elapsed if elapsed >= 0 else 1) * rate.per_minute
+        if elapsed > 0:
+            more = elapsed * rate.per_minute
+        elif elapsed >= -CLOCK_TOLERANCE:
+            more, since = 0, self.filled_at
+        else:
+            more = max(rate.per_minute, PARTS)
         return min(self.level + more, rate.burst * PARTS), since
 
     def wait(self, rate: Rate, now: int) -> int:

@@ -173,8 +173,9 @@ class ClientStore(Protocol):
     ) -> Ensured:
         """Insert `proposed`, or return the record that already owns its (kind, subject).
 
-        The record's end is `now` + `idle_expiry`, or `lease_until` where given. `markers` are claimed, all
-        or none, if and only if a registration is written; a caller that finds `created` false has claimed none.
+        The record's end is `now` + `idle_expiry`, or `lease_until` (later than `now`) where given; a PENDING
+        instance has no lease yet. `markers` are claimed, all or none, if and only if a registration is
+        written; a caller that finds `created` false has claimed none.
 
         A live record is returned as it is. One that ended (expired by time or by sweep, revoked) comes
         back under a new epoch with its approvals gone. `event` (REGISTERED) is written if and only if
@@ -247,7 +248,8 @@ class ClientStore(Protocol):
         ...
 
     def approve(self, target: str, *, note: str, event: AuditEvent, now: int) -> Changed:
-        """Approve all terms that wait for this client; a PENDING record becomes ACTIVE."""
+        """Approve all terms that wait for this client; a PENDING record becomes ACTIVE. One of an instance
+        then ends after an hour, unless the instance comes back and begins its lease."""
         ...
 
     def sweep(
@@ -263,7 +265,10 @@ class ManagementStore(Protocol):
     """Registration access tokens, as digests (RFC 7592, DCR-33). Rows go with their records."""
 
     def open(self, wanted: Access) -> Access:
-        """The row of that client, made of `wanted` when there is none or when it is of an earlier epoch."""
+        """The row of that client, made of `wanted` when there is none or when it is of an earlier epoch.
+
+        Raises: RegistrationChanged when the record is not live under that epoch any more.
+        """
         ...
 
     def by_handle(self, handle: str) -> Access | None:
@@ -272,7 +277,7 @@ class ManagementStore(Protocol):
 
     def rotate(self, current: Access, *, digest: str) -> Access | None:
         """Put the next generation in force, with that digest. None, and nothing written, when `current` is not
-        what is in force any more."""
+        what is in force any more, or the record is not live under its epoch."""
         ...
 
 
@@ -285,7 +290,8 @@ class BucketStore(Protocol):
         ...
 
     def use(self, *, now: int) -> list[tuple[str, str, int, int]]:
-        """(limit, key, level, burst) of every bucket that is not full, for metrics. Bounded."""
+        """(limit, key, level, burst) of buckets that are not full, in whole tokens, for metrics; of each
+        limit a bounded number, those that will be full last."""
         ...
 
 

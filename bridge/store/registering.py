@@ -49,8 +49,11 @@ class Registering:
 
     @property
     def expires_at(self) -> int:
-        """When a record that is registered now ends by itself."""
-        return self.now + self.idle_expiry if self.lease_until is None else self.lease_until
+        """When a record that is registered now ends by itself. An instance that waits for an operator has no
+        lease yet, or it would be gone before anybody looks at it."""
+        if self.lease_until is None or self.proposed.state is ClientState.PENDING:
+            return self.now + self.idle_expiry
+        return self.lease_until
 
 
 def question(proposed: ProposedClient) -> tuple[str | None, ...]:

@@ -28,7 +28,7 @@ NEXT_EPOCH = "CASE WHEN epoch >= ? THEN epoch + 1 ELSE ? END"
 
 # --- one client, as a request sees it. Parameters: subject, client_id, client_id, rule, digest, client_id, member.
 FIND = f"""
-SELECT EXISTS (SELECT 1 FROM tombstones WHERE subject IN (?, ?)),
+SELECT EXISTS (SELECT 1 FROM tombstones WHERE subject IN (?, ?, c.parent)),
        EXISTS (SELECT 1 FROM approvals
                WHERE client_id = ? AND rule = ? AND digest = ? AND approved_at IS NOT NULL),
        {columns(CLIENT_FIELDS, "c")}, {columns(MEMBER_FIELDS, "m")}
@@ -88,7 +88,10 @@ WHERE a.approved_at IS NULL AND (a.client_id, a.rule) > (?, ?)
 ORDER BY a.client_id, a.rule LIMIT ?
 """
 APPROVE = "UPDATE approvals SET approved_at = ?, note = ? WHERE client_id = ? AND approved_at IS NULL RETURNING rule"
-ACTIVATE = "UPDATE clients SET state = 'active' WHERE client_id = ? AND state = 'pending'"
+ACTIVATE = """
+UPDATE clients SET state = 'active', expires_at = CASE WHEN kind = 'instance' THEN ? ELSE expires_at END
+WHERE client_id = ? AND state = 'pending'
+"""
 
 # --- endings by an operator
 # Instances come and go; those that ended by themselves have nothing left to end.

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
 
 from bridge.model.audit import AuditEventKind
 from bridge.model.errors import BridgeError, LimitReached, RegistrationChanged
 from bridge.model.identity import Marker
-from bridge.store.ports import RegistrationLimits, Store
+from bridge.store.ports import Access, RegistrationLimits, Store
 from tests.contract.places import Place
-from tests.contract.records import API, NOW, ensure, event, issue, shared, spiffe
+from tests.contract.records import API, NOW, WIDE, ensure, event, instance, issue, issue_for, shared, spiffe
 
 PROCESSES, THREADS = 2, 6
 DEADLINE = 60.0
@@ -101,6 +101,35 @@ def register_another(store: Store, number: int) -> bool:
 def register_within(store: Store, number: int) -> bool:
     limits = RegistrationLimits(records=25, per_second=1, burst=1000)
     return ensure(store.clients, spiffe(f"{API}-{number}"), limits=limits).created
+
+
+def register_instance(store: Store, number: int) -> bool:
+    limits = replace(WIDE, instances=25, identity_per_minute=1_000_000)
+    return ensure(store.clients, instance(number), limits=limits, lease=NOW + 60).created
+
+
+def register_by_one_statement(store: Store, number: int) -> bool:
+    marker = Marker("statement", f"{number % 5:064x}", NOW + 300)
+    return ensure(store.clients, spiffe(f"{API}-{number}"), markers=(marker,)).created
+
+
+def spend(store: Store, number: int) -> bool:
+    return store.buckets.spend("anonymous_per_minute", "192.0.2.1", per_minute=1, burst=25, now=NOW) == 0
+
+
+def rotate(store: Store, number: int) -> bool:
+    """All open, and each tries to end what it has seen in force."""
+    ensured = ensure(store.clients)
+    wanted = Access(API, f"handle-{number}", ensured.record.epoch, 1, "first")
+    return store.management.rotate(store.management.open(wanted), digest=f"digest-{number}") is not None
+
+
+def renew(store: Store, number: int) -> str:
+    """Everybody leases the same instance a little longer than the one before."""
+    ensured = ensure(store.clients, instance(1), lease=NOW + 60)
+    given = replace(issue_for(ensured), subject=API, lease_until=NOW + 61 + number)
+    store.clients.record_issue(given, now=NOW)
+    return "issued"
 
 
 def take_lease(store: Store, number: int) -> bool:

@@ -13,7 +13,16 @@ from bridge.store.ports import ClientStore, Ensured, Found, Issue, RegistrationL
 NOW = 1_800_000_000
 DAY = 86_400
 IDLE = 30 * DAY
-WIDE = RegistrationLimits(records=1_000_000, per_second=1_000_000, burst=1_000_000)
+WIDE = RegistrationLimits(
+    records=1_000_000,
+    per_second=1_000_000,
+    burst=1_000_000,
+    instances=1_000_000,
+    pending=1_000_000,
+    rule_per_second=1_000_000,
+    rule_burst=1_000_000,
+    identity_per_minute=1_000_000,
+)
 AUDIT_KEY = b"\x07" * 32
 API = "spiffe://example.org/ns/web/sa/api"
 OTHER = "spiffe://example.org/ns/web/sa/other"
@@ -69,11 +78,21 @@ def ensure(
     now: int = NOW,
     idle: int = IDLE,
     limits: RegistrationLimits = WIDE,
+    lease: int | None = None,
+    markers: tuple[Marker, ...] = (),
 ) -> Ensured:
-    """Ensure, with wide limits and an event of its own."""
+    """Ensure, with wide limits and an event of its own. `lease`: when it ends."""
     proposed = proposed or spiffe()
     registered = event(time=now, subject=proposed.member or proposed.subject, client_id=proposed.client_id)
-    return clients.ensure(proposed, limits=limits, idle_expiry=idle, event=registered, now=now)
+    return clients.ensure(
+        proposed,
+        limits=limits,
+        idle_expiry=idle,
+        event=registered,
+        now=now,
+        lease_until=lease,
+        markers=markers,
+    )
 
 
 def issue_for(ensured: Ensured, *, now: int = NOW, markers: tuple[Marker, ...] = (), idle: int | None = IDLE) -> Issue:

@@ -6,11 +6,11 @@ from collections import Counter
 
 from bridge.model.audit import AuditEventKind
 from bridge.model.client import ClientState
-from bridge.store.ports import Store
+from bridge.store.ports import Access, Store
 from tests.contract import racers
 from tests.contract.places import Place
 from tests.contract.racers import PROCESSES, THREADS, race
-from tests.contract.records import BATCH_CLIENT
+from tests.contract.records import API, BATCH_CLIENT, NOW
 
 CALLERS = PROCESSES * THREADS
 
@@ -56,6 +56,39 @@ def test_the_bucket_is_exact_under_races(place: Place, store: Store) -> None:
 def test_the_number_of_records_is_exact_under_races(place: Place, store: Store) -> None:
     assert Counter(race(place, racers.register_within, rounds=5)) == {True: 25, "LimitReached": CALLERS * 5 - 25}
     assert store.clients.count_by_state() == {("spiffe", ClientState.ACTIVE): 25}
+
+
+def test_the_number_of_live_leases_is_exact_under_races(place: Place, store: Store) -> None:
+    """ROFU-28."""
+    assert Counter(race(place, racers.register_instance, rounds=5)) == {True: 25, "LimitReached": CALLERS * 5 - 25}
+    assert store.clients.count_by_state() == {("instance", ClientState.ACTIVE): 25}
+
+
+def test_of_many_who_renew_a_lease_the_longest_holds(place: Place, store: Store) -> None:
+    assert Counter(race(place, racers.renew, rounds=5)) == {"issued": CALLERS * 5}
+    record = store.clients.get("instance-1")
+    assert record is not None
+    assert record.expires_at == NOW + 60 + CALLERS * 5
+
+
+def test_of_many_registrations_by_one_statement_exactly_one_is_written(place: Place, store: Store) -> None:
+    """T-46."""
+    outcomes = Counter(race(place, racers.register_by_one_statement, rounds=5))
+    assert outcomes == {True: 5, "CredentialReplayed": CALLERS * 5 - 5}
+    assert events(store) == {AuditEventKind.REGISTERED: 5}
+
+
+def test_what_is_spent_is_exact_under_races(place: Place) -> None:
+    """DCR-22."""
+    assert Counter(race(place, racers.spend, rounds=5)) == {True: 25, False: CALLERS * 5 - 25}
+
+
+def test_every_rotation_ends_exactly_one_token(place: Place, store: Store) -> None:
+    """DCR-26, DCR-32: as many generations as there were rotations that held."""
+    held = Counter(race(place, racers.rotate, rounds=5))[True]
+    access = store.management.open(Access(API, "late", 0, 1, "late"))
+    assert held >= 1
+    assert (access.generation, access.digest != "first") == (1 + held, True)
 
 
 def test_of_many_who_want_a_lease_exactly_one_has_it(place: Place) -> None:

@@ -7,10 +7,13 @@ from dataclasses import replace
 import pytest
 
 from bridge.model.audit import AuditEventKind
-from bridge.model.client import ClientKind, ClientState
-from bridge.model.errors import EvidenceRejected, IdentityDenied, LimitReached
+from bridge.model.client import ClientKind, ClientState, Provenance
+from bridge.model.errors import CredentialReplayed, EvidenceRejected, IdentityDenied, LimitReached
+from bridge.model.evidence import EvidenceKind
+from bridge.model.identity import Marker
 from bridge.model.reasons import Reason
 from bridge.store.ports import RegistrationLimits, Store
+from tests.contract.places import Place
 from tests.contract.records import (
     API,
     BATCH_CLIENT,
@@ -155,6 +158,73 @@ def test_instances_are_records_of_their_own(store: Store) -> None:
     one, two = ensure(store.clients, instance(1)), ensure(store.clients, instance(2))
     assert (one.created, two.created) == (True, True)
     assert (one.record.parent, one.record.client_id) == (API, "instance-1")
+
+
+# --- where a record came from
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        Provenance(),
+        Provenance(EvidenceKind.X509_SVID),
+        Provenance(EvidenceKind.JWT_SVID, ("client_name", "redirect_uris"), "aa" * 32),
+        Provenance(EvidenceKind.SOFTWARE_STATEMENT, (), "bb" * 32, "https://ci.example.org", NOW + 600),
+    ],
+    ids=["unknown", "x509-svid", "jwt-svid", "software-statement"],
+)
+def test_a_record_keeps_where_it_came_from_until_it_comes_back(store: Store, origin: Provenance) -> None:
+    """DCR-30, DCR-35."""
+    assert ensure(store.clients, spiffe(provenance=origin)).record.provenance == origin
+    again = ensure(store.clients, spiffe(provenance=Provenance(EvidenceKind.WIT_SVID)))
+    assert again.record.provenance == origin
+    store.clients.revoke(API, event=event(AuditEventKind.REVOKED), now=NOW)
+    back = ensure(store.clients, spiffe(provenance=Provenance(EvidenceKind.WIT_SVID))).record
+    assert back.provenance == Provenance(EvidenceKind.WIT_SVID)
+    assert store.clients.get(API) == back
+
+
+# --- markers (T-46)
+
+STATEMENT, PROOF = Marker("statement", "aa" * 32, NOW + 600), Marker("dpop", "aa" * 32, NOW + 300)
+
+
+def test_markers_are_claimed_with_the_registration_they_stand_under(store: Store) -> None:
+    """T-46: what was used once is refused, with nothing written; the twin with another proof is registered."""
+    assert ensure(store.clients, markers=(STATEMENT, PROOF)).created
+    for markers in ((STATEMENT,), (replace(PROOF, digest="bb" * 32), PROOF)):
+        with pytest.raises(CredentialReplayed):
+            ensure(store.clients, spiffe(OTHER), markers=markers)
+    assert store.clients.get(OTHER) is None
+    assert len(store.audit.rows()) == 1
+    assert ensure(store.clients, spiffe(OTHER), markers=(replace(PROOF, digest="bb" * 32),)).created
+
+
+def test_no_marker_is_claimed_where_no_registration_is_written(store: Store) -> None:
+    """A caller that finds a known client claims its markers with the token, or not at all."""
+    ensure(store.clients)
+    assert not ensure(store.clients, markers=(STATEMENT,)).created
+    with pytest.raises(LimitReached):
+        ensure(store.clients, spiffe(OTHER), limits=limits(burst=0), markers=(STATEMENT,))
+    assert store.tokens.claim(STATEMENT, now=NOW)
+
+
+def test_a_replayed_registration_spends_no_token(store: Store) -> None:
+    store.tokens.claim(STATEMENT, now=NOW)
+    with pytest.raises(CredentialReplayed):
+        ensure(store.clients, limits=limits(burst=1), markers=(STATEMENT,))
+    assert store.buckets.use(now=NOW) == []
+    assert ensure(store.clients, limits=limits(burst=1), markers=(PROOF,)).created
+
+
+def test_a_registration_is_refused_when_no_more_markers_fit(place: Place) -> None:
+    """T-42: refused, never evicted."""
+    store = place.open(marker_limit=1)
+    assert ensure(store.clients, markers=(STATEMENT,)).created
+    with pytest.raises(LimitReached) as refusal:
+        ensure(store.clients, spiffe(OTHER), markers=(PROOF,))
+    assert refusal.value.limit == "markers"
+    assert ensure(store.clients, spiffe(OTHER)).created
 
 
 # --- limits (ROFU-28, T-41)

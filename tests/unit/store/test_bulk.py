@@ -6,19 +6,26 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.model.client import ClientState
+from bridge.model.client import ClientKind, ClientState, Provenance
 from bridge.model.errors import LimitReached, Unavailable
+from bridge.model.evidence import EvidenceKind
+from bridge.store import statements as sql
 from bridge.store.bulk import seed_clients
 from bridge.store.ports import ClientFilter, RegistrationLimits
 from tests.contract.places import SqlitePlace
-from tests.contract.records import NOW, ensure, event, issue, record
+from tests.contract.records import NOW, ensure, event, issue, record, spiffe
 
 RECORDS = 3000
 
 
 def test_seeded_records_are_records_like_any_other(sqlite: SqlitePlace) -> None:
     records = [record(number) for number in range(RECORDS)]
-    records[7] = replace(records[7], state=ClientState.REVOKED, metadata={"grant_types": ["client_credentials"]})
+    records[7] = replace(
+        records[7],
+        state=ClientState.REVOKED,
+        metadata={"grant_types": ["client_credentials"]},
+        provenance=Provenance(EvidenceKind.X509_SVID),
+    )
     assert seed_clients(sqlite.path, iter(records)) == RECORDS
     store = sqlite.open()
     assert store.clients.get(records[7].client_id) == records[7]
@@ -41,6 +48,46 @@ def test_a_record_that_is_there_already_stops_the_seeding(sqlite: SqlitePlace) -
     with pytest.raises(Unavailable):
         seed_clients(sqlite.path, [record(2), record(1)])
     assert len(sqlite.open().clients.list(ClientFilter(), limit=10)) == 1
+
+
+def test_seeded_records_count_against_whom_registered_ones_do(sqlite: SqlitePlace) -> None:
+    issuer = "https://ci.example.org"
+    given = {"kind": ClientKind.STATEMENT, "trust_domain": None, "provenance": Provenance(statement_issuer=issuer)}
+    seed_clients(sqlite.path, [record(number, **given) for number in range(2)])
+    clients, two = sqlite.open().clients, RegistrationLimits(2, 9, 9)
+    assert ensure(clients, limits=two).created
+    proposed = spiffe("statement-3", **given)
+    with pytest.raises(LimitReached):
+        ensure(clients, proposed, limits=two)
+    clients.revoke(record(1).client_id, event=event(), now=NOW)
+    assert ensure(clients, proposed, limits=two).created
+
+
+def plans_of(sqlite: SqlitePlace, statement: str, values: tuple[object, ...]) -> list[str]:
+    rows = sqlite.open()._readers.rows(f"EXPLAIN QUERY PLAN {statement}", values)
+    return [row[3] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("statement", "values", "index"),
+    [
+        pytest.param(sql.LEASES, ("parent", NOW, 9), "clients_leased (parent=? AND expires_at>?)", id="leases"),
+        pytest.param(sql.WAITING, ("", "", 9), "approvals_waiting", id="waiting"),
+        pytest.param(sql.BUCKETS_IN_USE, ("kind", NOW, 9), "buckets_by_fill (kind=? AND full_at>?)", id="buckets"),
+        pytest.param(sql.SWEEP_BUCKETS, ("kind", NOW, 9), "buckets_by_fill (kind=? AND full_at<?)", id="full buckets"),
+        pytest.param(sql.TOUCHED, ("name", "name"), "clients_by_parent (parent=?)", id="instances"),
+        pytest.param(sql.FIND, ("a",) * 7, "sqlite_autoindex_clients_1 (client_id=?)", id="find"),
+    ],
+)
+def test_what_a_question_costs_does_not_grow_with_the_table(
+    sqlite: SqlitePlace, statement: str, values: tuple[object, ...], index: str
+) -> None:
+    """T-41, T-42."""
+    plans = plans_of(sqlite, statement, values)
+    assert any(index in plan for plan in plans), plans
+    assert not any(plan.startswith("SCAN clients") for plan in plans), plans
+    # Only what an operator named is sorted after it was found.
+    assert statement == sql.TOUCHED or not any("TEMP B-TREE" in plan for plan in plans), plans
 
 
 @pytest.mark.parametrize(

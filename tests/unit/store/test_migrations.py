@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
-from bridge.model.errors import StartRefused
+from bridge.model.client import ClientState, Provenance
+from bridge.model.errors import LimitReached, StartRefused
 from bridge.store.migrations import STEPS, Step, create_if_empty, migrate, require_current, status
-from bridge.store.ports import SchemaStatus
+from bridge.store.ports import RegistrationLimits, SchemaStatus, Waiting
 from bridge.store.sqlite import SqliteStore
-from tests.contract.records import AUDIT_KEY, NOW
+from tests.contract.records import API, AUDIT_KEY, IDLE, NOW, ensure, spiffe
 
 NAMES = tuple(step.name for step in STEPS)
 NEXT = Step("9999_next", lambda database: database.execute("CREATE TABLE next (one INTEGER)") and None)
@@ -70,6 +71,59 @@ def test_an_older_schema_asks_for_a_migration(tmp_path: Path) -> None:
     with pytest.raises(StartRefused, match="bridge db migrate"):
         require_current(path, status(path, steps=steps))
     assert migrate(path, steps=steps) == SchemaStatus(LATEST + 1, LATEST + 1, ())
+
+
+def rows(path: Path, statement: str) -> list[tuple[object, ...]]:
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute(statement).fetchall()
+    finally:
+        connection.close()
+
+
+def test_the_records_of_the_first_release_are_carried_over(tmp_path: Path) -> None:
+    """F-8: made by its own statements; afterwards they are records like any other, and count as they did."""
+    path = tmp_path / "bridge.db"
+    migrate(path, steps=STEPS[:1])
+    connection = sqlite3.connect(path)
+    for name, state, ended in (("a", "active", None), ("b", "revoked", NOW)):
+        connection.execute(
+            "INSERT INTO clients (client_id, kind, subject, trust_domain, state, rule, epoch, created_at, last_used_at,"
+            " expires_at, parent, identities, metadata, ended_at)"
+            " VALUES (?, 'spiffe', ?, 'example.org', ?, 'web', ?, ?, ?, ?, NULL, 1, '{}', ?)",
+            (f"{API}-{name}", f"{API}-{name}", state, NOW, NOW, NOW, NOW + IDLE, ended),
+        )
+        connection.execute("INSERT INTO client_counts VALUES ('example.org', 'spiffe', ?, 1)", (state,))
+    connection.execute("INSERT INTO approvals VALUES (?, 'web', 'terms', ?, NULL, '')", (f"{API}-a", NOW))
+    connection.execute("INSERT INTO registration_buckets VALUES ('example.org', 0, ?)", (NOW,))
+    connection.commit()
+    connection.close()
+    with pytest.raises(StartRefused, match="bridge db migrate"):
+        open_store(path)
+    assert migrate(path) == CURRENT
+    store = SqliteStore.open(path, audit_key=AUDIT_KEY, clock=lambda: NOW)
+    try:
+        known = ensure(store.clients, spiffe(f"{API}-a"))
+        assert (known.created, known.record.provenance, known.record.epoch) == (False, Provenance(), NOW)
+        assert store.clients.waiting(limit=9) == [Waiting(f"{API}-a", "web", "terms", NOW)]
+        with pytest.raises(LimitReached):
+            ensure(store.clients, limits=RegistrationLimits(1, 9, 9))
+        assert ensure(store.clients, limits=RegistrationLimits(2, 9, 9)).created
+        assert ensure(store.clients, spiffe(f"{API}-b")).record.epoch > NOW
+        assert store.clients.count_by_state() == {("spiffe", ClientState.ACTIVE): 3}
+    finally:
+        store.close()
+
+
+def test_a_store_that_was_migrated_has_the_schema_of_one_that_was_made(tmp_path: Path) -> None:
+    made, migrated = tmp_path / "made.db", tmp_path / "migrated.db"
+    create_if_empty(made)
+    for number in range(1, LATEST + 1):
+        migrate(migrated, steps=STEPS[:number])
+    question = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name"
+    assert rows(made, question) == rows(migrated, question)
+    tables = rows(made, "SELECT name, strict FROM pragma_table_list WHERE schema = 'main' AND name NOT LIKE 'sqlite_%'")
+    assert {name for name, strict in tables if not strict} <= {"_sqlite_migrations"}
 
 
 def test_a_newer_schema_is_refused_by_every_verb(tmp_path: Path) -> None:
