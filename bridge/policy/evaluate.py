@@ -84,6 +84,25 @@ class PolicySet:
             shortfalls.append(covered)
         return self._uncovered(tally, shortfalls, ask)
 
+    def offers(self, subject: PolicySubject, door: Door, grant_type: str) -> tuple[Decision, ...]:
+        """All that there is for this subject at that door, whatever it would name and prove there: a decision
+        for each rule that gives it anything, the heaviest first; or one refusal. For operators."""
+        tally = Tally.of(self._index.naming(subject), subject, Ask(door, grant_type))
+        anything = Ask(Door.REGISTER, grant_type)
+        refusal = tally.refusal(Denial.IDENTITY)
+        if not tally.granting or tally.refusals:
+            return (self._refused_before_terms(tally, refusal, subject, anything),)
+        found: dict[str, Decision] = {}
+        shortfalls: list[Shortfall] = []
+        for *_, rule in tally.granting:
+            left = rule.offer if tally.cut is None else tally.cut.left(rule.offer)
+            covered = cover(rule.offer, left, anything, self.catalogue.home)
+            if isinstance(covered, Shortfall):
+                shortfalls.append(covered)
+            else:
+                found.setdefault(rule.id, self._granted(tally, rule, covered, subject, None))
+        return tuple(found.values()) or (self._uncovered(tally, shortfalls, anything),)
+
     def standing(self, subject: PolicySubject) -> Standing:
         """How a caller stands who asks for no grant: at doors that only answer questions no rule has to
         allow anything, but denies and once-only credentials hold there as they do at `/token`."""
