@@ -14,7 +14,7 @@ from bridge.model.errors import LimitReached
 from bridge.store import statements as sql
 from bridge.store.connections import Row
 from bridge.store.exhausted import Exhausted
-from bridge.store.limits import SOME_TIME, Rate, Room
+from bridge.store.limits import LONGEST_WAIT, SOME_TIME, Rate, Room
 from bridge.store.ports import RegistrationLimits
 from bridge.store.transaction import Transaction
 
@@ -120,6 +120,7 @@ def _require_room(count: Count, query: Query, room: Room, now: int) -> None:
     if count.limit == INSTANCES:
         held, next_end = query(sql.LEASES, (count.key, now, max(1, count.most)))[0]
         if held >= count.most:
-            raise LimitReached(count.limit, SOME_TIME if next_end is None else max(1, next_end - now))
+            # There may be room before: when an operator ends one, or one that waits is answered.
+            raise LimitReached(count.limit, SOME_TIME if next_end is None else min(next_end - now, LONGEST_WAIT))
     elif (room.live if count.limit == RECORDS else room.pending) >= count.most:
         raise LimitReached(count.limit, SOME_TIME)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -11,7 +11,7 @@ from bridge.model.client import ClientKind, ClientRecord, ClientState, Member, P
 from bridge.model.errors import LimitReached, RegistrationChanged
 from bridge.model.identity import Marker
 from bridge.model.reasons import Reason
-from bridge.store import admission, endings, listing, registering, sweeping
+from bridge.store import admission, endings, listing, registering, sweeping, unadmitted
 from bridge.store import statements as sql
 from bridge.store.connections import Readers
 from bridge.store.exhausted import Exhausted
@@ -25,6 +25,7 @@ from bridge.store.ports import (
     Issue,
     PendingIssue,
     RegistrationLimits,
+    Stale,
     Swept,
     Waiting,
 )
@@ -150,6 +151,10 @@ class SqliteClients:
     def revoke(self, target: str, *, event: AuditEvent, now: int) -> Changed:
         """As the port says."""
         return cast(Changed, self._commit.submit(lambda tx: endings.revoke(tx, target, event=event, now=now)))
+
+    def end_as_seen(self, stale: Sequence[Stale], *, now: int) -> tuple[Stale, ...]:
+        """As the port says."""
+        return cast(tuple[Stale, ...], self._commit.submit(lambda tx: unadmitted.end_as_seen(tx, stale, now=now)))
 
     def deny(self, target: str, *, absent: ProposedClient | None, event: AuditEvent, now: int) -> Changed:
         """As the port says."""

@@ -14,6 +14,8 @@ CLOCK_TOLERANCE = 60
 PARTS = 60
 # What a caller is told where nobody can know when there will be room.
 SOME_TIME = 60
+# And the most that anybody is told to wait for a count to go down.
+LONGEST_WAIT = 3600
 
 
 @dataclass(frozen=True, slots=True)

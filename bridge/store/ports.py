@@ -124,6 +124,17 @@ class Changed:
 
 
 @dataclass(frozen=True, slots=True)
+class Stale:
+    """A live record, or with `member` one identity under a shared client, that is to end. `epoch` is the record's,
+    or the member's, as it was seen; `event` the audit row of its end."""
+
+    client_id: str
+    epoch: int
+    event: AuditEvent
+    member: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Swept:
     """What one sweep did."""
 
@@ -236,6 +247,11 @@ class ClientStore(Protocol):
     def revoke(self, target: str, *, event: AuditEvent, now: int) -> Changed:
         """End the tokens of a client id, or of a SPIFFE ID: its own record, its instances, and it alone
         as a member. Approvals end too. Empty result: nobody by that name."""
+        ...
+
+    def end_as_seen(self, stale: Sequence[Stale], *, now: int) -> tuple[Stale, ...]:
+        """As `revoke`, for single records and members and nothing beside them: those that are still live under
+        the epoch that was seen. One transaction, so the caller bounds their number. The result is who ended."""
         ...
 
     def deny(self, target: str, *, absent: ProposedClient | None, event: AuditEvent, now: int) -> Changed:

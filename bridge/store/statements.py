@@ -106,6 +106,11 @@ UPDATE members SET state = CASE WHEN state = 'denied' THEN state ELSE ? END, epo
        ended_at = COALESCE(ended_at, ?)
 WHERE spiffe_id = ? RETURNING client_id
 """
+LIVE_AS_SEEN = f"SELECT kind, {QUOTA}, state FROM clients WHERE client_id = ? AND epoch = ? AND {LIVE}"
+END_MEMBER_AS_SEEN = f"""
+UPDATE members SET state = 'revoked', epoch = {NEXT_EPOCH}, ended_at = ?
+WHERE client_id = ? AND spiffe_id = ? AND epoch = ? AND {LIVE}
+"""
 PUT_TOMBSTONE = "INSERT INTO tombstones (subject, denied_at) VALUES (?, ?) ON CONFLICT (subject) DO NOTHING"
 TAKE_TOMBSTONE = "DELETE FROM tombstones WHERE subject = ? RETURNING subject"
 # A record stays denied while any tombstone that covers it stands: its own, or that of its identity.

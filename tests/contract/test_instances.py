@@ -158,6 +158,9 @@ def test_only_live_leases_count_against_the_limit(store: Store) -> None:
         ensure(store.clients, instance(3), limits=two, lease=NOW + HOUR)
     assert (refusal.value.limit, refusal.value.retry_after) == ("instances_per_identity", 100)
     assert store.clients.get("instance-3") is None
+    with pytest.raises(LimitReached) as refusal:
+        ensure(store.clients, instance(3, parent=OTHER), limits=replace(WIDE, instances=0), lease=NOW + HOUR)
+    assert (refusal.value.limit, refusal.value.retry_after) == ("instances_per_identity", 60)
     assert ensure(store.clients, instance(4, parent=OTHER), limits=two, lease=NOW + HOUR).created
     assert not ensure(store.clients, instance(1), limits=two, lease=NOW + HOUR).created, "it is known, and lives"
     assert ensure(store.clients, instance(3), now=NOW + 100, limits=two, lease=NOW + HOUR).created
@@ -165,6 +168,15 @@ def test_only_live_leases_count_against_the_limit(store: Store) -> None:
         ensure(store.clients, instance(1), now=NOW + 100, limits=two, lease=NOW + HOUR)
     store.clients.revoke("instance-3", event=event(AuditEventKind.REVOKED), now=NOW + 100)
     assert ensure(store.clients, instance(1), now=NOW + 100, limits=two, lease=NOW + HOUR).created
+
+
+def test_nobody_is_told_to_wait_for_a_month(store: Store) -> None:
+    """The only one that holds the room waits for an operator, who may answer today."""
+    one = replace(WIDE, instances=1)
+    ensure(store.clients, instance(1, state=ClientState.PENDING), limits=one, lease=NOW + 300)
+    with pytest.raises(LimitReached) as refusal:
+        ensure(store.clients, instance(2), limits=one, lease=NOW + 300)
+    assert (refusal.value.limit, refusal.value.retry_after) == ("instances_per_identity", HOUR)
 
 
 def test_new_instances_of_one_identity_have_a_bucket_that_fills_by_the_minute(store: Store) -> None:
