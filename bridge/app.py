@@ -211,6 +211,7 @@ class Worker:
             issuers=self._issuers,
             refusals=self._refusals,
             nonces=DpopNonces(seal.derive("dpop-nonce")) if settings.dpop.require_nonce else None,
+            clock=now,
         )
 
     # --- readiness ------------------------------------------------------------------------------

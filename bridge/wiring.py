@@ -49,7 +49,8 @@ def new_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a worker holds, from which its services are made. `nonces` is None where none are asked for."""
+    """What a worker holds, from which its services are made. `nonces` is None where none are asked for; `clock`
+    gives epoch seconds."""
 
     settings: Settings
     seal: SealKey
@@ -60,6 +61,7 @@ class Parts:
     issuers: PinnedIssuers
     refusals: RefusalLog
     nonces: DpopNonces | None
+    clock: Callable[[], int]
 
 
 def services_of(parts: Parts, readiness: Callable[[], Readiness]) -> Services:
@@ -122,7 +124,7 @@ def services_of(parts: Parts, readiness: Callable[[], Readiness]) -> Services:
         observer=RequestObserver(),
         new_id=new_id,
         fresh_nonce=lambda at: None if nonces is None else nonces.fresh(at),
-        clock=now,
+        clock=parts.clock,
     )
 
 
