@@ -10,6 +10,7 @@ part, a statement at a time. Whatever it does not know, and whatever is wrong, m
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 Table = dict[str, object]
 
@@ -55,16 +56,18 @@ def read_plain(text: str) -> Table | None:
     beginning = _BEGINNING.match(text)
     assert beginning is not None, "it matches nothing, too"
     try:
-        return _document(_STATEMENT.findall(text, beginning.end()))
+        # One at a time: a single call for all would keep the interpreter from requests until it is done.
+        return _document(_STATEMENT.finditer(text, beginning.end()))
     except _NotPlain:
         return None
 
 
-def _document(statements: list[tuple[str, str, str, str, str]]) -> Table:
+def _document(statements: Iterable[re.Match[str]]) -> Table:
     whole: Table = {}
     lists: dict[str, list[Table]] = {}
     table = whole
-    for entries, owner, below, key, value in statements:
+    for statement in statements:
+        entries, owner, below, key, value = statement.groups("")
         if key:
             if key in table:
                 raise _NotPlain
