@@ -119,7 +119,8 @@ class SqliteClients:
         self._commit.submit(ask)
 
     def record_issue(self, issue: Issue, *, now: int) -> None:
-        """`last_used_at` and `expires_at` move in steps of at most a minute (`issuing.granularity`)."""
+        """`last_used_at` and an idle end move in steps of at most a minute (`issuing.granularity`); the end of
+        a lease is exact."""
         self.begin_issue(issue, now=now).result()
 
     def begin_issue(self, issue: Issue, *, now: int) -> PendingIssue:
