@@ -11,6 +11,8 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from bridge.metadata import redirect_uris
+from bridge.model.errors import InvalidRedirectUri
 from bridge.model.evidence import EvidenceKind
 from bridge.model.identity import BindingMethod, Source
 from bridge.model.terms import Bind, ClientChoice, ClientMode, Replay, Terms
@@ -28,12 +30,14 @@ _RESERVED = ("instance-", "statement-")
 
 @dataclass(frozen=True, slots=True)
 class PolicyDefaults:
-    """What the configuration decides. Seconds. `trust_domains` None: nobody knows which are configured."""
+    """What the configuration decides. Seconds. `trust_domains` and `statement_issuers` None: nobody knows which
+    are configured."""
 
     default_ttl: int = 300
     max_ttl: int = 3600
     idle_expiry: int = 30 * 86400
     trust_domains: frozenset[str] | None = None
+    statement_issuers: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +203,9 @@ def _check_redirects(making: Making, uris: list[str]) -> None:
 def redirect_fault(uri: str, stars: int) -> str | None:
     """What keeps the string from being a redirect URI or a template of one, in words.
 
-    `{1}` stands for what the first `*` of the pattern matched. It is a whole path segment or a whole
-    host label, never one of the two highest: else a workload could choose whose host it is.
+    `{1}` stands for what the first `*` of the pattern matched. It is a whole path segment, a whole value in
+    the query, or a whole host label, never one of the two highest: else a workload could choose whose host it
+    is. Filled, it has to be a redirect URI that a client may have at all.
     """
     holes = _HOLE.findall(uri)
     bare = _HOLE.sub("x", uri)
@@ -226,17 +231,34 @@ def redirect_fault(uri: str, stars: int) -> str | None:
     after = uri.partition(host)[2] if host else uri
     if any("{" in part and _HOLE.fullmatch(part) is None for part in re.split(r"[/?&=]", after)):
         return "in the path a placeholder is a whole segment"
+    if any("{" in parameter.partition("=")[0] for parameter in uri.partition("?")[2].split("&")):
+        # A workload would name the parameter itself, `code` for instance.
+        return "in the query a placeholder is a whole value, not a name"
+    return _unfit(bare)
+
+
+def _unfit(uri: str) -> str | None:
+    """Why no client may have this redirect URI, in words; None for one that a client may have."""
+    try:
+        redirect_uris.check(uri, application_type=None)
+    except InvalidRedirectUri as fault:
+        return fault.public.replace("a redirect URI", "it", 1)
     return None
 
 
+# The same few workloads come again and again.
+@lru_cache(maxsize=4096)
 def expand(templates: tuple[str, ...], captured: tuple[str, ...]) -> tuple[str, ...]:
-    """The redirect URIs for one subject. A template whose host would not stay a host of the same depth
-    (a value with a dot, upper case or an underscore) is left out: it is then no redirect URI of this subject."""
+    """The redirect URIs for one subject. A template is left out, and is then no redirect URI of this subject,
+    when its host would not stay a host of the same depth (a value with a dot, upper case or an underscore) or
+    when what comes out is none that a client may have (too long, a label that stands for another name)."""
     done: list[str] = []
     for template in templates:
         head, separator, rest = template.partition("://")
         host = rest.split("/", 1)[0]
         in_host = {int(hole) for hole in _HOLE.findall(host)}
         if all(re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", captured[n - 1]) for n in in_host):
-            done.append(_HOLE.sub(lambda hole: captured[int(hole[1]) - 1], head + separator + rest))
+            filled = _HOLE.sub(lambda hole: captured[int(hole[1]) - 1], head + separator + rest)
+            if filled == template or _unfit(filled) is None:
+                done.append(filled)
     return tuple(sorted(done))

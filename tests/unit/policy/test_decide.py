@@ -325,6 +325,16 @@ def test_redirect_uri_templates_are_filled_from_the_path(policies: Policies) -> 
     assert dotted.terms.digest == decision.terms.digest
 
 
+def test_a_template_that_a_path_would_fill_with_what_no_client_may_have_is_left_out(policies: Policies) -> None:
+    """T-7, DCR-21: what comes out of a template is held to the same table as what a client sends."""
+    text = rule(when='path = "/ns/*/sa/*"', more='redirect_uris = "https://{2}.apps.example.org/{1}/cb"')
+    policy = policies.load(text)
+    for label, kept in (("xn--mnchen-3ya", True), ("xn--a", False), ("b", True)):
+        decision = decide(policy, workload(f"/ns/web/sa/{label}"), wants())
+        assert decision.terms is not None
+        assert bool(decision.terms.redirect_uris) is kept, label
+
+
 # The other sources.
 DOCUMENTS = "metadata-documents.toml"
 
