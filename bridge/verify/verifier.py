@@ -146,9 +146,9 @@ class SvidVerifier:
 
         Raises: IssuerUntrusted, EvidenceRejected (BUNDLE_EMPTY), Unavailable.
         """
-        bundle = self._live(trust_domain, now).bundle
-        if not bundle.x509_authorities and not bundle.jwt_authorities:
-            raise EvidenceRejected(Reason.BUNDLE_EMPTY, f"the bundle of {trust_domain} is empty")
+        live = self._live(trust_domain, now)
+        if not self._jwt_keys.of(live).usable and self._anchors.of(live).store is None:
+            raise EvidenceRejected(Reason.BUNDLE_EMPTY, f"the bundle of {trust_domain} holds no usable key")
 
     def _live(self, trust_domain: TrustDomain, now: int) -> LiveBundle:
         if trust_domain.name not in self._rules:

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
-from bridge.model.errors import EvidenceRejected, Unavailable
+from bridge.model.bundle import JwtAuthority, TrustBundle
+from bridge.model.errors import EvidenceRejected, IssuerUntrusted, Unavailable
 from bridge.model.evidence import JwtEvidence, X509Evidence
 from bridge.model.identity import VerifiedIdentity
 from bridge.model.reasons import Reason
+from bridge.model.spiffe_id import TrustDomain
 from bridge.verify.jwt_svid import TrustDomainRules
 from bridge.verify.signed_jwt import LEEWAY
 from bridge.verify.verifier import SvidVerifier
-from tests.svid_factory import DAY, HOUR, NOW, CertificateAuthority, JwtAuthoritySigner, ca_spec, key_pair, leaf_spec
+from tests.svid_factory import (
+    DAY,
+    HOUR,
+    NOW,
+    CertificateAuthority,
+    JwtAuthoritySigner,
+    b64url,
+    ca_spec,
+    key_pair,
+    leaf_spec,
+)
 from tests.trust import ISSUER, WORKLOAD, FixedBundles, svid_verifier, trust_bundle
 
 ROOT = CertificateAuthority.root("example.org")
@@ -189,3 +202,37 @@ def test_two_signatures_over_the_same_claims_are_two_tokens_of_one_workload() ->
     assert one.name == two.name
     assert one.credential_hash != two.credential_hash
     assert one.replay_digest != two.replay_digest
+
+
+WEAK = JwtAuthority("weak", json.dumps({"kty": "RSA", "n": b64url(b"\xc5" * 128), "e": "AQAB", "kid": "weak"}))
+EXAMPLE = TrustDomain.parse("example.org")
+
+
+@pytest.mark.parametrize(
+    "bundle",
+    [trust_bundle("example.org", [ROOT]), trust_bundle("example.org", jwt_authorities=[SIGNER])],
+    ids=["a CA alone", "a JWT authority alone"],
+)
+def test_a_trust_domain_with_a_usable_key_could_vouch_for_somebody(bundle: TrustBundle) -> None:
+    svid_verifier(FixedBundles(bundle)).require_live(EXAMPLE, now=NOW)
+
+
+@pytest.mark.parametrize(
+    "bundle",
+    [trust_bundle("example.org"), TrustBundle(EXAMPLE, (b"no certificate",), (WEAK,))],
+    ids=["empty", "unfit keys alone"],
+)
+def test_a_trust_domain_without_one_could_vouch_for_nobody_SPIFFE_23(bundle: TrustBundle) -> None:
+    with pytest.raises(EvidenceRejected) as refusal:
+        svid_verifier(FixedBundles(bundle)).require_live(EXAMPLE, now=NOW)
+    assert refusal.value.reason is Reason.BUNDLE_EMPTY
+
+
+def test_a_trust_domain_that_nobody_configured_or_whose_bundle_is_stale_vouches_for_nobody_now() -> None:
+    trusted = bundles()
+    verifier = svid_verifier(trusted)
+    with pytest.raises(IssuerUntrusted):
+        verifier.require_live(TrustDomain.parse("unknown.example"), now=NOW)
+    trusted.stale.add("example.org")
+    with pytest.raises(Unavailable):
+        verifier.require_live(EXAMPLE, now=NOW)
