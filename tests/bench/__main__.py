@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from tests.bench import floor, registering, rules, stalling, tokens
+from tests.bench import floods, floor, registering, rules, soak, stalling, tokens
 from tests.bench.figure import Figure, as_json, table
 from tests.bench.service import FOLDER
 
@@ -52,14 +52,19 @@ def _parts(*, quick: bool) -> dict[str, Callable[[Callable[[Figure], None]], Non
         lowest.append(floor.measure(report))
 
     def measure_tokens(report: Callable[[Figure], None]) -> None:
-        tokens.measure(report, seconds=seconds, floor=lowest[0] if lowest else floor.measure(lambda figure: None))
+        lowest_cost = lowest[0] if lowest else floor.measure(lambda figure: None)
+        tokens.measure(report, rounds=2 if quick else 5, seconds=seconds, floor=lowest_cost)
 
     return {
         "floor": measure_floor,
         "tokens": measure_tokens,
-        "first-use": lambda report: registering.first_use(report, identities=in_use if quick else 10_000),
+        "first-use": lambda report: registering.first_use(report, identities=in_use),
+        "statements": lambda report: registering.by_statement(report, identities=in_use),
+        "storm": lambda report: floods.storm(report, identities=in_use, idle=20_000 if quick else 100_000),
+        "refused-registrations": lambda report: floods.refused(report, rounds=1 if quick else 3, seconds=seconds),
         "rules": rules.measure,
         "stalling": lambda report: stalling.measure(report, rounds=1 if quick else 3),
+        "soak": lambda report: soak.measure(report, registrations=15_000 if quick else 300_000),
         "records": lambda report: registering.many_records(
             report,
             records=100_000 if quick else 1_000_000,

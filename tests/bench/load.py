@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 
 from tests.bench.connection import Connection, Target
 
+# A token, and a registration.
+GOOD = (200, 201)
 # How long answers are waited for after the last request of an open loop, in seconds.
 PATIENCE = 5.0
 
@@ -65,7 +67,7 @@ class Outcome:
 
     @property
     def successes(self) -> int:
-        return self.statuses[200]
+        return sum(self.statuses[status] for status in GOOD)
 
     @property
     def errors(self) -> int:
@@ -187,7 +189,7 @@ class Driver:
             counted.broken += 1
             return
         counted.statuses[status] += 1
-        if status == 200:
+        if status in GOOD:
             counted.latencies.append(latency)
         elif status in (429, 503):
             counted.refusals.append(latency)

@@ -1,11 +1,11 @@
-"""First use by ten thousand identities, and the size of the store: a million records, and memory."""
+"""Ten thousand identities on first use and by statement, and the size of the store: a million records, and memory."""
 
 from __future__ import annotations
 
 import statistics
 
 from tests.bench.figure import Figure, Report
-from tests.bench.load import Plan
+from tests.bench.load import Outcome, Plan
 from tests.bench.process import drive
 from tests.bench.service import Bench, running
 
@@ -17,23 +17,50 @@ def first_use(report: Report, *, identities: int) -> None:
     """Every identity once, none seen before: how fast, and whether exactly one record and event each."""
     with running("first-use") as bench:
         requests = [bench.by_jwt(assertion) for assertion in bench.assertions(range(identities))]
-        plan = Plan(bench.plain, requests, seconds=_SECONDS, warm_up=0, once=True)
-        load = drive(plan, bench.processes).load
-        how = f"{identities:,} identities, 16 connections"
-        report(Figure("first use: registrations", load.rate, "/s", 1000, at_most=False, note=how))
+        load = _once(bench, requests)
+        report(Figure("first use: registrations", load.rate, "/s", 1000, at_most=False, note=_how(identities)))
         report(Figure("first use: p99", load.quantile(0.99) * 1e3, "ms", 500, note="L-3"))
-        records = bench.count("SELECT count(*) FROM clients")
-        events = bench.count("SELECT count(*) FROM audit WHERE event = 'registered'")
-        report(Figure("first use: records less identities", records - identities, "", 0, note="exactly one each"))
-        report(Figure("first use: events less identities", events - identities, "", 0, note="exactly one each"))
-        assert records >= identities <= events, "a registration is missing"
+        _report_written(report, "first use", bench, identities)
+
+
+def by_statement(report: Report, *, identities: int) -> None:
+    """The same at the registration endpoint: each identity with its own JWT-SVID as software statement."""
+    with running("statements") as bench:
+        requests = [bench.by_statement(statement) for statement in bench.statements(range(identities))]
+        load = _once(bench, requests)
+        name = "by statement"
+        report(Figure(f"{name}: registrations", load.rate, "/s", 700, at_most=False, note=_how(identities)))
+        report(Figure(f"{name}: p99", load.quantile(0.99) * 1e3, "ms"))
+        _report_written(report, name, bench, identities)
+
+
+def _once(bench: Bench, requests: list[bytes]) -> Outcome:
+    """Every request once, all answered with success."""
+    load = drive(Plan(bench.plain, requests, seconds=_SECONDS, warm_up=0, once=True), bench.processes).load
+    assert load.successes == len(requests), f"{load.statuses}, {load.broken} broken"
+    return load
+
+
+def _how(identities: int) -> str:
+    return f"{identities:,} identities, 16 connections"
+
+
+def _report_written(report: Report, name: str, bench: Bench, identities: int) -> None:
+    """What is in the store afterwards: one record and one event of each."""
+    records = bench.count("SELECT count(*) FROM clients")
+    events = bench.count("SELECT count(*) FROM audit WHERE event = 'registered'")
+    report(Figure(f"{name}: records less identities", records - identities, "", 0, note="exactly one each"))
+    report(Figure(f"{name}: events less identities", events - identities, "", 0, note="exactly one each"))
+    # As many as identities, and none twice: then it is one each.
+    named = bench.count("SELECT count(DISTINCT client_id) FROM audit WHERE event = 'registered'")
+    assert records >= identities <= named, "a registration is missing"
 
 
 def many_records(report: Report, *, records: int, in_use: int, rounds: int, seconds: float) -> None:
     """The same load on a store with nothing but the clients in use, and on a large one, in turns."""
     with running("small") as small, running("large") as large:
-        small.seed(in_use)
-        large.seed(records)
+        small.seed(range(in_use))
+        large.seed(range(records))
         rates: dict[str, list[float]] = {"small": [], "large": []}
         work = {name: (bench, _cycle(bench, in_use)) for name, bench in (("small", small), ("large", large))}
         for _ in range(rounds):
@@ -52,7 +79,7 @@ def many_records(report: Report, *, records: int, in_use: int, rounds: int, seco
 def memory(report: Report, *, records: int, in_use: int, seconds: float) -> None:
     """All processes together after a load by many identities, so that every cache is full."""
     with running("memory") as bench:
-        bench.seed(records)
+        bench.seed(range(records))
         load = drive(Plan(bench.plain, _cycle(bench, in_use), seconds=seconds), bench.processes).load
         assert load.errors == 0, load.statuses
         how = f"2 workers, {records:,} records, {load.successes:,} tokens to {in_use:,} clients"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 import time
@@ -24,6 +25,8 @@ from tests.flows.stand import Stand
 FOLDER = Path(__file__).resolve().parents[2] / ".bench"
 THREADS = 8
 SVID_LIFE = 3000
+# A software statement may not live longer than ten minutes (DCR-35).
+STATEMENT_LIFE = 590
 IDLE_EXPIRY = 30 * 86_400
 
 # The bench registers more in a minute than any limit for production lets through.
@@ -32,7 +35,11 @@ LIMITS = """
 records_per_trust_domain = 2000000
 registrations_per_second = 100000
 registration_burst = 1000000
+rule_registrations_per_second = 100000
+rule_registration_burst = 1000000
 """
+REGISTER = "/register"
+JSON = "application/json"
 
 
 def workload(number: int) -> str:
@@ -43,10 +50,11 @@ def workload(number: int) -> str:
 class Bench:
     """One service in a folder of its own, gone when the bench is done with it."""
 
-    def __init__(self, name: str, *, workers: int = 2) -> None:
+    def __init__(self, name: str, *, workers: int = 2, more: str = LIMITS) -> None:
+        """`more` is added to `bridge.toml`."""
         self.folder = FOLDER / name
         shutil.rmtree(self.folder, ignore_errors=True)
-        self.stand = Stand(self.folder, more=LIMITS, workers=workers, threads=THREADS)
+        self.stand = Stand(self.folder, more=more, workers=workers, threads=THREADS)
         self.settings = load_settings(self.stand.config)
         self.authority: Authority = self.stand.authority
 
@@ -91,9 +99,18 @@ class Bench:
         issuer = self.stand.client.issuer
         return [self.authority.jwt_svid(workload(n), issuer, ttl=SVID_LIFE, claims=more) for n in numbers]
 
+    def statements(self, numbers: Iterable[int]) -> list[str]:
+        """A JWT-SVID for each of these workloads that is good as a software statement."""
+        audience = self.stand.client.issuer + REGISTER
+        return [self.authority.jwt_svid(workload(n), audience, ttl=STATEMENT_LIFE) for n in numbers]
+
     def by_jwt(self, assertion: str) -> bytes:
         """The whole HTTP request for a token, authenticated by this JWT-SVID."""
-        return _post(self.stand.client.port, urlencode(jwt_fields(assertion)))
+        return _post(self.stand.client.port, "/token", FORM, urlencode(jwt_fields(assertion)))
+
+    def by_statement(self, statement: str) -> bytes:
+        """The whole HTTP request for a registration with this software statement."""
+        return _post(self.stand.client.port, REGISTER, JSON, json.dumps({"software_statement": statement}))
 
     def by_x509(self, count: int) -> tuple[Target, list[bytes]]:
         """The mTLS listener with SVIDs of so many workloads, and the request of each."""
@@ -103,17 +120,19 @@ class Bench:
             chain, key = svid.write(self.folder / f"svids/{number}")
             identities.append((str(chain), str(key)))
             fields = {"grant_type": "client_credentials", "client_id": str(svid.spiffe_id)}
-            requests.append(_post(port, urlencode(fields)))
+            requests.append(_post(port, "/token", FORM, urlencode(fields)))
         return Target(port, self.plain.ca, tuple(identities)), requests
 
     # --- the store
 
-    def seed(self, count: int) -> int:
-        """Make a record for each of the first `count` workloads, in bulk. The schema must be there."""
-        return seed_clients(self.settings.database, (self._record(number) for number in range(count)))
-
-    def _record(self, number: int) -> ClientRecord:
+    def seed(self, numbers: Iterable[int], *, expires_at: int | None = None) -> int:
+        """Make a record for each of these workloads, in bulk. The schema must be there. `expires_at`: epoch
+        seconds, after the idle expiry if None."""
         now = int(time.time())
+        end = now + IDLE_EXPIRY if expires_at is None else expires_at
+        return seed_clients(self.settings.database, (self._record(number, now, end) for number in numbers))
+
+    def _record(self, number: int, now: int, expires_at: int) -> ClientRecord:
         spiffe_id = str(self.authority.spiffe_id(workload(number)))
         return ClientRecord(
             client_id=spiffe_id,
@@ -125,7 +144,7 @@ class Bench:
             epoch=1,
             created_at=now,
             last_used_at=now,
-            expires_at=now + IDLE_EXPIRY,
+            expires_at=expires_at,
             metadata={
                 "grant_types": ["client_credentials"],
                 "token_endpoint_auth_method": "spiffe_jwt",
@@ -143,9 +162,9 @@ class Bench:
 
 
 @contextmanager
-def running(name: str, *, workers: int = 2) -> Iterator[Bench]:
-    """A started service; stopped and removed at the end."""
-    bench = Bench(name, workers=workers)
+def running(name: str, *, workers: int = 2, more: str = LIMITS) -> Iterator[Bench]:
+    """A started service; stopped and removed at the end. `more` is added to `bridge.toml`."""
+    bench = Bench(name, workers=workers, more=more)
     try:
         bench.start()
         yield bench
@@ -153,9 +172,9 @@ def running(name: str, *, workers: int = 2) -> Iterator[Bench]:
         bench.remove()
 
 
-def _post(port: int, body: str) -> bytes:
+def _post(port: int, path: str, content_type: str, body: str) -> bytes:
     head = (
-        f"POST /token HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: {FORM}\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: {content_type}\r\n"
         f"Accept: application/json\r\nUser-Agent: bench\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return (head + body).encode("ascii")

@@ -1,0 +1,145 @@
+"""Floods beside known clients: a storm of first uses while a sweep removes a hundred thousand idle records, and
+registrations far over the limit. Known clients are to notice next to nothing of either (T-41)."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from functools import partial
+
+from tests.bench.figure import Figure, Report
+from tests.bench.load import Outcome, Plan
+from tests.bench.process import drive_together
+from tests.bench.service import LIMITS, Bench, running
+from tests.bench.tokens import KNOWN, QUIET_RATE, known
+
+# Of each load: so many that a request which is due never waits for a free one.
+_CONNECTIONS = 64
+# How many identities are new each second of the storm: ten thousand within twenty seconds.
+STORM_RATE = 500.0
+# Sweeps come as often as the shortest of these lives. Records that ended go with the next one.
+_SWEEP_SECONDS = 2
+_SWEEPS = f"""
+[registration]
+pending_expiry = "{_SWEEP_SECONDS}s"
+keep_ended = "1s"
+"""
+_LONGEST_SWEEP = 120.0
+
+# A limit, and how many times as much comes in: as many new identities as there are tokens for known ones. At the
+# limit as it is without configuration, 200, the flood alone would be more than two cores can verify.
+LIMIT, TIMES = 50, 10
+OFFERED = 500.0
+_TIGHT = f"""
+[limits]
+records_per_trust_domain = 2000000
+registrations_per_second = {LIMIT}
+registration_burst = {LIMIT}
+rule_registrations_per_second = 100000
+rule_registration_burst = 1000000
+"""
+
+
+def storm(report: Report, *, identities: int, idle: int) -> None:
+    """New identities in quick succession, and as they begin a sweep that has many idle records to remove."""
+    seconds = identities / STORM_RATE
+    with running("storm", more=LIMITS + _SWEEPS) as bench:
+        requests = known(bench)
+        plan = Plan(bench.plain, requests, connections=_CONNECTIONS, seconds=seconds, warm_up=1.0, rate=QUIET_RATE)
+        calm = _sound(drive_together(plan, service=bench.processes)[0])
+        numbers = range(KNOWN, KNOWN + identities)
+        fresh = [bench.by_jwt(assertion) for assertion in bench.assertions(numbers)]
+        due = _seed_idle(bench, range(numbers.stop, numbers.stop + idle))
+        flood = Plan(
+            bench.plain,
+            fresh,
+            connections=_CONNECTIONS,
+            seconds=seconds + 1,
+            warm_up=0,
+            rate=STORM_RATE,
+            once=True,
+        )
+        held, first = drive_together(plan, flood, service=bench.processes, before=partial(_wait_until, due))
+        _sound(held)
+        assert _sound(first).successes == identities, f"{first.successes} of {identities}, {first.unasked} unasked"
+        left = bench.count(f"SELECT count(*) FROM clients WHERE expires_at <= {due}")
+        took = _until_gone(bench, due)
+        assert bench.count("SELECT count(*) FROM clients") == KNOWN + identities, "a sweep took more than idle records"
+    ratio = held.quantile(0.99) / calm.quantile(0.99)
+    how = f"{QUIET_RATE:g} tokens/s beside {identities:,} first uses in {seconds:g} s and a sweep of {idle:,} records"
+    report(Figure("storm: p99 of known clients over quiet p99", ratio, "x", 2, note=how))
+    report(Figure("storm: p99 of known clients", held.quantile(0.99) * 1e3, "ms"))
+    report(Figure("storm: p99 without it", calm.quantile(0.99) * 1e3, "ms"))
+    report(Figure("storm: p99 of first uses", first.quantile(0.99) * 1e3, "ms"))
+    report(
+        Figure("storm: idle records left at its end", left, "", note=f"all were gone {took:.0f} s after they were due")
+    )
+
+
+def refused(report: Report, *, rounds: int, seconds: float) -> None:
+    """Known clients with and without registrations over the limit beside them, in turns."""
+    with running("refused", more=_TIGHT) as bench:
+        requests = known(bench)
+        plan = Plan(bench.plain, requests, connections=_CONNECTIONS, seconds=seconds, warm_up=1.0, rate=OFFERED)
+        free, held, floods = [], [], list[Outcome]()
+        for number in range(rounds):
+            free.append(_sound(drive_together(plan, service=bench.processes)[0]).quantile(0.99))
+            flood = _flood(bench, number, seconds)
+            beside, over = drive_together(plan, flood, service=bench.processes)
+            held.append(_sound(beside).quantile(0.99))
+            floods.append(over)
+    _report_refused(report, free, held, floods)
+
+
+def _flood(bench: Bench, number: int, seconds: float) -> Plan:
+    """New identities in each round, each once: every one is verified, and then refused by the limit."""
+    rate = float(LIMIT * TIMES)
+    count = int(rate * seconds)
+    first = KNOWN + number * count
+    fresh = [bench.by_jwt(assertion) for assertion in bench.assertions(range(first, first + count))]
+    return Plan(bench.plain, fresh, connections=_CONNECTIONS, seconds=seconds, warm_up=0, rate=rate, once=True)
+
+
+def _report_refused(report: Report, free: list[float], held: list[float], floods: list[Outcome]) -> None:
+    offered, limited = 0, 0
+    for flood in floods:
+        assert flood.errors == 0 == flood.bare_refusals, flood.statuses
+        offered += sum(flood.statuses.values()) + flood.unasked
+        limited += flood.statuses[429]
+    ratio = statistics.median(held) / statistics.median(free)
+    rate = LIMIT * TIMES
+    how = f"{OFFERED:g} tokens/s beside {rate:,} new identities/s at a limit of {LIMIT}/s; medians of {len(free)}"
+    report(Figure("refused registrations: p99 of known clients over quiet p99", ratio, "x", 2, note=how))
+    report(Figure("refused registrations: p99 of known clients", statistics.median(held) * 1e3, "ms"))
+    report(Figure("refused registrations: p99 without them", statistics.median(free) * 1e3, "ms"))
+    slow = max(flood.quantile(0.99, of_refusals=True) for flood in floods)
+    report(Figure("refused registrations: p99 of the refusals", slow * 1e3, "ms", 1000))
+    report(Figure("refused registrations: share refused by the limit", limited / offered, "", note="429, Retry-After"))
+
+
+def _sound(load: Outcome) -> Outcome:
+    """Only successes: nobody here is over any limit."""
+    assert load.errors + len(load.refusals) == 0, load.statuses
+    return load
+
+
+def _seed_idle(bench: Bench, numbers: range) -> int:
+    """Records that are all due at the same moment, which is the answer: some time after they are in."""
+    began = time.time()
+    margin = 5 + len(numbers) // 10_000
+    due = int(began) + margin
+    bench.seed(numbers, expires_at=due)
+    assert time.time() < due, "the first were due before the last was in"
+    return due
+
+
+def _wait_until(due: int) -> None:
+    time.sleep(max(0.0, due - time.time()))
+
+
+def _until_gone(bench: Bench, due: int) -> float:
+    """Seconds from when the idle records were due until the last was removed."""
+    while bench.count(f"SELECT count(*) FROM clients WHERE expires_at <= {due}"):
+        assert time.time() < due + _LONGEST_SWEEP, "idle records stay"
+        time.sleep(0.2)
+    return time.time() - due
