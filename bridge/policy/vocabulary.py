@@ -80,7 +80,8 @@ VOCABULARIES: dict[Source, Vocabulary] = {
         doors=frozenset({Door.REGISTER, Door.TOKEN, Door.PAR, Door.AUTHORIZE}),
         grant_types=_ALL_GRANTS,
         default_grant_types=(CLIENT_CREDENTIALS,),
-        clients=frozenset(ClientMode),
+        # No shared ones: each authenticates later by the keys its own statement stated, and a record has one set.
+        clients=frozenset({ClientMode.IDENTITY, ClientMode.INSTANCE}),
         binding=_DPOP_ONLY,
         bind=Bind.IF_PRESENT,
         file="software-statements.toml",

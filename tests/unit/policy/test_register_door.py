@@ -117,3 +117,11 @@ def test_a_case_can_stand_at_this_door(policies: Policies) -> None:
     found, findings = load_cases(policies.path)
     outcome = run(policies.load(rule(bind="any", **BOTH)), found)
     assert (findings, outcome.failures, outcome.passed) == ((), (), 2)
+
+
+def test_a_client_of_a_pinned_issuer_is_not_shared_because_a_record_has_one_set_of_keys(policies: Policies) -> None:
+    file, whom = "software-statements.toml", 'issuer = "https://ci.example"'
+    policies.rules(rule(when=whom, bind=None, more='client = "instance"'), file)
+    assert policies.check() == ()
+    policies.rules(rule(when=whom, bind=None, more='client = { shared = "fleet" }'), file)
+    assert policies.codes() == {"client"}
