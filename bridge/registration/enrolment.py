@@ -13,7 +13,7 @@ from typing import Protocol
 from bridge.metadata.consistency import complete
 from bridge.metadata.members import read
 from bridge.model.audit import AuditEvent, AuditEventKind
-from bridge.model.client import ClientRecord, Provenance, Registration
+from bridge.model.client import ClientKind, ClientRecord, Provenance, Registration
 from bridge.model.errors import (
     CredentialReplayed,
     GrantNotAllowed,
@@ -28,7 +28,7 @@ from bridge.model.metadata import NO_METADATA, ClientMetadata
 from bridge.model.reasons import Reason
 from bridge.model.terms import Ask, Decision, Replay, Terms
 from bridge.registration.authentication import Authenticated
-from bridge.registration.composing import REFRESH_TOKEN, Said, compose, overlay
+from bridge.registration.composing import REFRESH_TOKEN, Said, compose, first_use_metadata, overlay
 from bridge.registration.instance_keys import key_for
 from bridge.registration.introduction import NOT_ADMITTED, Introduced, Introduction
 from bridge.registration.refused import Refusals
@@ -161,11 +161,16 @@ class Enrolment:
         ask: Ask,
         context: RequestContext,
     ) -> Registration:
-        """The live record as it stands, or a new one of what was said (DCR-20)."""
+        """The live record as it stands, or a new one of what was said (DCR-20). A client that many identities
+        share is described by policy alone; what is said is held to the same rules all the same."""
         identity, name = caller.identity, admission.name
         composed = compose(
             said, admission.terms, identity.subject, name, key=admission.key, scopes=admission.decision.scopes
         )
+        if name.kind is ClientKind.SHARED:
+            # What one member says would bind the others (a promise of bound tokens) or speak for them (a name).
+            said = Said(NO_METADATA)
+            composed = first_use_metadata(admission.terms, identity.subject, name, None, None)
         markers = caller.markers
         if admission.terms.replay is Replay.ONCE:
             markers += assertion_markers(identity)

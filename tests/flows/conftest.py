@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.flows.enrolling import Office
 from tests.flows.stand import Stand
 
 
@@ -14,6 +15,14 @@ from tests.flows.stand import Stand
 def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     with Stand(tmp_path_factory.mktemp("stand")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    """A worker with `/register` in this process; its tests register identities of their own and leave the rest."""
+    running = Office(tmp_path_factory.mktemp("office") / "service")
+    yield running
+    running.close()
 
 
 @pytest.fixture

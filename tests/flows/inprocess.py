@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from cryptography.utils import CryptographyDeprecationWarning
@@ -26,8 +26,9 @@ TYPED = (b"content-type", FORM.encode())
 class InProcess:
     """A started worker. `slowest` is the most processor time (seconds) that one request has cost so far."""
 
-    def __init__(self, folder: Path) -> None:
-        self.stand = Stand(folder)
+    def __init__(self, folder: Path, make: Callable[[Path], Stand] = Stand) -> None:
+        """`make` puts the service's files in place."""
+        self.stand = make(folder)
         self.settings = load_settings(self.stand.config)
         prepare(self.settings)
         self.worker = Worker(self.settings)
