@@ -149,6 +149,10 @@ class SqliteClients:
             for kind, state, records in self._readers.rows(sql.COUNT_BY_STATE)
         }
 
+    def count_live(self) -> dict[str, tuple[int, int]]:
+        """As the port says, from the same counts."""
+        return {quota: (live, pending) for quota, live, pending in self._readers.rows(sql.COUNT_LIVE)}
+
     def revoke(self, target: str, *, event: AuditEvent, now: int) -> Changed:
         """As the port says."""
         return cast(Changed, self._commit.submit(lambda tx: endings.revoke(tx, target, event=event, now=now)))

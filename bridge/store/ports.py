@@ -244,6 +244,11 @@ class ClientStore(Protocol):
         """Number of records by (kind, stored state), for metrics."""
         ...
 
+    def count_live(self) -> dict[str, tuple[int, int]]:
+        """(live, of these PENDING) records by whom they count against: a trust domain, the issuer of statements
+        or, with a colon before it, a kind. Live by stored state, as limits count; for metrics."""
+        ...
+
     def revoke(self, target: str, *, event: AuditEvent, now: int) -> Changed:
         """End the tokens of a client id, or of a SPIFFE ID: its own record, its instances, and it alone
         as a member. Approvals end too. Empty result: nobody by that name."""

@@ -156,6 +156,10 @@ INSERT INTO client_counts (quota, kind, state, records) VALUES (?, ?, ?, ?)
 ON CONFLICT (quota, kind, state) DO UPDATE SET records = client_counts.records + excluded.records
 """
 COUNT_BY_STATE = "SELECT kind, state, SUM(records) FROM client_counts GROUP BY kind, state HAVING SUM(records) <> 0"
+COUNT_LIVE = f"""
+SELECT quota, SUM(records), SUM(CASE WHEN state = 'pending' THEN records ELSE 0 END)
+FROM client_counts WHERE {LIVE} GROUP BY quota
+"""
 ROOM = f"""
 SELECT COALESCE(SUM(records), 0), COALESCE(SUM(CASE WHEN state = 'pending' THEN records ELSE 0 END), 0)
 FROM client_counts WHERE quota = ? AND {LIVE}

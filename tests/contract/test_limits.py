@@ -167,3 +167,16 @@ def test_the_wait_is_as_long_as_it_takes_to_get_a_token(store: Store) -> None:
         assert ensure(store.clients, instance(number), limits=slow, now=now, lease=now + 1).created
     # Seven a minute: the fourth token is there after 34.3 seconds, with nothing lost to rounding.
     assert now == NOW + 35
+
+
+def test_live_records_are_counted_by_whom_they_count_against(store: Store) -> None:
+    """What the limits of records and of pending ones look at, for metrics; whatever ended counts no more."""
+    assert store.clients.count_live() == {}
+    for name in names(3):
+        ensure(store.clients, spiffe(name))
+    ensure(store.clients, spiffe(OTHER, state=ClientState.PENDING))
+    ensure(store.clients, stated(1))
+    assert store.clients.count_live() == {"example.org": (4, 1), CI: (1, 0)}
+    store.clients.revoke(names(1)[0], event=event(AuditEventKind.REVOKED), now=NOW)
+    store.clients.revoke(f"statement-{CI}-1", event=event(AuditEventKind.REVOKED), now=NOW)
+    assert store.clients.count_live() == {"example.org": (3, 1), CI: (0, 0)}
