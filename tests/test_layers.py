@@ -27,9 +27,10 @@ ALLOWED: dict[str, set[str]] = {
     "config": set(L0),
     # The composition root, the commands and the lab stand above everything.
     "chores": {"model"},
+    "measures": {"observe", "store"},
     "upkeep": L0 | L1 | {"registration", "chores"},
     "wiring": L0 | L1 | {"registration", "grants", "web", "config"},
-    "app": L0 | L1 | {"registration", "grants", "web", "serving", "config", "chores", "upkeep", "wiring"},
+    "app": L0 | L1 | {"registration", "grants", "web", "serving", "config", "chores", "measures", "upkeep", "wiring"},
     "lab": L0 | {"spire", "config"},
     "cli": L0 | L1 | {"registration", "grants", "serving", "config", "app", "lab"},
 }
@@ -40,6 +41,7 @@ HOMES: dict[str, set[str]] = {
     "cryptography": {"jose", "verify", "spire", "store", "tokens", "lab", "cli", "serving"},
     "pydantic": {"policy", "config"},
     "pydantic_core": {"policy"},
+    "tomli": {"policy"},
     "flask": {"web"},
     "werkzeug": {"web"},
     "uvicorn": {"serving"},

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from typing import TypeVar
 
+import tomli
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
@@ -19,7 +19,6 @@ from bridge.policy.document import (
     StatementFile,
 )
 from bridge.policy.findings import Report
-from bridge.policy.plain_toml import read_plain
 from bridge.policy.slips import double_brackets, keys_at, single_bracket_header
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
@@ -30,7 +29,7 @@ _FILES: dict[str, type[PolicyFile]] = {
     "software-statement": StatementFile,
     "pushed": PushedFile,
 }
-# What tomllib says of a second `[rule]`, and of a `[rule]` beside a `[[rule]]`.
+# What the reader says of a second `[rule]`, and of a `[rule]` beside a `[[rule]]`.
 _HEADER_TWICE = re.compile(r"Cannot (?:declare|overwrite|mutate)")
 _AT_LINE = re.compile(r"\(at line (\d+), column \d+\)")
 
@@ -45,12 +44,9 @@ def toml(content: bytes, report: Report) -> dict[str, object] | None:
         line = content[: error.start].count(b"\n") + 1
         report.error_at(line, "syntax", "the file is not UTF-8")
         return None
-    plain = read_plain(text)
-    if plain is not None:
-        return plain
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return tomli.loads(text)
+    except tomli.TOMLDecodeError as error:
         _report_syntax(text, str(error), report)
     except ValueError as error:
         # Python's own refusal of an integer with thousands of digits; it names no line.
