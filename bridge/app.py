@@ -9,6 +9,7 @@ from wsgiref.types import WSGIApplication
 from bridge import __version__
 from bridge.chores import Chores
 from bridge.config import Settings, load_settings
+from bridge.measures import Measures
 from bridge.model.bundle import BundleHealth
 from bridge.model.errors import StartRefused
 from bridge.model.spiffe_id import TrustDomain
@@ -32,7 +33,7 @@ from bridge.verify.jwt_svid import TrustDomainRules
 from bridge.verify.pinned_issuers import PinnedIssuers
 from bridge.verify.verifier import SvidVerifier
 from bridge.web.application import create_app, create_metrics_app
-from bridge.wiring import Parts, services_of
+from bridge.wiring import Parts, limits_of, services_of
 from bridge.wiring import new_id as new_id
 from bridge.wiring import now as now
 
@@ -144,6 +145,11 @@ class Worker:
                 rotate_every=settings.tokens.rotate_every,
                 keep_audit=settings.audit.keep,
             ),
+            measure=Measures(
+                self._store,
+                limits=lambda trust_domain: limits_of(settings, trust_domain),
+                trust_domains=frozenset(settings.trust_domains),
+            ).take,
             new_id=new_id,
             clock=now,
         )

@@ -66,9 +66,12 @@ class Upkeep:
         issuers: PinnedIssuers,
         refusals: RefusalLog,
         periods: Periods,
+        measure: Callable[[int], None],
         new_id: Callable[[], str],
         clock: Callable[[], int],
     ) -> None:
+        """`measure` looks at records and limits for metrics."""
+        self._measure_records = measure
         self._store, self._ring, self._book = store, ring, book
         self._policies, self._refusals, self._periods = policies, refusals, periods
         self._issuers, self._issuer_faults = issuers, dict[str, str]()
@@ -235,10 +238,6 @@ class Upkeep:
             self._stale.add(name)
             words = "trust bundle of %s is stale: %s; nothing of it is accepted until it is confirmed"
             _log.error(words, name, status.reason)
-
-    def _measure_records(self, at: int) -> None:
-        for (kind, state), number in self._store.clients.count_by_state().items():
-            metrics.records.labels(kind, state.value).set(number)
 
     def _sweep(self, at: int) -> None:
         swept = self._sweeper.sweep(at)

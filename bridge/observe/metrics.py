@@ -47,6 +47,27 @@ bundle_usable = Gauge(
 records = Gauge(
     "bridge_client_records", "Client records, by kind and state.", ["kind", "state"], multiprocess_mode="mostrecent"
 )
+live_records = Gauge(
+    "bridge_trust_domain_records",
+    "Client records that live, by trust domain; the pending ones wait for an operator.",
+    ["trust_domain", "state"],
+    multiprocess_mode="livemostrecent",
+)
+limit_used = Gauge(
+    "bridge_limit_used_ratio",
+    "Used share of a limit, 1 at the limit; of a trust domain or a rule where one is named, else of the fullest.",
+    ["limit", "trust_domain", "rule"],
+    multiprocess_mode="livemostrecent",
+)
+limit_empty = Gauge(
+    "bridge_limit_empty_buckets",
+    "Buckets without a token among those of identities, addresses and statement issuers; counts to 200.",
+    ["limit"],
+    multiprocess_mode="livemostrecent",
+)
+limit_refusals = Counter(
+    "bridge_limit_refusals_total", "Refusals by a limit, by its name in the configuration.", ["limit"]
+)
 certificate_expiry = Gauge(
     "bridge_tls_certificate_not_after_seconds", "When the server certificate ends.", multiprocess_mode="livemin"
 )

@@ -9,7 +9,7 @@ from functools import cache
 
 from prometheus_client import Counter, Histogram
 
-from bridge.model.errors import BridgeError, Unavailable
+from bridge.model.errors import BridgeError, LimitReached, Unavailable
 from bridge.model.reasons import Reason
 from bridge.observe import metrics
 
@@ -35,6 +35,8 @@ class RequestObserver:
         metrics.refusals.labels(door, reason.value).inc()
         if isinstance(error, Unavailable):
             metrics.store_failures.inc()
+        if isinstance(error, LimitReached):
+            metrics.limit_refusals.labels(error.limit).inc()
         _log.log(
             logging.ERROR if isinstance(error, Unavailable) else logging.INFO,
             "refused",

@@ -1,0 +1,89 @@
+"""What `/metrics` shows of the store: how many records there are, and how much of each limit is used.
+
+Trust domains and rules are the operator's own words and stand as labels. Identities, addresses and the issuers of
+statements do not: of their buckets only the fullest use and the number of empty ones is shown.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from bridge.observe import metrics
+from bridge.store.admission import OF_RULE, PENDING, RECORDS, REGISTRATIONS
+from bridge.store.ports import RegistrationLimits, Store
+
+# Limit, trust domain, rule; a label that says nothing is empty.
+_Labels = tuple[str, str, str]
+
+
+class Measures:
+    """Sets the gauges of records and limits. One per worker: every worker sees the same store."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        limits: Callable[[str | None], RegistrationLimits],
+        trust_domains: frozenset[str],
+    ) -> None:
+        """`limits` gives those of a trust domain, or of clients without one; `trust_domains` the configured ones."""
+        self._store, self._limits, self._trust_domains = store, limits, trust_domains
+        # What was shown before. A bucket that filled up is not told of any more, and its use is 0 then.
+        self._shown: set[_Labels] = set()
+        self._emptied: set[str] = set()
+
+    def take(self, at: int) -> None:
+        """Look once. Raises: Unavailable."""
+        for (kind, state), number in self._store.clients.count_by_state().items():
+            metrics.records.labels(kind, state.value).set(number)
+        used = self._rooms()
+        empty = self._buckets(used, at)
+        for labels in used.keys() | self._shown:
+            metrics.limit_used.labels(*labels).set(used.get(labels, 0.0))
+        for limit in empty.keys() | self._emptied:
+            metrics.limit_empty.labels(limit).set(empty[limit])
+        self._shown, self._emptied = set(used), set(empty)
+
+    def _rooms(self) -> dict[_Labels, float]:
+        """Live records and those that wait for an operator, against their limits."""
+        used: dict[_Labels, float] = {}
+        counts = self._store.clients.count_live()
+        for name in self._trust_domains | counts.keys():
+            live, pending = counts.get(name, (0, 0))
+            is_trust_domain = name in self._trust_domains
+            limits = self._limits(name if is_trust_domain else None)
+            label = name if is_trust_domain else ""
+            _raise_to(used, (RECORDS, label, ""), _share(live, limits.records))
+            _raise_to(used, (PENDING, label, ""), _share(pending, limits.pending))
+            if is_trust_domain:
+                used[REGISTRATIONS, label, ""] = 0.0
+                metrics.live_records.labels(name, "active").set(live - pending)
+                metrics.live_records.labels(name, "pending").set(pending)
+        return used
+
+    def _buckets(self, used: dict[_Labels, float], at: int) -> Counter[str]:
+        """What was taken out of the buckets, added to `used`. The answer is how many of those that are not shown
+        one by one are empty, by limit."""
+        empty: Counter[str] = Counter()
+        for limit, key, level, burst in self._store.buckets.use(now=at):
+            labels = self._labels(limit, key)
+            _raise_to(used, labels, _share(burst - level, burst))
+            if labels == (limit, "", ""):
+                empty[limit] += level == 0
+        return empty
+
+    def _labels(self, limit: str, key: str) -> _Labels:
+        """A key becomes a label where it is known to be a trust domain or a rule, and nowhere else."""
+        if limit == REGISTRATIONS and key in self._trust_domains:
+            return limit, key, ""
+        return (limit, "", key) if limit == OF_RULE else (limit, "", "")
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole > 0 else 1.0
+
+
+def _raise_to(used: dict[_Labels, float], labels: _Labels, share: float) -> None:
+    """Of those that share their labels the fullest is shown."""
+    used[labels] = max(share, used.get(labels, 0.0))
