@@ -52,6 +52,7 @@ def policy_defaults(settings: Settings) -> PolicyDefaults:
         max_ttl=settings.tokens.max_ttl,
         idle_expiry=settings.registration.idle_expiry,
         trust_domains=frozenset(settings.trust_domains),
+        statement_issuers=frozenset(settings.statement_issuers),
     )
 
 

@@ -85,7 +85,7 @@ def _all_parts(config: Path) -> Iterator[_Part]:
         return
     configuration.found.append(f"{config}, issuer {settings.issuer}")
     yield configuration
-    looks = {"tls": _tls, "policies": _policies, "store": _store, "bundles": _bundles}
+    looks = {"tls": _tls, "policies": _policies, "store": _store, "bundles": _bundles, "statements": _statements}
     for name, look in looks.items():
         yield _looked_at(name, look, settings)
 
@@ -183,3 +183,22 @@ def _bundles(settings: Settings, part: _Part) -> None:
             path = settings.trust_domains[status.trust_domain.name].path
             advice = "" if path is None or Path(path).exists() else f"; {_WRITE_BUNDLE} > {path}"
             part.faults.append(f"{status.trust_domain}: {status.health.value}: {status.reason}{advice}")
+
+
+def _statements(settings: Settings, part: _Part) -> None:
+    from bridge.model.errors import EvidenceRejected, Unavailable
+    from bridge.verify.pinned_issuers import PinnedIssuers
+
+    files = {name: Path(issuer.jwks_file) for name, issuer in settings.statement_issuers.items() if issuer.jwks_file}
+    issuers = PinnedIssuers(files)
+    faults = issuers.faults()
+    for name, path in files.items():
+        try:
+            part.found.append(f"{name}: {len(issuers.keys(name).usable)} keys in {path}")
+        except Unavailable:
+            part.faults.append(f"{name}: {faults[name]}")
+        except EvidenceRejected:
+            part.found.append(f"{name}: no usable key in {path}")
+            part.hints.append(
+                f"{name}: put its public keys there, as a JWK Set; until then none of its statements holds"
+            )

@@ -238,4 +238,5 @@ def _folder(policies: Path | None, config: Path) -> tuple[Path, PolicyDefaults]:
         max_ttl=settings.tokens.max_ttl,
         idle_expiry=settings.registration.idle_expiry,
         trust_domains=frozenset(settings.trust_domains),
+        statement_issuers=frozenset(settings.statement_issuers),
     )

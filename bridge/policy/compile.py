@@ -102,6 +102,7 @@ def _compile_rule(
     """One rule, or None when too much of it is wrong to say more."""
     vocabulary = VOCABULARIES[source]
     patterns = _patterns(written, number, trust_domain, source, report)
+    _check_issuers(written, number, defaults, report)
     evidence = _evidence(written, number, vocabulary, source, report)
     making = Making(report, number, written, source, vocabulary, evidence or vocabulary.evidence, patterns)
     doors = _doors(making)
@@ -226,6 +227,16 @@ def _patterns(written: AnyRule, number: int, trust_domain: str, source: Source, 
         words = "broad = true without a pattern that needs it would hide the next one that does"
         report.warning("needless-broad", words, "rule", number, "broad", rule=written.id)
     return tuple(found)
+
+
+def _check_issuers(written: AnyRule, number: int, defaults: PolicyDefaults, report: Report) -> None:
+    known = defaults.statement_issuers
+    if known is None or not isinstance(written, StatementRule):
+        return
+    for issuer in written.when.issuer:
+        if issuer not in known:
+            words = f'no statement of {issuer} reaches this rule: [statement_issuers."{issuer}"] is not configured'
+            report.warning("unreachable", words, "rule", number, "when", "issuer", rule=written.id)
 
 
 def _breadth(pattern: Pattern, source: Source) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from bridge.jose.keys import SigningKey
 from tests.unit.cli.conftest import Run
 
-PARTS = ["configuration", "tls", "policies", "store", "bundles"]
+PARTS = ["configuration", "tls", "policies", "store", "bundles", "statements"]
 
 
 def parts(run: Run) -> dict[str, dict[str, object]]:
@@ -70,6 +72,10 @@ def no_bundle(folder: Path) -> None:
     (folder / "bundles" / "example.org.json").unlink()
 
 
+def spoil_statement_keys(folder: Path) -> None:
+    (folder / "trust" / "ci.example.org.jwks.json").write_text('{"keys": {}}')
+
+
 @pytest.mark.parametrize(
     ("part", "spoil"),
     [
@@ -81,6 +87,7 @@ def no_bundle(folder: Path) -> None:
         ("store", other_seal),
         ("bundles", spoil_bundle),
         ("bundles", no_bundle),
+        ("statements", spoil_statement_keys),
     ],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
@@ -127,3 +134,37 @@ def test_a_missing_bundle_is_named_with_the_command_that_writes_it(run: Run, fol
     file = folder / "bundles" / "example.org.json"
     assert f"{file}: cannot be read" in out
     assert f"spire-server bundle show -format spiffe > {file}" in out
+
+
+def test_an_issuer_without_keys_is_a_hint_and_one_with_a_key_is_none_dcr_10(run: Run, folder: Path) -> None:
+    ran = run("check")
+    assert ran.code == 0
+    assert "put its public keys there" in ran.out
+    (folder / "trust" / "ci.example.org.jwks.json").write_text(
+        json.dumps({"keys": [SigningKey.generate("ES256").public_jwk()]})
+    )
+    out = run("check").out
+    assert "https://ci.example.org: 1 keys" in out
+    assert "public keys" not in out
+
+
+def test_a_missing_file_of_an_issuer_is_a_fault_of_the_configuration(run: Run, folder: Path) -> None:
+    assert run("check").code == 0
+    (folder / "trust" / "ci.example.org.jwks.json").unlink()
+    ran = run("check")
+    assert ran.code == 1
+    assert "statement_issuers.https://ci.example.org.jwks_file: no such file" in ran.out
+
+
+def test_a_rule_about_an_issuer_that_is_not_configured_is_a_warning(run: Run, folder: Path) -> None:
+    rules = folder / "policies" / "software-statements.toml"
+    assert run("policy", "check").code == 0
+    rules.write_text(rules.read_text().replace("https://ci.example.org", "https://ci.example.net"))
+    (finding,) = run("policy", "check", "--json").json
+    assert (finding["code"], finding["severity"], finding["rule"]) == (
+        "unreachable",
+        "warning",
+        "example-ci-posts-entries",
+    )
+    assert finding["line"]
+    assert run("policy", "check", "--policies", folder / "policies").code == 0

@@ -482,3 +482,14 @@ def test_the_configuration_s_bounds_hold(policies: Policies) -> None:
     assert policies.codes(PolicyDefaults(idle_expiry=599)) == {"idle-expiry"}
     assert policies.codes(PolicyDefaults(trust_domains=frozenset({"example.org"}))) == set()
     assert policies.codes(PolicyDefaults(trust_domains=frozenset({"example.net"}))) == {"unreachable"}
+
+
+def test_a_rule_about_an_issuer_that_nobody_configured_is_named(policies: Policies) -> None:
+    when = 'issuer = ["https://ci.example", "https://cd.example"], subject = "a"'
+    policies.rules(rule(when=when, bind=None), "software-statements.toml")
+    both = frozenset({"https://ci.example", "https://cd.example"})
+    assert policies.check(PolicyDefaults(statement_issuers=both)) == ()
+    assert policies.check(PolicyDefaults()) == ()
+    (finding,) = policies.check(PolicyDefaults(statement_issuers=frozenset({"https://ci.example"})))
+    assert (finding.code, finding.severity, finding.rule) == ("unreachable", Severity.WARNING, "r")
+    assert "https://cd.example" in finding.message
