@@ -22,6 +22,7 @@ from bridge.registration.authentication import Authentication
 from bridge.registration.enrolment import Enrolment
 from bridge.registration.introduction import Introduction
 from bridge.registration.management import Management, RegistrationTokens
+from bridge.registration.noise import NoiseLimit
 from bridge.registration.refusals import RefusalLog
 from bridge.registration.refused import Refusals
 from bridge.registration.registrar import Registrar
@@ -114,6 +115,7 @@ def services_of(parts: Parts, readiness: Callable[[], Readiness]) -> Services:
             registrar=registrar,
             clients=store.clients,
             refusals=refusals,
+            noise=NoiseLimit(store.buckets, per_minute=settings.limits.anonymous_per_minute),
             idle_expiry=settings.registration.idle_expiry,
             access=registration_tokens.offer if is_managed else lambda record: None,
         ),

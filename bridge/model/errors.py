@@ -168,14 +168,18 @@ class ApprovalPending(BridgeError):
 
 
 class LimitReached(BridgeError):
-    """A limit of section 7 is used up. `limit` is its name in the configuration, `retry_after` seconds."""
+    """A limit of section 7 is used up. `limit` is its name in the configuration, `retry_after` seconds.
+
+    `repeated`: the log was told a moment ago, and would fill up if it were told each time.
+    """
 
     public = "a limit was reached"
 
-    def __init__(self, limit: str, retry_after: int, detail: str = "") -> None:
+    def __init__(self, limit: str, retry_after: int, detail: str = "", *, repeated: bool = False) -> None:
         super().__init__(Reason.LIMIT_REACHED, f"{limit} {detail}".strip(), public=f"limit reached: {limit}")
         self.limit = limit
         self.retry_after = retry_after
+        self.repeated = repeated
 
 
 class Unavailable(BridgeError):

@@ -30,13 +30,16 @@ class RequestObserver:
         times.observe(seconds)
 
     def refused(self, door: str, error: Exception, correlation_id: str, source_address: str) -> None:
-        """A request was refused for a domain reason."""
+        """A request was refused for a domain reason. All are counted; of a flood that was named in the log a
+        moment ago, no line is added for each."""
         reason = error.reason if isinstance(error, BridgeError) else Reason.MALFORMED_REQUEST
         metrics.refusals.labels(door, reason.value).inc()
         if isinstance(error, Unavailable):
             metrics.store_failures.inc()
         if isinstance(error, LimitReached):
             metrics.limit_refusals.labels(error.limit).inc()
+            if error.repeated:
+                return
         _log.log(
             logging.ERROR if isinstance(error, Unavailable) else logging.INFO,
             "refused",

@@ -16,6 +16,7 @@ from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.client import ClientKind, ClientRecord, Provenance, Registration
 from bridge.model.errors import (
     CredentialReplayed,
+    EvidenceRejected,
     GrantNotAllowed,
     InvalidClientMetadata,
     PolicyDenied,
@@ -31,6 +32,7 @@ from bridge.registration.authentication import Authenticated
 from bridge.registration.composing import REFRESH_TOKEN, Said, compose, first_use_metadata, overlay
 from bridge.registration.instance_keys import key_for
 from bridge.registration.introduction import NOT_ADMITTED, Introduced, Introduction
+from bridge.registration.noise import NoiseLimit
 from bridge.registration.refused import Refusals
 from bridge.registration.registrar import Admission, Registrar, assertion_markers
 from bridge.store.ports import ClientStore, Issue
@@ -77,13 +79,14 @@ class Enrolment:
         registrar: Registrar,
         clients: ClientStore,
         refusals: Refusals,
+        noise: NoiseLimit,
         idle_expiry: int,
         access: OfferAccess,
     ) -> None:
-        """`idle_expiry`: seconds from a use to a record's end."""
+        """`noise` limits what nobody vouches for; `idle_expiry`: seconds from a use to a record's end."""
         self._introduction, self._registrar = introduction, registrar
         self._clients, self._refusals = clients, refusals
-        self._idle_expiry, self._access = idle_expiry, access
+        self._noise, self._idle_expiry, self._access = noise, idle_expiry, access
 
     def register(self, presented: PresentedStatement, metadata: ClientMetadata, context: RequestContext) -> Enrolled:
         """The caller's client, made now if need be; `metadata` is what the request says of it.
@@ -93,7 +96,7 @@ class Enrolment:
         authenticated identity is in the audit log before this raises.
         Spec: DCR-5 to 20, 35; T-45, T-46. Not kept: members that policy has no use for, and the statement.
         """
-        introduced = self._introduction.verify(presented, now=context.now)
+        introduced = self._introduce(presented, context)
         try:
             for _ in range(ATTEMPTS - 1):
                 try:
@@ -105,6 +108,28 @@ class Enrolment:
             if introduced.statement is not None:
                 raise
             raise InvalidClientMetadata(denied.reason, denied.detail, public=NOT_ADMITTED) from denied
+
+    def _introduce(self, presented: PresentedStatement, context: RequestContext) -> Introduced:
+        """Whom the registration is for. One that nobody vouches for spends of its source address, and is told
+        so when nothing is left there: LimitReached."""
+        try:
+            return self._introduction.verify(presented, now=context.now)
+        except (EvidenceRejected, InvalidClientMetadata, ProofRejected) as rejected:
+            if not self._is_vouched_for(presented, context.now):
+                self._noise.spend(context.source_address, noise=rejected, now=context.now)
+            raise
+
+    def _is_vouched_for(self, presented: PresentedStatement, now: int) -> bool:
+        """Whether a rejected registration shows a good credential all the same, beside a bad proof or a bad
+        certificate: its sender is somebody, and has to hear what is wrong."""
+        alone = PresentedStatement(presented.statement, () if presented.statement is not None else presented.chain)
+        if alone == presented:
+            return False
+        try:
+            self._introduction.verify(alone, now=now)
+        except (EvidenceRejected, InvalidClientMetadata):
+            return False
+        return True
 
     def _enrol(
         self, introduced: Introduced, statement: str | None, metadata: ClientMetadata, context: RequestContext

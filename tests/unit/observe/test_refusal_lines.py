@@ -10,12 +10,13 @@ from collections.abc import Iterator
 import pytest
 
 from bridge.model.audit import AuditEvent
-from bridge.model.errors import BridgeError, Claimed, EvidenceRejected, ScopeNotAllowed, Unavailable
+from bridge.model.errors import BridgeError, Claimed, EvidenceRejected, LimitReached, ScopeNotAllowed, Unavailable
 from bridge.model.evidence import Door, EvidenceKind, RequestContext
 from bridge.model.identity import PolicySubject, Source, VerifiedIdentity
 from bridge.model.reasons import Reason
 from bridge.model.spiffe_id import SpiffeId
 from bridge.model.terms import Ask
+from bridge.observe import metrics
 from bridge.observe.log import line_format
 from bridge.observe.observer import RequestObserver
 from bridge.registration.refusals import RefusalLog
@@ -92,6 +93,16 @@ def test_a_failure_of_ours_says_whom_it_befell_and_is_no_refusal_of_theirs(lines
     rows = watched(Unavailable(Reason.STORE_UNAVAILABLE, "locked"))
     assert lines.only["subject"] == NAME
     assert rows == []
+
+
+def test_a_flood_is_named_once_and_counted_T_41(lines: Lines) -> None:
+    refused = metrics.refusals.labels("token", "limit_reached")
+    before = refused._value.get()
+    refuse(LimitReached("anonymous_per_minute", 3))
+    for _ in range(5):
+        refuse(LimitReached("anonymous_per_minute", 3, repeated=True))
+    assert lines.only["reason"] == "limit_reached"
+    assert refused._value.get() == before + 6
 
 
 def test_an_unverified_name_is_called_claimed_and_nothing_else(lines: Lines) -> None:
