@@ -77,6 +77,7 @@ def services_of(parts: Parts, readiness: Callable[[], Readiness]) -> Services:
         limits=lambda trust_domain: limits_of(settings, trust_domain),
         idle_expiry=settings.registration.idle_expiry,
         on_decision=_count_decision,
+        on_registered=lambda kind: metrics.registrations.labels(kind.value).inc(),
     )
     authentication = _authentication(parts, dpop)
     granter = Granter(

@@ -18,7 +18,9 @@ request_seconds = Histogram(
 )
 decisions = Counter("bridge_decisions_total", "Policy decisions, by rule and outcome.", ["rule", "outcome"])
 refusals = Counter("bridge_refusals_total", "Refusals, by door and reason.", ["door", "reason"])
-registrations = Counter("bridge_registrations_total", "Registrations on first use, by kind.", ["kind"])
+registrations = Counter(
+    "bridge_registrations_total", "Registrations written, of new clients and of ones that came back, by kind.", ["kind"]
+)
 tokens = Counter("bridge_tokens_issued_total", "Tokens issued, by grant type.", ["grant_type"])
 store_seconds = Histogram("bridge_store_write_seconds", "Time a request waits for its durable write.", buckets=_BUCKETS)
 store_failures = Counter("bridge_store_failures_total", "Times the store did not answer.")

@@ -79,10 +79,13 @@ class Registrar:
         limits: Callable[[str | None], RegistrationLimits],
         idle_expiry: int,
         on_decision: Callable[[Decision], None] = lambda decision: None,
+        on_registered: Callable[[ClientKind], None] = lambda kind: None,
     ) -> None:
-        """`policy` gives the set in force; `limits` those of a trust domain; `idle_expiry` in seconds."""
+        """`policy` gives the set in force; `limits` those of a trust domain; `idle_expiry` in seconds.
+        `on_decision` and `on_registered` hear of each decision, and of each registration that was written."""
         self._policy, self._clients = policy, clients
-        self._limits, self._idle_expiry, self._on_decision = limits, idle_expiry, on_decision
+        self._limits, self._idle_expiry = limits, idle_expiry
+        self._on_decision, self._on_registered = on_decision, on_registered
         self._known = KnownClients()
 
     def resolve(self, caller: Authenticated) -> tuple[str, tuple[Marker, ...]]:
@@ -226,6 +229,8 @@ class Registrar:
             lease_until=lease_until(name.kind, terms, identity, context.now),
             markers=markers,
         )
+        if ensured.created:
+            self._on_registered(name.kind)
         if pending:
             self._clients.await_approval(name.client_id, rule=terms.rule, digest=terms.digest, now=context.now)
             raise ApprovalPending(

@@ -111,6 +111,10 @@ def test_metrics_count_and_no_label_holds_an_identity(stand: Stand) -> None:
         'bridge_bundle_usable{trust_domain="example.org"} 1.0',
         "bridge_store_write_seconds_bucket",
         'bridge_requests_total{endpoint="token",status="200"}',
+        'bridge_registrations_total{kind="spiffe"}',
+        'bridge_limit_used_ratio{limit="records_per_trust_domain",rule="",trust_domain="example.org"}',
+        'bridge_limit_used_ratio{limit="registrations_per_second",rule="",trust_domain="example.org"}',
+        'bridge_trust_domain_records{state="pending",trust_domain="example.org"} 0.0',
     ):
         assert name in text, name
     assert "spiffe://" not in text
