@@ -64,9 +64,14 @@ class Clock:
 class Timed(Office):
     """An `Office` whose time a test moves. The clock must be in place of `bridge.app.now` before."""
 
-    def __init__(self, folder: Path, clock: Clock, *, more: str = "", rules: str = "") -> None:
+    def __init__(self, folder: Path, clock: Clock, *, more: str = "", rules: str = "", trust: str = "") -> None:
+        """`more` is added to `bridge.toml`, `trust` to its trust domain, `rules` to that one's policy."""
+
         def make(place: Path) -> Registering:
-            return Registering(place, more=more, rules=INSTANCE_RULES + rules)
+            stand = Registering(place, more=more, rules=INSTANCE_RULES + rules)
+            path = 'path = "bundles/example.org.json"\n'
+            stand.config.write_text(stand.config.read_text().replace(path, path + trust))
+            return stand
 
         self.clock = clock
         super().__init__(folder, make)
