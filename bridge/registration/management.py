@@ -15,6 +15,7 @@ import json
 
 from bridge.jose import base64url
 from bridge.metadata.consistency import complete
+from bridge.metadata.members import base_name
 from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.client import ClientKind, ClientRecord, ClientState
 from bridge.model.errors import (
@@ -217,13 +218,15 @@ class Management:
 
 def _require_kept(record: ClientRecord, metadata: ClientMetadata) -> None:
     """What was stated, what is proved and how the client authenticates is not the client's to change (DCR-30).
+    As at registration, nothing is put beside what was stated in another language.
 
     Raises: InvalidClientMetadata.
     """
-    fixed = {*record.provenance.stated, "jwks", "spiffe_id", "token_endpoint_auth_method"}
-    for name in sorted(fixed):
-        stated = name in record.provenance.stated
-        if (stated or name in metadata) and metadata.get(name) != record.metadata.get(name):
+    stated = frozenset(record.provenance.stated)
+    members = {base_name(name) for name in stated}
+    beside = {name for name in metadata.members if base_name(name) in members}
+    for name in sorted(stated | beside | {"jwks", "spiffe_id", "token_endpoint_auth_method"}):
+        if (name in stated or name in metadata) and metadata.get(name) != record.metadata.get(name):
             raise _invalid(f"{name} cannot be changed here")
     if metadata.get("jwks_uri") is not None:
         raise _invalid("jwks_uri is not read here; send jwks")
