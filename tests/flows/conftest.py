@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.enrolling import Office
+from tests.flows.enrolling import Office, Registering
+from tests.flows.managing import ON
 from tests.flows.stand import Stand
 
 
@@ -21,6 +22,14 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
 def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     """A worker with `/register` in this process; its tests register identities of their own and leave the rest."""
     running = Office(tmp_path_factory.mktemp("office") / "service")
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="session")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    """The same where clients manage themselves."""
+    running = Office(tmp_path_factory.mktemp("desk") / "service", lambda folder: Registering(folder, more=ON))
     yield running
     running.close()
 

@@ -277,6 +277,12 @@ class Office:
         assertion = own_assertion(key, client_id, self.stand.client.issuer, **claims)
         return self.token(assertion, client_assertion_type=JWT_BEARER)
 
+    def is_active(self, token: str) -> bool:
+        """What the ledger is told when it introspects the token."""
+        form = {**jwt_fields(self.stand.jwt("/ns/ledger/sa/api")), "token": token}
+        answer = self.call("POST", "/introspect", urlencode(form).encode(), headers=[TYPED])
+        return bool(answer.body["active"])
+
     def proof(self, key: DpopKey, *, mtls: bool = False, **claims: Any) -> tuple[bytes, bytes]:
         """The header with a DPoP proof for the registration endpoint."""
         url = (self.stand.mtls_base if mtls else self.stand.client.issuer) + "/register"

@@ -80,20 +80,8 @@ def test_a_revoked_client_registers_anew_under_its_old_name_T_23(office: Office)
     told = office.enrol(path, contacts=["after@example.org"]).registered
     assert (told["client_id"], told.get("client_name")) == (ID + path, None)
     assert office.events(row) == [("registered", "register", "active")]
-    assert active(office, old) is False
-    assert active(office, office.token(office.stand.jwt(path)).body["access_token"]) is True
-
-
-def active(office: Office, token: str) -> bool:
-    resource_server = office.stand.jwt("/ns/ledger/sa/api")
-    answer = office.call(
-        "POST",
-        "/introspect",
-        b"client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-spiffe"
-        + f"&client_assertion={resource_server}&token={token}".encode(),
-        headers=[(b"content-type", b"application/x-www-form-urlencoded")],
-    )
-    return bool(answer.body["active"])
+    assert office.is_active(old) is False
+    assert office.is_active(office.token(office.stand.jwt(path)).body["access_token"]) is True
 
 
 # --- approval ------------------------------------------------------------------------------------------------------
