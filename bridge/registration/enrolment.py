@@ -107,7 +107,7 @@ class Enrolment:
         except PolicyDenied as denied:
             if introduced.statement is not None:
                 raise
-            raise InvalidClientMetadata(denied.reason, denied.detail, public=NOT_ADMITTED) from denied
+            raise _not_admitted(denied) from denied
 
     def _introduce(self, presented: PresentedStatement, context: RequestContext) -> Introduced:
         """Whom the registration is for. One that nobody vouches for spends of its source address, and is told
@@ -249,6 +249,15 @@ class Enrolment:
             ),
             now=context.now,
         )
+
+
+def _not_admitted(denied: PolicyDenied) -> InvalidClientMetadata:
+    """What a certificate that came without a statement is told, and the log as before."""
+    refusal = InvalidClientMetadata(
+        denied.reason, denied.detail, public=NOT_ADMITTED, rule=denied.rule, policy_version=denied.policy_version
+    )
+    refusal.subject, refusal.evidence, refusal.asked = denied.subject, denied.evidence, denied.asked
+    return refusal
 
 
 def asked(metadata: ClientMetadata, default: str) -> Ask:
