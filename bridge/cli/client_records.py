@@ -18,10 +18,12 @@ from bridge.model.spiffe_id import InvalidSpiffeId, SpiffeId
 
 if TYPE_CHECKING:
     from bridge.config import Settings
-    from bridge.store.ports import ClientFilter, ClientStore
+    from bridge.store.ports import ClientFilter, ClientStore, Waiting
 
 PAGE = 500
 MEMBER_COLUMNS = ("spiffe_id", "state", "first_seen_at", "last_used_at")
+INSTANCE_COLUMNS = ("client_id", "state", "rule", "created_at", "last_used_at", "expires_at")
+WAITING_COLUMNS = ("client_id", "rule", "waits_since")
 
 
 def record_fields(record: ClientRecord, now: int) -> dict[str, object]:
@@ -53,6 +55,33 @@ def member_fields(member: Member) -> dict[str, object]:
         "first_seen_at": timestamp(member.first_seen_at),
         "last_used_at": timestamp(member.last_used_at),
     }
+
+
+def no_record_fields(identity: str) -> dict[str, object]:
+    """The same shape for an identity that has instances and no record of its own."""
+    names = ("client_id", "kind", "subject", "trust_domain", "state", "rule", "parent")
+    times = ("created_at", "last_used_at", "expires_at")
+    return {**dict.fromkeys((*names, *times)), "subject": identity, "identities": 0, "metadata": {}}
+
+
+def waiting_fields(waiting: Waiting) -> dict[str, object]:
+    """What waits for an operator, for programs and people."""
+    return {"client_id": waiting.client_id, "rule": waiting.rule, "waits_since": timestamp(waiting.asked_at)}
+
+
+def waiting_of(clients: ClientStore, client_id: str) -> Iterator[Waiting]:
+    """What waits of one client. A client has few rules that ask."""
+    found = clients.waiting(limit=PAGE, after=(client_id, ""))
+    return itertools.takewhile(lambda waiting: waiting.client_id == client_id, found)
+
+
+def live_instances(clients: ClientStore, parent: str, limit: int | None, *, now: int) -> Iterator[ClientRecord]:
+    """The instances of an identity whose lease has not ended, or that wait; at most `limit` of them (None: all)."""
+    from bridge.store.ports import ClientFilter
+
+    live = (ClientState.ACTIVE, ClientState.PENDING)
+    found = all_records(clients, ClientFilter(parent=parent), None, now=now)
+    return itertools.islice((record for record in found if record.state_at(now) in live), limit)
 
 
 def all_records(clients: ClientStore, where: ClientFilter, limit: int | None, *, now: int) -> Iterator[ClientRecord]:

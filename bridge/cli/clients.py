@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,16 +12,23 @@ import click
 
 from bridge.cli.audit_rows import emit_rows, row_fields
 from bridge.cli.client_endings import Ending, ending_of, was_revoked
+from bridge.cli.client_list import list_clients
+from bridge.cli.client_recheck import recheck
 from bridge.cli.client_records import (
+    INSTANCE_COLUMNS,
     MEMBER_COLUMNS,
+    WAITING_COLUMNS,
     all_members,
-    all_records,
+    live_instances,
     member_fields,
     membership,
+    no_record_fields,
     record_fields,
+    waiting_fields,
+    waiting_of,
 )
 from bridge.cli.options import Failure, config_option, json_option, list_options, settings_of
-from bridge.cli.output import emit_fields, emit_json, emit_json_array, emit_table, note, printable, say
+from bridge.cli.output import emit_fields, emit_json, emit_table, note, printable, say
 from bridge.model.audit import AuditEvent, AuditEventKind, AuditRow
 from bridge.model.client import ClientKind, ClientState, ProposedClient
 from bridge.model.evidence import Door
@@ -30,7 +37,6 @@ from bridge.model.spiffe_id import SCHEME, InvalidSpiffeId, SpiffeId
 if TYPE_CHECKING:
     from bridge.store.ports import Changed, Store
 
-_COLUMNS = ("client_id", "kind", "state", "rule", "identities", "created_at", "last_used_at", "expires_at")
 _RECENT_ROWS = 10
 # The log has no index by client, so `show` looks at its newest part only.
 _ROWS_SEARCHED = 5000
@@ -46,49 +52,8 @@ def clients() -> None:
     """
 
 
-@clients.command("list")
-@click.option("--state", type=click.Choice([state.value for state in ClientState]), help="Only this state.")
-@click.option("--trust-domain", metavar="NAME", help="Only this trust domain.")
-@click.option("--rule", metavar="ID", help="Only records that this rule admitted.")
-@click.option("--prefix", metavar="TEXT", help="Only subjects that start with this, byte by byte.")
-@click.option("--parent", metavar="CLIENT_ID", help="Only records under this one.")
-@list_options
-@json_option
-@config_option
-def list_clients(
-    state: str | None,
-    trust_domain: str | None,
-    rule: str | None,
-    prefix: str | None,
-    parent: str | None,
-    limit: int | None,
-    as_json: bool,
-    config: Path,
-) -> int:
-    """List client records by client_id. Records that ended stay listed with their state for a while.
-
-    \b
-    Example:
-      bridge clients list --trust-domain example.org --state denied --json
-    """
-    from bridge.app import now, open_store
-    from bridge.store.ports import ClientFilter
-
-    where = ClientFilter(
-        state=ClientState(state) if state else None,
-        trust_domain=trust_domain,
-        rule=rule,
-        parent=parent,
-        subject_prefix=prefix,
-    )
-    with closing(open_store(settings_of(config))) as store:
-        at = now()
-        found = (record_fields(record, at) for record in all_records(store.clients, where, limit, now=at))
-        if as_json:
-            emit_json_array(found)
-        else:
-            emit_table(_COLUMNS, ([fields[name] for name in _COLUMNS] for fields in found))
-    return 0
+clients.add_command(list_clients)
+clients.add_command(recheck)
 
 
 @clients.command()
@@ -97,10 +62,10 @@ def list_clients(
 @json_option
 @config_option
 def show(identifier: str, limit: int | None, as_json: bool, config: Path) -> int:
-    """Show one record with its members and the audit rows it left last.
+    """Show one client: its record, its members or live instances, what waits for approval, and its last audit rows.
 
-    ID is a client_id, or a SPIFFE ID that is a member of a shared client: then that client and that member.
-    --limit and --all are for the members.
+    ID is a client_id; a SPIFFE ID that is a member of a shared client: then that client and that member; or an
+    identity that has instances only. --limit and --all are for members and instances.
 
     \b
     Example:
@@ -110,25 +75,36 @@ def show(identifier: str, limit: int | None, as_json: bool, config: Path) -> int
 
     settings = settings_of(config)
     with closing(open_store(settings)) as store:
-        record = store.clients.get(identifier)
-        if record is not None:
-            members = list(all_members(store.clients, record, limit))
-        else:
+        at = now()
+        instances = list(live_instances(store.clients, identifier, limit, now=at))
+        record, members = store.clients.get(identifier), None
+        if record is None and not instances:
             record, member = membership(store.clients, settings, identifier)
             members = [member]
-        fields = record_fields(record, now())
+        elif record is not None:
+            members = list(all_members(store.clients, record, limit))
+        fields = no_record_fields(identifier) if record is None else record_fields(record, at)
+        named = [*([] if record is None else [record.client_id]), *(one.client_id for one in instances)]
+        waits = [waiting_fields(one) for name in named for one in waiting_of(store.clients, name)]
         rows = [row_fields(row) for row in _recent(store, identifier)]
-    shown = [member_fields(member) for member in members]
+    shown = [member_fields(member) for member in members or ()]
+    below = [record_fields(one, at) for one in instances]
     if as_json:
-        emit_json({**fields, "members": shown, "audit": rows})
+        emit_json({**fields, "members": shown, "instances": below, "waiting": waits, "audit": rows})
         return 0
     emit_fields(fields)
-    if shown:
-        say(f"\nmembers ({len(shown)} of {record.identities} shown)")
-        emit_table(MEMBER_COLUMNS, ([member[name] for name in MEMBER_COLUMNS] for member in shown))
+    _section(f"members ({len(shown)} of {fields['identities']} shown)", MEMBER_COLUMNS, shown)
+    _section("live instances", INSTANCE_COLUMNS, below)
+    _section("waiting for approval (`bridge clients approve`)", WAITING_COLUMNS, waits)
     say(f"\nlast audit rows (searched: the newest {_ROWS_SEARCHED})")
     emit_rows(rows)
     return 0
+
+
+def _section(title: str, columns: Sequence[str], found: Sequence[Mapping[str, object]]) -> None:
+    if found:
+        say(f"\n{title}")
+        emit_table(columns, ([fields[name] for name in columns] for fields in found))
 
 
 _argument = click.argument("identifier", metavar="ID")
@@ -143,11 +119,13 @@ _note_option = click.option("--note", default="", metavar="TEXT", help="Why; kep
 def revoke(identifier: str, note: str, as_json: bool, config: Path) -> int:
     """End all tokens of a client. Its next valid request registers it anew.
 
-    ID is a client_id or a SPIFFE ID; a SPIFFE ID under a shared client is revoked there alone.
+    ID is a client_id or a SPIFFE ID. The client_id of an instance ends that instance alone, the SPIFFE ID all
+    instances of the identity; under a shared client it ends that identity alone.
 
     \b
     Example:
       bridge clients revoke spiffe://example.org/ns/web/sa/api --note "INC-42"
+      bridge clients revoke instance-Y2hFv0q9 --note "that pod only"
     """
     return _change(
         config,
@@ -168,7 +146,8 @@ def deny(identifier: str, note: str, as_json: bool, config: Path) -> int:
     """End all tokens of a client and refuse it from now on, whatever the policies say.
 
     ID is a client_id or a SPIFFE ID, which need not have been seen before: the answer says whether it was,
-    and whether its trust domain is configured here.
+    and whether its trust domain is configured here. A SPIFFE ID goes with all its instances, those to come too;
+    an instance's client_id keeps out that instance alone, and its identity may make another.
 
     \b
     Example:
@@ -214,6 +193,9 @@ def undeny(identifier: str, note: str, as_json: bool, config: Path) -> int:
 @config_option
 def approve(identifier: str, note: str, as_json: bool, config: Path) -> int:
     """Approve all that a client waits for. An approval is for these terms and ends with the record.
+
+    ID is a client_id; a SPIFFE ID approves its instances that wait, too. `bridge clients list --pending` shows
+    who waits, and for what.
 
     \b
     Example:

@@ -1,0 +1,154 @@
+"""`bridge clients list`: records by client_id, those that wait for an operator, or each with what stands under it."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bridge.cli.client_records import (
+    PAGE,
+    WAITING_COLUMNS,
+    all_members,
+    all_records,
+    record_fields,
+    waiting_fields,
+)
+from bridge.cli.options import config_option, json_option, list_options, settings_of
+from bridge.cli.output import emit_json_array, emit_table, paint, printable, say, timestamp
+from bridge.model.client import ClientKind, ClientRecord, ClientState
+
+if TYPE_CHECKING:
+    from bridge.store.ports import ClientFilter, ClientStore, Waiting
+
+_COLUMNS = ("client_id", "kind", "state", "rule", "identities", "created_at", "last_used_at", "expires_at")
+_INDENT = "  "
+
+
+@click.command("list")
+@click.option("--state", type=click.Choice([state.value for state in ClientState]), help="Only this state.")
+@click.option("--trust-domain", metavar="NAME", help="Only this trust domain.")
+@click.option("--rule", metavar="ID", help="Only records that this rule admitted.")
+@click.option("--prefix", metavar="TEXT", help="Only subjects that start with this, byte by byte.")
+@click.option("--parent", metavar="ID", help="Only the instances of this identity, by its SPIFFE ID or client_id.")
+@click.option("--pending", is_flag=True, help="What waits for an operator: client, rule, since when.")
+@click.option("--tree", is_flag=True, help="Instances and members under what they belong to, for people.")
+@list_options
+@json_option
+@config_option
+def list_clients(
+    state: str | None,
+    trust_domain: str | None,
+    rule: str | None,
+    prefix: str | None,
+    parent: str | None,
+    pending: bool,
+    tree: bool,
+    limit: int | None,
+    as_json: bool,
+    config: Path,
+) -> int:
+    """List client records by client_id. Records that ended stay listed with their state for a while.
+
+    With --pending also clients that have a token for other terms and wait for more; `bridge clients approve`
+    is the next step. With --tree the limit is for the clients at the top, and for what is shown under each.
+
+    \b
+    Example:
+      bridge clients list --trust-domain example.org --state denied --json
+      bridge clients list --parent spiffe://example.org/ns/web/sa/api
+      bridge clients list --tree
+    """
+    from bridge.app import now, open_store
+    from bridge.store.ports import ClientFilter
+
+    _check_options(pending=pending, tree=tree, as_json=as_json, others=(state, prefix, parent))
+    where = ClientFilter(ClientState(state) if state else None, trust_domain, rule, parent, prefix)
+    with closing(open_store(settings_of(config))) as store:
+        if pending:
+            found = (waiting_fields(one) for one in itertools.islice(_waiting(store.clients, where), limit))
+            _emit(found, WAITING_COLUMNS, as_json)
+        elif tree:
+            _say_tree(store.clients, where, limit, now())
+        else:
+            at = now()
+            records = (record_fields(record, at) for record in all_records(store.clients, where, limit, now=at))
+            _emit(records, _COLUMNS, as_json)
+    return 0
+
+
+def _check_options(*, pending: bool, tree: bool, as_json: bool, others: tuple[str | None, ...]) -> None:
+    """Raises: UsageError for options that say nothing together."""
+    if pending and (tree or any(others)):
+        raise click.UsageError("--pending goes with --trust-domain and --rule only")
+    if tree and as_json:
+        raise click.UsageError("--tree is for people; for programs each record names its `parent`")
+
+
+def _emit(found: Iterator[dict[str, object]], columns: tuple[str, ...], as_json: bool) -> None:
+    if as_json:
+        emit_json_array(found)
+    else:
+        emit_table(columns, ([fields[name] for name in columns] for fields in found))
+
+
+def _waiting(clients: ClientStore, where: ClientFilter) -> Iterator[Waiting]:
+    """What waits, by client_id and rule."""
+    after = ("", "")
+    while page := clients.waiting(limit=PAGE, after=after):
+        for one in page:
+            if where.rule not in (None, one.rule):
+                continue
+            if where.trust_domain is None or _trust_domain_of(clients, one.client_id) == where.trust_domain:
+                yield one
+        after = (page[-1].client_id, page[-1].rule)
+
+
+def _trust_domain_of(clients: ClientStore, client_id: str) -> str | None:
+    record = clients.get(client_id)
+    return None if record is None else record.trust_domain
+
+
+def _say_tree(clients: ClientStore, where: ClientFilter, limit: int | None, now: int) -> None:
+    """Each client at the top with its members and instances, a line each, in the order of names."""
+    for name, record in itertools.islice(_tops(clients, where, now), limit):
+        own = "(instances only)" if record is None else _words(record, now)
+        say(f"{printable(name)}  {own}")
+        for member in all_members(clients, record, limit) if record is not None else ():
+            used = timestamp(member.last_used_at)
+            say(f"{_INDENT}{printable(member.spiffe_id)}  member  {paint(member.state_at(now).value)}  used {used}")
+        for instance in all_records(clients, replace(where, parent=name, subject_prefix=None), limit, now=now):
+            say(f"{_INDENT}{printable(instance.client_id)}  {_words(instance, now)}")
+
+
+def _words(record: ClientRecord, now: int) -> str:
+    state = paint(record.state_at(now).value)
+    ends = timestamp(record.expires_at) or "never"
+    return f"{record.kind.value}  {state}  {printable(record.rule)}  used {timestamp(record.last_used_at)}  ends {ends}"
+
+
+def _tops(clients: ClientStore, where: ClientFilter, now: int) -> Iterator[tuple[str, ClientRecord | None]]:
+    """What stands at the top: records that are no instance, and identities that have instances only."""
+    if where.parent is not None:
+        yield where.parent, clients.get(where.parent)
+        return
+    records = all_records(clients, where, None, now=now)
+    own = ((record.client_id, record) for record in records if record.kind is not ClientKind.INSTANCE)
+    others = ((name, clients.get(name)) for name in _parents(clients, where, now))
+    seen = None
+    for name, record in heapq.merge(own, others, key=lambda top: top[0]):
+        if name != seen:
+            yield name, record
+        seen = name
+
+
+def _parents(clients: ClientStore, where: ClientFilter, now: int) -> list[str]:
+    """The identities that have instances, by name."""
+    found = all_records(clients, where, None, now=now)
+    return sorted({record.parent for record in found if record.parent is not None})
