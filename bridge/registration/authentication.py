@@ -114,7 +114,8 @@ class Authentication:
             error.claimed = rejected.claimed
             raise
         subject = subject_of(record)
-        if subject is None or record.state_at(now) is not ClientState.ACTIVE:
+        # One that waits for an operator is who it is, and is told so by whoever decides about it.
+        if subject is None or record.state_at(now) not in (ClientState.ACTIVE, ClientState.PENDING):
             raise EvidenceRejected(Reason.LEASE_ENDED, f"{client_id} is {record.state_at(now)}: come with an SVID")
         self._still_trusted(subject, now)
         identity = VerifiedIdentity(

@@ -94,7 +94,8 @@ class Registrar:
 
         Whose client is one per instance and who shows no key is nobody's client but its identity: it may ask
         as that. Raises: EvidenceRejected (CLIENT_ID_MISMATCH) when it named another client; PolicyDenied when
-        a rule denies the identity, IdentityDenied when an operator did: both hold at every door.
+        a rule denies the identity, IdentityDenied when an operator did, ApprovalPending while its registration
+        waits for one (ROFU-12): all hold at every door.
         """
         subject, policy = caller.identity.subject, self._policy()
         choice = policy.client_for(subject) or ClientChoice()
@@ -105,8 +106,11 @@ class Registrar:
         standing = policy.standing(subject)
         if standing.denied_by is not None:
             raise PolicyDenied(Reason.POLICY_DENY_RULE, f"{standing.denied_by} denies it", rule=standing.denied_by)
-        if self._clients.find(client_id, subject=subject.name).denied:
+        found = self._clients.find(client_id, subject=subject.name)
+        if found.denied:
             raise IdentityDenied(Reason.IDENTITY_DENIED, subject.name)
+        if found.record is not None and found.record.state is ClientState.PENDING:
+            raise ApprovalPending(Reason.APPROVAL_PENDING, f"{client_id} waits", rule=found.record.rule)
         return client_id, caller.markers + (assertion_markers(caller.identity) if standing.once else ())
 
     def decide(self, subject: PolicySubject, ask: Ask, *, proved: frozenset[BindingMethod]) -> Decision:
@@ -161,8 +165,9 @@ class Registrar:
         self, admission: Admission, caller: Authenticated, context: RequestContext
     ) -> tuple[Found, Registration | None]:
         """Read what there is of the caller's client, and the registration if it is live and need not wait for
-        an operator. Raises: IdentityDenied; EvidenceRejected (LEASE_ENDED) when a caller came by a key of a
-        record that has ended: only what vouched for it brings it back."""
+        an operator. Raises: IdentityDenied; when a caller came by a key of its record and that is not live,
+        ApprovalPending while it waits and EvidenceRejected (LEASE_ENDED) after its end: only what vouched for it
+        brings it back."""
         name, decision, terms = admission.name, admission.decision, admission.terms
         identity = caller.identity
         found = self._clients.find(
@@ -172,6 +177,8 @@ class Registrar:
             raise IdentityDenied(Reason.IDENTITY_DENIED, identity.name)
         live = _is_live(found, name, context.now)
         if caller.record is not None and not live:
+            if found.record is not None and found.record.state_at(context.now) is ClientState.PENDING:
+                raise ApprovalPending(Reason.APPROVAL_PENDING, f"{name.client_id} waits", rule=found.record.rule)
             raise EvidenceRejected(Reason.LEASE_ENDED, f"{name.client_id} has ended")
         # An approval ends with the record: one that comes back has to be approved anew.
         waits = decision.effect is Effect.ASK and not (found.approved and live)

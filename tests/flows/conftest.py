@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+import bridge.app
 from tests.flows.enrolling import Office, Registering
 from tests.flows.managing import ON
 from tests.flows.stand import Stand
+from tests.flows.timed import Clock, Timed
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +48,19 @@ def fresh(tmp_path: Path) -> Iterator[Callable[..., Stand]]:
     yield make
     for one in made:
         one.stop()
+
+
+@pytest.fixture
+def timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Timed]]:
+    """Makes services whose time the test moves; one clock for all of them."""
+    clock = Clock()
+    monkeypatch.setattr(bridge.app, "now", clock)
+    made: list[Timed] = []
+
+    def make(**options: str) -> Timed:
+        made.append(Timed(tmp_path / f"timed{len(made)}", clock, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-import bridge.app
 from tests.flows.client import jwt_fields
 from tests.flows.dpop import DpopKey
 from tests.flows.enrolling import own_jwks
-from tests.flows.timed import HOUR, ID, LEEWAY, MINUTE, Clock, Timed
+from tests.flows.timed import HOUR, ID, LEEWAY, MINUTE, Timed
 
 JOB, AGENT = "/ns/jobs/sa/nightly", "/ns/agents/sa/helper"
 
 
 @pytest.fixture
-def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Timed]:
-    clock = Clock()
-    monkeypatch.setattr(bridge.app, "now", clock)
-    running = Timed(tmp_path / "service", clock)
-    yield running
-    running.close()
+def service(timed: Callable[..., Timed]) -> Timed:
+    return timed()
 
 
 # --- what makes an instance -------------------------------------------------------------------------

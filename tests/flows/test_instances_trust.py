@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
-import pytest
-
-import bridge.app
 from bridge.app import Worker
 from bridge.config import load_settings
 from tests.flows.dpop import DpopKey
 from tests.flows.enrolling import MORE_RULES, own_jwks
 from tests.flows.stand import RULES
-from tests.flows.timed import HOUR, ID, INSTANCE_RULES, LEEWAY, MINUTE, Clock, Timed
+from tests.flows.timed import HOUR, ID, INSTANCE_RULES, LEEWAY, MINUTE, Timed
 
 JOB, AGENT = "/ns/jobs/sa/nightly", "/ns/agents/sa/helper"
 Make = Callable[..., Timed]
-
-
-@pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
-    clock, running = Clock(), []
-    monkeypatch.setattr(bridge.app, "now", clock)
-
-    def make(**options: str) -> Timed:
-        running.append(Timed(tmp_path / f"service{len(running)}", clock, **options))
-        return running[-1]
-
-    yield make
-    for one in running:
-        one.close()
 
 
 def proof(service: Timed, key: DpopKey) -> tuple[bytes, bytes]:
@@ -48,8 +30,8 @@ def publish(service: Timed, keys: list[object]) -> None:
     service.look()
 
 
-def test_an_emptied_bundle_ends_what_hangs_on_it_T_19(made: Make) -> None:
-    service, key = made(), DpopKey()
+def test_an_emptied_bundle_ends_what_hangs_on_it_T_19(timed: Make) -> None:
+    service, key = timed(), DpopKey()
     issued = service.by_jwt(AGENT, key=key)
     name = issued.claims["client_id"]
     assert service.by_key(key, name).status == 200
@@ -61,8 +43,8 @@ def test_an_emptied_bundle_ends_what_hangs_on_it_T_19(made: Make) -> None:
     service.stand.until(lambda: service.by_key(key, name).status == 200, "the bundle is read")
 
 
-def test_a_bundle_past_max_stale_is_unavailable_and_no_refusal_of_the_client_F_6(made: Make) -> None:
-    service, key = made(trust='max_stale = "2h"\n'), DpopKey()
+def test_a_bundle_past_max_stale_is_unavailable_and_no_refusal_of_the_client_F_6(timed: Make) -> None:
+    service, key = timed(trust='max_stale = "2h"\n'), DpopKey()
     name = service.by_x509(service.stand.authority.x509_svid(JOB, ttl=6 * HOUR), key=key).claims["client_id"]
     (service.stand.folder / "bundles/example.org.json").unlink()
     service.look()
@@ -76,8 +58,8 @@ def test_a_bundle_past_max_stale_is_unavailable_and_no_refusal_of_the_client_F_6
     service.stand.until(lambda: service.by_key(key, name).status == 200, "the bundle is read")
 
 
-def test_a_trust_domain_that_is_taken_out_ends_its_instances(made: Make) -> None:
-    service, key = made(), DpopKey()
+def test_a_trust_domain_that_is_taken_out_ends_its_instances(timed: Make) -> None:
+    service, key = timed(), DpopKey()
     name = service.by_jwt(AGENT, key=key).claims["client_id"]
     assert service.by_key(key, name).status == 200
     service.process.worker.close()
@@ -99,8 +81,8 @@ def test_a_trust_domain_that_is_taken_out_ends_its_instances(made: Make) -> None
 # --- the rules --------------------------------------------------------------------------------------
 
 
-def test_instances_of_a_rule_that_gives_one_client_now_are_no_clients_any_more(made: Make) -> None:
-    service, key = made(), DpopKey()
+def test_instances_of_a_rule_that_gives_one_client_now_are_no_clients_any_more(timed: Make) -> None:
+    service, key = timed(), DpopKey()
     issued = service.by_jwt(AGENT, key=key)
     name = issued.claims["client_id"]
     rules = RULES + MORE_RULES + INSTANCE_RULES
@@ -115,8 +97,8 @@ def test_instances_of_a_rule_that_gives_one_client_now_are_no_clients_any_more(m
     assert service.by_key(key, name).claims["client_id"] == name
 
 
-def test_a_deny_rule_reaches_instances_that_come_by_their_own_key(made: Make) -> None:
-    service, key = made(), DpopKey()
+def test_a_deny_rule_reaches_instances_that_come_by_their_own_key(timed: Make) -> None:
+    service, key = timed(), DpopKey()
     name = service.by_jwt(AGENT, key=key).claims["client_id"]
     assert service.by_key(key, name).status == 200
     deny = f'\n[[rule]]\nid = "no-helper"\nwhy = "INC-3"\neffect = "deny"\nwhen = {{ path = "{AGENT}" }}\n'
@@ -126,9 +108,9 @@ def test_a_deny_rule_reaches_instances_that_come_by_their_own_key(made: Make) ->
     assert service.by_jwt(AGENT + "-2", key=key).status == 200
 
 
-def test_a_rule_for_certificates_alone_does_not_take_what_a_jwt_svid_vouched_for(made: Make) -> None:
+def test_a_rule_for_certificates_alone_does_not_take_what_a_jwt_svid_vouched_for(timed: Make) -> None:
     """The evidence behind the lease is the evidence that policy sees."""
-    service, key = made(), DpopKey()
+    service, key = timed(), DpopKey()
     svid = service.stand.authority.x509_svid(AGENT)
     by_jwt = service.by_jwt(AGENT, key=key).claims["client_id"]
     by_x509 = service.by_x509(svid, key=DpopKey()).claims["client_id"]
@@ -147,8 +129,8 @@ def test_a_rule_for_certificates_alone_does_not_take_what_a_jwt_svid_vouched_for
 # --- its limits -------------------------------------------------------------------------------------
 
 
-def test_only_live_leases_count_against_the_limit_of_an_identity_DCR_22(made: Make) -> None:
-    service = made(more="[limits]\ninstances_per_identity = 2\n")
+def test_only_live_leases_count_against_the_limit_of_an_identity_DCR_22(timed: Make) -> None:
+    service = timed(more="[limits]\ninstances_per_identity = 2\n")
     keys = [DpopKey() for _ in range(3)]
     names = [service.by_jwt(JOB, key=key).claims["client_id"] for key in keys[:2]]
     over = service.by_jwt(JOB, key=keys[2])
@@ -166,8 +148,8 @@ def test_only_live_leases_count_against_the_limit_of_an_identity_DCR_22(made: Ma
     assert service.by_jwt(JOB, key=keys[1]).error == (429, "temporarily_unavailable"), "two live again"
 
 
-def test_a_revoked_instance_makes_room(made: Make) -> None:
-    service = made(more="[limits]\ninstances_per_identity = 1\n")
+def test_a_revoked_instance_makes_room(timed: Make) -> None:
+    service = timed(more="[limits]\ninstances_per_identity = 1\n")
     name = service.by_jwt(JOB, key=DpopKey()).claims["client_id"]
     successor = DpopKey()
     assert service.by_jwt(JOB, key=successor).error == (429, "temporarily_unavailable")
@@ -176,8 +158,8 @@ def test_a_revoked_instance_makes_room(made: Make) -> None:
     assert service.by_jwt(JOB, key=successor).status == 200
 
 
-def test_instances_that_come_and_go_spend_of_their_identity_s_bucket_T_41(made: Make) -> None:
-    service = made(more="[limits]\nidentity_registrations_per_minute = 6\ninstances_per_identity = 2\n")
+def test_instances_that_come_and_go_spend_of_their_identity_s_bucket_T_41(timed: Make) -> None:
+    service = timed(more="[limits]\nidentity_registrations_per_minute = 6\ninstances_per_identity = 2\n")
     first = DpopKey()
     for key in (first, DpopKey()):
         name = service.by_jwt(JOB, key=key).claims["client_id"]
@@ -195,8 +177,8 @@ def test_instances_that_come_and_go_spend_of_their_identity_s_bucket_T_41(made: 
 # --- what it promised -------------------------------------------------------------------------------
 
 
-def test_who_promised_dpop_bound_tokens_gets_no_others(made: Make) -> None:
-    service, key = made(), DpopKey()
+def test_who_promised_dpop_bound_tokens_gets_no_others(timed: Make) -> None:
+    service, key = timed(), DpopKey()
     svid = service.stand.authority.x509_svid(JOB)
     body = {"jwks": own_jwks(key), "dpop_bound_access_tokens": True}
     name = service.register(body, svid=svid).registered["client_id"]
@@ -208,8 +190,8 @@ def test_who_promised_dpop_bound_tokens_gets_no_others(made: Make) -> None:
     assert service.by_x509(svid, key=key).claims["cnf"] == {"jkt": key.thumbprint}
 
 
-def test_who_promised_certificate_bound_tokens_gets_no_others(made: Make) -> None:
-    service, key = made(), DpopKey()
+def test_who_promised_certificate_bound_tokens_gets_no_others(timed: Make) -> None:
+    service, key = timed(), DpopKey()
     svid = service.stand.authority.x509_svid(JOB)
     body = {"jwks": own_jwks(key), "tls_client_certificate_bound_access_tokens": True}
     name = service.register(body, svid=svid).registered["client_id"]
@@ -219,9 +201,9 @@ def test_who_promised_certificate_bound_tokens_gets_no_others(made: Make) -> Non
     assert list(service.by_x509(svid, key=key).claims["cnf"]) == ["x5t#S256"]
 
 
-def test_a_promise_ends_with_the_lease_it_was_made_under(made: Make) -> None:
+def test_a_promise_ends_with_the_lease_it_was_made_under(timed: Make) -> None:
     """What was registered belongs to that registration; the instance that comes back by first use says nothing."""
-    service, key = made(), DpopKey()
+    service, key = timed(), DpopKey()
     svid = service.stand.authority.x509_svid(JOB)
     body = {"jwks": own_jwks(key), "dpop_bound_access_tokens": True}
     name = service.register(body, svid=svid).registered["client_id"]
@@ -231,8 +213,8 @@ def test_a_promise_ends_with_the_lease_it_was_made_under(made: Make) -> None:
     assert service.by_key(key, name).status == 200, "its key is what the record keeps of it"
 
 
-def test_two_workers_give_one_instance_one_client(made: Make) -> None:
-    service, key = made(), DpopKey()
+def test_two_workers_give_one_instance_one_client(timed: Make) -> None:
+    service, key = timed(), DpopKey()
     second = Worker(service.process.settings)
     second.start()
     first, service.process.worker = service.process.worker, second

@@ -123,9 +123,9 @@ class Timed(Office):
         payload = {name: value for name, value in said.items() if value is not None}
         return jwt.encode({"typ": "JWT", "alg": "ES256"}, payload, key._key, algorithms=["ES256"])
 
-    def is_active(self, token: str) -> bool:
-        """What the ledger hears when it asks about a token."""
-        asked = {"client_assertion_type": JWT_SPIFFE, "client_assertion": self.stand.jwt("/ns/ledger/sa/api")}
+    def is_active(self, token: str, *, by: str = "/ns/ledger/sa/api") -> bool:
+        """What the ledger hears when it asks about a token, or somebody else."""
+        asked = {"client_assertion_type": JWT_SPIFFE, "client_assertion": self.stand.jwt(by)}
         answer = self.ask({**asked, "token": token}, at="/introspect")
         assert answer.status == 200, answer.content
         return bool(answer.body["active"])
