@@ -7,14 +7,13 @@ import json
 import shutil
 import ssl
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from tests.flows.client import JWT_SPIFFE, decode
+from tests.flows.mcp_resource import mcp_resource
 from tests.flows.stand import CATALOGUE, LEDGER, RULES, Stand
 
 
@@ -70,42 +69,17 @@ def test_authlib_gets_a_token_with_a_jwt_svid(stand: Stand) -> None:
     assert token["token_type"] == "Bearer"
 
 
-class _Resource(BaseHTTPRequestHandler):
-    """An MCP server's outer side: 401 with the way to its authorization server, 200 with a token."""
-
-    issuer = ""
-
-    def do_GET(self) -> None:
-        base = f"http://127.0.0.1:{self.server.server_address[1]}"  # type: ignore[index]
-        if self.path.startswith("/.well-known/oauth-protected-resource"):
-            self._answer(200, {"resource": f"{base}/mcp", "authorization_servers": [self.issuer]})
-        elif self.headers.get("Authorization", "").startswith("Bearer "):
-            self._answer(200, {"token": self.headers["Authorization"].removeprefix("Bearer ")})
-        else:
-            location = f'Bearer resource_metadata="{base}/.well-known/oauth-protected-resource/mcp"'
-            self._answer(401, {}, ("WWW-Authenticate", location))
-
-    def _answer(self, status: int, body: object, *headers: tuple[str, str]) -> None:
-        content = json.dumps(body).encode()
-        self.send_response(status)
-        for name, value in (*headers, ("Content-Type", "application/json"), ("Content-Length", str(len(content)))):
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
-
-
 @pytest.fixture
 def served(fresh: Callable[..., Stand]) -> Iterator[tuple[Stand, str]]:
     """A service with a rule for an agent, and the MCP server that trusts it."""
     stand = fresh()
-    handler = type("Resource", (_Resource,), {"issuer": stand.client.issuer})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    resource = f"http://127.0.0.1:{server.server_address[1]}/mcp"
+    with mcp_resource(stand.client.issuer) as resource:
+        admit_agents(stand, resource)
+        with stand:
+            yield stand, resource
+
+
+def admit_agents(stand: Stand, resource: str) -> None:
     rule = (
         '\n[[rule]]\nid = "mcp"\nwhy = "an agent"\neffect = "allow"\nwhen = { path = "/ns/agents/sa/*" }\n'
         f'grant = {{ resources = ["{resource}"], scopes = ["tools.call"], bind = "if-present" }}\n'
@@ -113,11 +87,6 @@ def served(fresh: Callable[..., Stand]) -> Iterator[tuple[Stand, str]]:
     entry = f'\n[resources."{resource}"]\ndescription = "MCP"\nscopes = {{ "tools.call" = "Call" }}\n'
     (stand.policies / "catalogue.toml").write_text(CATALOGUE + entry)
     stand.write_rules(RULES + rule)
-    with stand:
-        yield stand, resource
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 def test_the_mcp_clients_workload_identity_provider_signs_in_by_itself(served: tuple[Stand, str]) -> None:
