@@ -141,6 +141,15 @@ def test_policy_caps_last_whoever_said_it_T_45(
     assert register(fits) == (201, str(fits))
 
 
+def test_a_later_statement_widens_no_record_ROFU_22(office: Office) -> None:
+    path, own = "/ns/told/sa/later", "https://later.apps.example.org/cb"
+    office.enrol(path, claims={"redirect_uris": [own], "scope": "ledger.read", "grant_types": ["authorization_code"]})
+    wider = {"redirect_uris": [own, PORTAL], "scope": "ledger.read ledger.write", "client_name": "Later"}
+    told = office.enrol(path, claims=wider).registered
+    assert (told["redirect_uris"], told["scope"]) == ([own], "ledger.read")
+    assert (told["grant_types"], told.get("client_name")) == (["authorization_code"], None)
+
+
 def test_a_grant_that_the_rule_does_not_give_is_refused_T_45(office: Office) -> None:
     with office.untouched("policy_grant_type"):
         refused = office.enrol("/ns/web/sa/grants", grant_types=["authorization_code"], redirect_uris=[PORTAL])
