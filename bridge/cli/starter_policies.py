@@ -56,8 +56,7 @@ grant = { resources = ["https://ledger.example.org"], scopes = ["ledger.read"] }
 
 _STATEMENTS = """\
 #:schema ./schema.json
-# Parsed, checked and tested; its door is not in this version.
-# Clients registered by a software statement of a pinned issuer that is no trust domain.
+# Clients registered by a software statement of an issuer that is no trust domain ([statement_issuers] in bridge.toml).
 version = 1
 source = "software-statement"
 
@@ -66,7 +65,7 @@ id = "example-ci-posts-entries"
 why = "example of bridge init: replace it with your own"
 effect = "allow"
 when = { issuer = "https://ci.example.org", subject = "release-pipeline" }
-grant = { resources = ["https://ledger.example.org"], scopes = ["ledger.write"], asserts = ["client_name"] }
+grant = { resources = ["https://ledger.example.org"], scopes = ["ledger.write"], asserts = ["client_name", "jwks"] }
 """
 
 _PUSHED = """\

@@ -113,9 +113,9 @@ def test_a_folder_or_configuration_that_is_not_there_is_wrong_usage(
 
 def test_test_runs_the_cases(run: Run, policies: Path) -> None:
     ran = run("policy", "test", "--policies", policies)
-    assert (ran.code, "31 of 31 cases passed" in ran.out) == (0, True)
+    assert (ran.code, "34 of 34 cases passed" in ran.out) == (0, True)
     ran = run("policy", "test", "--policies", policies, "--json")
-    assert (ran.code, ran.json) == (0, {"cases": 31, "passed": 31, "failures": []})
+    assert (ran.code, ran.json) == (0, {"cases": 34, "passed": 34, "failures": []})
 
 
 def test_test_says_which_case_came_out_otherwise(run: Run, policies: Path) -> None:
@@ -157,6 +157,7 @@ def test_explain_has_the_fields_of_the_contract(run: Run, policies: Path) -> Non
     assert {other["rule"] for other in others} == {
         "agents-call-tools",
         "batch-reads-reports",
+        "crawlers-are-instances",
         "nightly-publishes-reports",
         "no-default-service-account",
         "no-writing-without-a-key",
@@ -231,9 +232,9 @@ def test_many_other_rules_are_cut_for_people_and_not_for_programs(run: Run, poli
     path = policies / "example.org.toml"
     rule = '\n[[rule]]\nid = "d{n}"\nwhy = "x"\neffect = "deny"\nwhen = {{ path = "/x/{n}" }}\n'
     path.write_text(path.read_text(encoding="utf-8") + "".join(rule.format(n=n) for n in range(20)), encoding="utf-8")
-    assert "and 16 more (--all)" in run("policy", "explain", *SHOP, "--policies", policies).out
+    assert "and 17 more (--all)" in run("policy", "explain", *SHOP, "--policies", policies).out
     assert "more (--all)" not in run("policy", "explain", *SHOP, "--all", "--policies", policies).out
-    assert len(run("policy", "explain", *SHOP, "--policies", policies, "--json").json["others"]) == 26
+    assert len(run("policy", "explain", *SHOP, "--policies", policies, "--json").json["others"]) == 27
 
 
 def test_a_recorded_request_is_explained_by_its_correlation_id(run: Run, store: Store, folder: Path) -> None:
