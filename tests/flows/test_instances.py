@@ -34,6 +34,10 @@ def test_two_instances_of_one_identity_are_two_clients_with_one_parent(service: 
     assert {client["client_id"] for client in listed} == names
     assert {(client["kind"], client["parent"]) for client in listed} == {("instance", ID + JOB)}
     assert service.clients("--parent", ID + AGENT) == []
+    lines = service.operate("clients", "list", "--tree")[1].splitlines()
+    (parent,) = [number for number, line in enumerate(lines) if ID + JOB in line]
+    below = lines[parent + 1 : parent + 3]
+    assert all(any(name in line for line in below) for name in names), lines
 
 
 def test_the_audit_names_the_instance_and_its_identity(service: Timed) -> None:

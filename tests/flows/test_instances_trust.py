@@ -97,6 +97,25 @@ def test_instances_of_a_rule_that_gives_one_client_now_are_no_clients_any_more(t
     assert service.by_key(key, name).claims["client_id"] == name
 
 
+def test_recheck_names_instances_that_nobody_can_use_any_more_and_ends_them(timed: Make) -> None:
+    service, key = timed(), DpopKey()
+    issued, kept = service.by_jwt(AGENT, key=key), service.by_jwt(JOB, key=key)
+    name = issued.claims["client_id"]
+    code, said = service.operate("clients", "recheck")
+    assert (code, name in said) == (0, False)
+    rules = RULES + MORE_RULES + INSTANCE_RULES
+    service.stand.write_rules(rules.replace(', client = "instance", lease = "1h"', ""))
+    service.look()
+    code, said = service.operate("clients", "recheck", "--json")
+    assert code == 1
+    assert [(row["client_id"], row["outcome"]) for row in json.loads(said)] == [(name, "other_client")]
+    assert service.standing(name) == "active", "showing changes nothing"
+    assert service.operate("clients", "recheck", "--apply")[0] == 0
+    assert service.standing(name) == "revoked"
+    assert not service.is_active(issued.body["access_token"])
+    assert service.is_active(kept.body["access_token"])
+
+
 def test_a_deny_rule_reaches_instances_that_come_by_their_own_key(timed: Make) -> None:
     service, key = timed(), DpopKey()
     name = service.by_jwt(AGENT, key=key).claims["client_id"]

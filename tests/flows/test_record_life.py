@@ -198,7 +198,7 @@ def test_approval_and_denial_leave_their_note_in_the_audit(service: Timed) -> No
     other = ASKS + "-2"
     for path in (ASKS, other):
         assert service.by_jwt(path).error == INCOMPLETE
-    assert {row["subject"] for row in service.clients("--state", "pending")} == {ID + ASKS, ID + other}
+    assert {row["client_id"] for row in service.clients("--pending")} == {ID + ASKS, ID + other}
     assert service.operate("clients", "approve", ID + ASKS, "--note", "SEC-7, reviewed")[0] == 0
     assert service.operate("clients", "deny", ID + other, "--note", "SEC-8, no")[0] == 0
     rows = [row.event for row in service.process.worker._store.audit.rows(limit=1000)]
@@ -206,7 +206,7 @@ def test_approval_and_denial_leave_their_note_in_the_audit(service: Timed) -> No
     assert noted == {("approved", ID + ASKS): "SEC-7, reviewed", ("denied", ID + other): "SEC-8, no"}
     assert service.by_jwt(ASKS).status == 200
     assert service.by_jwt(other).error == (401, "invalid_client")
-    assert service.clients("--state", "pending") == []
+    assert service.clients("--pending") == []
 
 
 def test_an_approval_is_for_these_terms(service: Timed) -> None:
