@@ -324,6 +324,8 @@ def test_an_instance_asks_about_and_ends_its_own_tokens_only_T_39(service: Timed
     assert not service.is_active(own)
     by_svid = service.ask(jwt_fields(service.stand.jwt(JOB)) | {"token": foreign}, key=two, at="/introspect")
     assert by_svid.body["active"] is True
+    as_identity = service.ask(jwt_fields(service.stand.jwt(JOB)) | {"token": foreign}, at="/introspect")
+    assert as_identity.body == {"active": False}, "without a key it is its identity, which has no token"
 
 
 # --- what an operator does --------------------------------------------------------------------------

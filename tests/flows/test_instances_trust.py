@@ -8,8 +8,8 @@ from collections.abc import Callable
 from bridge.app import Worker
 from bridge.config import load_settings
 from tests.flows.dpop import DpopKey
-from tests.flows.enrolling import MORE_RULES, own_jwks
-from tests.flows.stand import RULES
+from tests.flows.enrolling import CI, MORE_RULES, Reply, own_jwks
+from tests.flows.stand import LEDGER, RULES
 from tests.flows.timed import HOUR, ID, INSTANCE_RULES, LEEWAY, MINUTE, Timed
 
 JOB, AGENT = "/ns/jobs/sa/nightly", "/ns/agents/sa/helper"
@@ -76,6 +76,53 @@ def test_a_trust_domain_that_is_taken_out_ends_its_instances(timed: Make) -> Non
     service.process.worker.start()
     assert service.by_key(key, name).error == (401, "invalid_client")
     assert service.by_jwt(AGENT, key=key).error == (401, "invalid_client")
+
+
+# --- instances of a pinned issuer's clients -----------------------------------------------------------
+
+RUNNERS = f"""
+[[rule]]
+id = "runners-are-instances"
+why = "each runner of the CI system is told apart"
+effect = "allow"
+when = {{ issuer = "{CI}", subject = "runner" }}
+grant = {{ resources = ["{LEDGER}"], scopes = ["ledger.read"], client = "instance" }}
+"""
+
+
+def by_statement(service: Timed, key: DpopKey | None) -> Reply:
+    now = service.clock()
+    statement = service.stand.statement("runner", {"iat": now, "exp": now + 300})
+    return service.register({"software_statement": statement}, *([] if key is None else [proof(service, key)]))
+
+
+def test_a_pinned_issuer_s_client_may_be_one_per_instance_and_lives_as_long_as_the_statement(timed: Make) -> None:
+    service, key = timed(), DpopKey()
+    rules = service.stand.policies / "software-statements.toml"
+    rules.write_text(rules.read_text() + RUNNERS)
+    service.look()
+    keyless = by_statement(service, None)
+    assert keyless.error == (400, "invalid_client_metadata")
+    assert "DPoP proof" in keyless.body["error_description"]
+    name = by_statement(service, key).registered["client_id"]
+    sibling = by_statement(service, DpopKey()).registered["client_id"]
+    assert name.startswith("instance-")
+    assert name != sibling
+    (parent,) = {client["parent"] for client in service.clients() if client["kind"] == "instance"}
+    assert {client["client_id"] for client in service.clients("--parent", parent)} == {name, sibling}
+    claims = service.by_key(key, name).claims
+    assert (claims["client_id"], claims["exp"] <= service.clock() + 300 + LEEWAY) == (name, True)
+    service.after(300 + LEEWAY + 1)
+    assert service.by_key(key, name).error == (401, "invalid_client")
+    assert by_statement(service, key).registered["client_id"] == name
+    token = service.by_key(key, name).body["access_token"]
+    assert service.operate("clients", "deny", parent)[0] == 0
+    assert not service.is_active(token)
+    assert service.by_key(key, name).error == (401, "invalid_client")
+    for one in (key, DpopKey()):
+        assert by_statement(service, one).error == (400, "unapproved_software_statement")
+    assert service.operate("clients", "undeny", parent)[0] == 0
+    assert by_statement(service, key).registered["client_id"] == name
 
 
 # --- the rules --------------------------------------------------------------------------------------
