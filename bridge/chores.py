@@ -20,11 +20,12 @@ _log = logging.getLogger("bridge.chores")
 
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """`run` is called every `every` seconds with the epoch time; the first time at once."""
+    """`run` is called every `every` seconds with the epoch time; the first time at once. Where it says a number
+    of seconds, its next turn comes after these: it had more to do than should be done in one turn."""
 
     name: str
     every: float
-    run: Callable[[int], None]
+    run: Callable[[int], float | None]
 
 
 class Chores:
@@ -84,17 +85,18 @@ class Chores:
             if self._closing():
                 return
             if everything or due[chore.name] <= started:
-                self._do(chore)
-                due[chore.name] = time.monotonic() + chore.every
+                rest = self._do(chore)
+                due[chore.name] = time.monotonic() + (chore.every if rest is None else rest)
 
     def _closing(self) -> bool:
         return self._ended
 
-    def _do(self, chore: Chore) -> None:
+    def _do(self, chore: Chore) -> float | None:
         try:
-            chore.run(self._clock())
+            return chore.run(self._clock())
         except (BridgeError, OSError) as error:
             _log.warning("chore failed", extra={"chore": chore.name, "detail": str(error)})
         except Exception:  # noqa: BLE001 - the boundary of this thread, as the web layer has one for requests
             # A defect in one chore must not end the others: without them policies and keys would stand still.
             _log.exception("chore failed by a defect", extra={"chore": chore.name})
+        return None

@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -37,6 +38,10 @@ ANNOUNCE_SECONDS = 300
 # somewhat longer: it stays with one process until that one is gone.
 HEADS_LOOK_SECONDS = 60
 HEADS_LEASE_SECONDS = 150
+# Who sweeps does so step by step, as long as there is something to sweep, and rests after each step for so many
+# times as long as it took.
+SWEEP_LEASE_SECONDS = 5
+SWEEP_RESTS = 4
 # All workers get a SIGHUP at the same time, and one of them says so; sources have so long to look.
 LOOKED_SECONDS = 5
 LOOK_PATIENCE = 2.0
@@ -78,6 +83,8 @@ class Upkeep:
         self._new_id, self._clock = new_id, clock
         self._heads = MovedHeads()
         self._stale: set[str] = set()
+        # Until when no other process sweeps.
+        self._sweeps_until = 0
         metrics.policy_findings.set(len(policies.findings))
         self._holder = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._sweeper = Sweeper(
@@ -94,7 +101,7 @@ class Upkeep:
             Chore("refusals", 5, self._refusals.flush),
             Chore("bundle metrics", 5, self._measure_bundles),
             Chore("record metrics", 15, self._measure_records),
-            Chore("sweep", sweep_every, self._leased("sweep", sweep_every, self._sweep)),
+            Chore("sweep", sweep_every, self._sweep),
             Chore("rotate keys", 60, self._leased("rotate", 60, self._rotate)),
             Chore("prune audit", 3600, self._leased("prune", 3600, self._prune)),
             Chore("audit heads", HEADS_LOOK_SECONDS, self._log_heads),
@@ -239,10 +246,21 @@ class Upkeep:
             words = "trust bundle of %s is stale: %s; nothing of it is accepted until it is confirmed"
             _log.error(words, name, status.reason)
 
-    def _sweep(self, at: int) -> None:
-        swept = self._sweeper.sweep(at)
+    def _sweep(self, at: int) -> float | None:
+        """One step, and how long to rest before the next when there is more to do."""
+        if at >= self._sweeps_until:
+            until = at + SWEEP_LEASE_SECONDS
+            if not self._store.leases.take("sweep", holder=self._holder, now=at, until=until):
+                return None
+            self._sweeps_until = until
+        began = time.monotonic()
+        swept = self._sweeper.step(at)
+        if swept is None:
+            # A busy store makes steps longer, and the rests with them.
+            return SWEEP_RESTS * (time.monotonic() - began)
         if swept.expired or swept.removed:
             _log.info("swept", extra={"expired": swept.expired, "removed": swept.removed})
+        return None
 
     def _rotate(self, at: int) -> None:
         kid = self._ring.rotate_if_due(at, every=self._periods.rotate_every)

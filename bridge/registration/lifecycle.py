@@ -8,12 +8,13 @@ from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.client import ClientRecord
 from bridge.store.ports import ClientStore, Swept
 
-BATCH = 500
-MAX_BATCHES = 200
+# So few records at a time that whoever writes meanwhile hardly waits longer than for anybody else's write.
+BATCH = 50
 
 
 class Sweeper:
-    """Runs sweeps in small transactions, so that live requests never wait long behind one (T-41)."""
+    """Sweeps in small steps, so that live requests never wait long behind one (T-41). Who calls it rests between
+    them."""
 
     def __init__(
         self, clients: ClientStore, *, keep_ended: int, pending_expiry: int, new_id: Callable[[], str]
@@ -21,25 +22,26 @@ class Sweeper:
         """`keep_ended` and `pending_expiry` in seconds."""
         self._clients, self._keep_ended, self._pending_expiry = clients, keep_ended, pending_expiry
         self._new_id = new_id
+        self._so_far = Swept(0, 0, 0)
 
-    def sweep(self, now: int) -> Swept:
-        """Everything that is due by `now`. Raises: Unavailable; what was swept until then stays swept.
+    def step(self, now: int) -> Swept | None:
+        """Do a small part of what is due by `now`. None: there may be more; else all that was done since the last
+        time that nothing was left. Raises: Unavailable; what was swept until then stays swept.
 
         Spec: ROFU-23, 25. A record that idled out comes back with the same `client_id` on its next use.
         """
-        expired = removed = markers = 0
-        for _ in range(MAX_BATCHES):
-            swept = self._clients.sweep(
-                now=now,
-                keep_ended=self._keep_ended,
-                pending_expiry=self._pending_expiry,
-                batch=BATCH,
-                event=lambda record: self._expired(record, now),
-            )
-            expired, removed, markers = expired + swept.expired, removed + swept.removed, markers + swept.markers
-            if max(swept.expired, swept.removed, swept.markers) < BATCH:
-                break
-        return Swept(expired, removed, markers)
+        swept = self._clients.sweep(
+            now=now,
+            keep_ended=self._keep_ended,
+            pending_expiry=self._pending_expiry,
+            batch=BATCH,
+            event=lambda record: self._expired(record, now),
+        )
+        so_far = self._so_far
+        done = Swept(so_far.expired + swept.expired, so_far.removed + swept.removed, so_far.markers + swept.markers)
+        is_more = max(swept.expired, swept.removed, swept.markers) >= BATCH
+        self._so_far = done if is_more else Swept(0, 0, 0)
+        return None if is_more else done
 
     def _expired(self, record: ClientRecord, now: int) -> AuditEvent:
         return AuditEvent(

@@ -133,6 +133,12 @@ class _Site:
         )
         assert made.created, f"{made.record.client_id} was there"
 
+    def sweep(self) -> Swept:
+        """Step after step, without the rests between them."""
+        while (swept := self.sweeper.step(self.now)) is None:
+            pass
+        return swept
+
     def prune(self) -> None:
         self.store.audit.prune(before=self.now - _KEEP_AUDIT, now=self.now)
 
@@ -184,7 +190,7 @@ def _run(site: _Site, registrations: int) -> _Course:
             numbers = range(registrations * minute // _MINUTES, registrations * (minute + 1) // _MINUTES)
             site.now = _START + 60 * (minute + 1)
             list(pool.map(site.register, numbers))
-            course.add(site.sweeper.sweep(site.now))
+            course.add(site.sweep())
             if (minute + 1) % 60 == 0:
                 site.prune()
                 course.samples.append(site.sample())
@@ -196,7 +202,7 @@ def _drain(site: _Site, course: _Course) -> None:
     """Time goes by and nobody comes."""
     for _ in range(_DRAINED // _HOUR):
         site.now += _HOUR
-        course.add(site.sweeper.sweep(site.now))
+        course.add(site.sweep())
         site.prune()
 
 

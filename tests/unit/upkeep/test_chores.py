@@ -50,3 +50,25 @@ def test_who_hurries_is_told_when_it_is_done_or_will_never_be() -> None:
     assert runs[-1] == 1
     chores.close()
     assert chores.hurry().wait(10)
+
+
+def test_a_chore_with_more_to_do_says_when_it_comes_again_and_the_others_get_their_turns_meanwhile_T_41() -> None:
+    """One that goes on for long would hold up changed policies and keys."""
+    left, done = [5], threading.Semaphore(0)
+    turns: list[str] = []
+
+    def part(now: int) -> float | None:
+        turns.append("part")
+        left[0] -= 1
+        if left[0]:
+            return 0.0
+        done.release()
+        return None
+
+    others = Chore("others", 0.0, lambda now: turns.append("other"))
+    chores = Chores((Chore("in parts", 3600.0, part), others), clock=lambda: 1)
+    chores.start()
+    assert done.acquire(timeout=10)
+    chores.close()
+    assert turns.count("part") == 5, "then an hour passes"
+    assert turns[:9] == ["part", "other"] * 4 + ["part"]
