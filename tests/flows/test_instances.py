@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
 import pytest
 
 from tests.flows.client import jwt_fields
 from tests.flows.dpop import DpopKey
-from tests.flows.enrolling import own_jwks
+from tests.flows.enrolling import Reply, own_jwks
 from tests.flows.timed import HOUR, ID, LEEWAY, MINUTE, Timed
 
 JOB, AGENT = "/ns/jobs/sa/nightly", "/ns/agents/sa/helper"
@@ -381,3 +382,75 @@ def test_one_instance_is_denied_and_its_siblings_are_not_ROFU_24(service: Timed)
     assert service.by_jwt(JOB, key=key).error == (401, "invalid_client")
     assert service.by_key(key, name).error == (401, "invalid_client")
     assert service.by_jwt(JOB, key=sibling).status == 200
+
+
+# --- all of it at once ------------------------------------------------------------------------------
+
+
+class Expected:
+    """What should stand of one instance: when its lease ends, and how often it was ended."""
+
+    def __init__(self) -> None:
+        self.name, self.ends_at, self.generation = "", 0, 0
+        self.tokens: list[tuple[str, int, int]] = []
+
+    def lives(self, now: int) -> bool:
+        return self.ends_at > now
+
+    def end(self) -> None:
+        self.ends_at, self.generation = 0, self.generation + 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_two_instances_live_as_a_simple_model_says_whatever_happens_in_which_order(service: Timed, seed: int) -> None:
+    """ROFU-24, 25, T-23, T-41: SVIDs, own keys, time, sweeps, revocations and denials, drawn by chance."""
+    draw, denied = random.Random(seed), False
+    instances = {key: Expected() for key in (DpopKey(), DpopKey())}
+
+    def took(key: DpopKey, answer: Reply) -> None:
+        one = instances[key]
+        one.name = answer.claims["client_id"]
+        one.tokens.append((answer.body["access_token"], answer.claims["exp"], one.generation))
+        assert answer.claims["exp"] <= one.ends_at, "no token outlives the lease"
+
+    for _ in range(60):
+        now, key = service.clock(), draw.choice(list(instances))
+        one = instances[key]
+        match draw.choice(["svid", "svid", "key", "key", "time", "time", "revoke", "revoke all", "deny", "undeny"]):
+            case "svid":
+                answer = service.by_jwt(JOB, key=key)
+                assert answer.status == (401 if denied else 200)
+                if not denied:
+                    if not one.lives(now):
+                        one.generation += 1
+                    one.ends_at = max(one.ends_at, now + 300 + LEEWAY)
+                    took(key, answer)
+            case "key" if one.name:
+                answer = service.by_key(key, one.name)
+                assert answer.status == (200 if one.lives(now) else 401)
+                if one.lives(now):
+                    took(key, answer)
+            case "time":
+                service.clock.offset += draw.randrange(1, 250)
+                if draw.random() < 0.5:
+                    service.sweep()
+            case "revoke" if one.name:
+                assert service.operate("clients", "revoke", one.name)[0] == 0
+                one.end()
+            case "revoke all" if any(each.name for each in instances.values()):
+                assert service.operate("clients", "revoke", ID + JOB)[0] == 0
+                for each in instances.values():
+                    each.end()
+            case "deny" if draw.random() < 0.3:
+                assert service.operate("clients", "deny", ID + JOB)[0] == 0
+                denied = True
+                for each in instances.values():
+                    each.end()
+            case "undeny" if denied:
+                assert service.operate("clients", "undeny", ID + JOB)[0] == 0
+                denied = False
+        now = service.clock()
+        for each in instances.values():
+            for token, exp, generation in each.tokens[-3:]:
+                alive = each.lives(now) and generation == each.generation and exp > now
+                assert service.is_active(token) is alive
