@@ -13,7 +13,7 @@ BRIDGE = Path(__file__).resolve().parent.parent / "bridge"
 # What each package may import from the others. A package may always import from itself.
 # Siblings never import each other: `app.py` passes one into another as a callable or a protocol.
 L0 = {"model", "jose", "files", "metadata"}
-L1 = {"policy", "verify", "spire", "store", "tokens", "observe"}
+L1 = {"policy", "verify", "spire", "store", "tokens", "observe", "fetch"}
 ALLOWED: dict[str, set[str]] = {
     "model": set(),
     "jose": {"model"},
@@ -44,6 +44,7 @@ HOMES: dict[str, set[str]] = {
     "tomli": {"policy"},
     "flask": {"web"},
     "werkzeug": {"web"},
+    "h11": {"fetch"},
     "uvicorn": {"serving"},
     "uvloop": {"serving"},
     "httptools": {"serving"},
@@ -117,6 +118,8 @@ def test_every_package_says_what_it_owns() -> None:
         ("registration", "bridge.policy.evaluate", True),
         ("policy", "bridge.registration.registrar", False),
         ("verify", "bridge.spire.book", False),
+        ("verify", "bridge.fetch.fetcher", False),
+        ("fetch", "bridge.metadata.uris", True),
         ("jose", "joserfc.jwt", True),
         ("web", "joserfc.jwt", False),
         ("model", "json", True),

@@ -78,6 +78,10 @@ class Reason(StrEnum):
     REGISTRATION_CHANGED = "registration_changed"
     TOKEN_FOREIGN = "token_foreign"
     LIMIT_REACHED = "limit_reached"
+    # outbound fetches
+    DOCUMENT_REFUSED = "document_refused"
+    FETCH_FAILED = "fetch_failed"
+    FETCH_BUSY = "fetch_busy"
     # the service itself
     STORE_UNAVAILABLE = "store_unavailable"
     KEYS_UNAVAILABLE = "keys_unavailable"

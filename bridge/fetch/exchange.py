@@ -1,0 +1,197 @@
+"""One GET and its one answer over a connection that stands, judged as the bytes arrive (CIMD-6 to 9, T-2, T-6).
+
+The answer is parsed by h11, which reads no socket by itself: each read can have what is left of the deadline, and
+the head has a bound. The standard library's client would read lines at its own pace.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import h11
+
+from bridge.fetch.connecting import network_failure
+from bridge.fetch.deadline import Deadline
+from bridge.fetch.failures import DocumentFailure, DocumentFault, NetworkFailure, NetworkFault
+
+MAX_HEAD_BYTES = 16 * 1024
+# Chunks of one byte take six on the wire. Whoever sends more framing than that is not sending a document.
+_WIRE_BYTES_PER_BYTE = 8
+_READ_BYTES = 16 * 1024
+MAX_ETAG_LENGTH = 256
+_ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"')
+# All that anybody needs to know of a head.
+_KEPT = frozenset({"age", "cache-control", "content-type", "date", "etag", "expires"})
+
+
+@dataclass(frozen=True, slots=True)
+class MediaTypes:
+    """What kinds of documents are taken: `accept` as the request says it, `pattern` for the whole media type in
+    lower case, without parameters."""
+
+    accept: str
+    pattern: re.Pattern[str]
+
+
+JSON_TYPES = MediaTypes(
+    "application/json, */*;q=0.1", re.compile(r"application/(?:[a-z0-9][a-z0-9!#$&^_.+-]{0,125}\+)?json")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Get:
+    """A request: `host` and `target` as the URL spells them; `etag` of a stored copy that is to be revalidated."""
+
+    host: str
+    target: str
+    accept: MediaTypes
+    max_bytes: int
+    etag: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A good answer. `status` is 200, or 304 when the copy that `etag` named is still the document; then `body` is
+    empty. `headers` are the few that say what it is and how long it holds, names in lower case.
+
+    Not checked: what the body says, not even that it is JSON.
+    """
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+
+    @property
+    def etag(self) -> str | None:
+        """The validator for the next request; None without one, or with one that no request should carry."""
+        text = self.headers.get("etag", "")
+        return text if is_etag(text) else None
+
+
+def is_etag(text: str) -> bool:
+    """Whether it is an entity tag of ASCII (RFC 9110 section 8.8.3) of at most 256 characters."""
+    return len(text) <= MAX_ETAG_LENGTH and _ETAG.fullmatch(text) is not None
+
+
+def exchange(stream: ssl.SSLSocket, get: Get, deadline: Deadline) -> Fetched:
+    """Send the request and read its answer, no further than it is good.
+
+    Raises: DocumentFailure (REDIRECT, STATUS, TOO_LARGE, MEDIA_TYPE, ENCODING, MALFORMED); NetworkFailure
+    (SERVER, TIMEOUT, CUT, TLS). Spec: RFC 9110; RFC 9112.
+    """
+    parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
+    _send(stream, parser, get, deadline)
+    body = bytearray()
+    headers: Mapping[str, str] = {}
+    for event in _events(stream, parser, MAX_HEAD_BYTES + _WIRE_BYTES_PER_BYTE * get.max_bytes, deadline):
+        if isinstance(event, h11.Response):
+            _check_status(event.status_code, revalidates=get.etag is not None)
+            headers = _headers(event)
+            if event.status_code == 304:
+                return Fetched(304, b"", headers)
+            _check_head(event, headers, get)
+        elif isinstance(event, h11.Data):
+            body += event.data
+            if len(body) > get.max_bytes:
+                raise _too_large(get.max_bytes)
+    return Fetched(200, bytes(body), headers)
+
+
+def _send(stream: ssl.SSLSocket, parser: h11.Connection, get: Get, deadline: Deadline) -> None:
+    # No cookie, no credential, nothing that tells this service from another of its kind.
+    headers = [
+        ("Host", get.host),
+        ("User-Agent", "spiffe-oauth-bridge"),
+        ("Accept", get.accept.accept),
+        ("Accept-Encoding", "identity"),
+        ("Connection", "close"),
+    ]
+    if get.etag is not None:
+        headers.append(("If-None-Match", get.etag))
+    request = parser.send(h11.Request(method="GET", target=get.target, headers=headers))
+    data = memoryview((request or b"") + (parser.send(h11.EndOfMessage()) or b""))
+    while data:
+        stream.settimeout(deadline.remaining())
+        try:
+            data = data[stream.send(data) :]
+        except OSError as error:
+            raise network_failure(error, "while the request was sent") from error
+
+
+def _events(stream: ssl.SSLSocket, parser: h11.Connection, budget: int, deadline: Deadline) -> Iterator[h11.Event]:
+    """The parts of the answer up to its end. `budget` bounds all bytes, framing and interim answers included."""
+    ended = False
+    while True:
+        try:
+            event = parser.next_event()
+        except h11.RemoteProtocolError as error:
+            raise _protocol_failure(error, ended=ended) from error
+        if isinstance(event, h11.EndOfMessage):
+            return
+        if isinstance(event, h11.Event) and not isinstance(event, h11.ConnectionClosed):
+            yield event
+            continue
+        if event is not h11.NEED_DATA or ended:
+            raise NetworkFailure(NetworkFault.CUT, "the connection ended before the answer")
+        data = _receive(stream, deadline)
+        ended, budget = not data, budget - len(data)
+        if budget < 0:
+            raise DocumentFailure(DocumentFault.TOO_LARGE, "the answer has more framing than document")
+        parser.receive_data(data)
+
+
+def _receive(stream: ssl.SSLSocket, deadline: Deadline) -> bytes:
+    stream.settimeout(deadline.remaining())
+    try:
+        return stream.recv(_READ_BYTES)
+    except OSError as error:
+        raise network_failure(error, "while the answer was read") from error
+
+
+def _protocol_failure(error: h11.RemoteProtocolError, *, ended: bool) -> DocumentFailure | NetworkFailure:
+    if ended:
+        return NetworkFailure(NetworkFault.CUT, "the connection ended within the answer")
+    if error.error_status_hint == 431:
+        return DocumentFailure(DocumentFault.TOO_LARGE, f"the head of the answer has more than {MAX_HEAD_BYTES} bytes")
+    return DocumentFailure(DocumentFault.MALFORMED, "the answer is not HTTP")
+
+
+def _check_status(status: int, *, revalidates: bool) -> None:
+    if status == 200 or (status == 304 and revalidates):
+        return
+    if status >= 500:
+        raise NetworkFailure(NetworkFault.SERVER, f"the server says {status}")
+    if status in (301, 302, 303, 307, 308):
+        raise DocumentFailure(DocumentFault.REDIRECT, f"the answer is a redirect ({status}), and none is followed")
+    raise DocumentFailure(DocumentFault.STATUS, f"the answer is {status}, not 200")
+
+
+def _headers(response: h11.Response) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    for name_bytes, value_bytes in response.headers:
+        name, value = name_bytes.decode("ascii"), value_bytes.decode("latin-1")
+        if name in _KEPT:
+            # RFC 9110 section 5.3. What is no list is then no valid value either, and is refused or ignored.
+            found[name] = f"{found[name]}, {value}" if name in found else value
+    return MappingProxyType(found)
+
+
+def _check_head(response: h11.Response, headers: Mapping[str, str], get: Get) -> None:
+    """Refuse before a byte of the body is read what the head already tells."""
+    for name, value in response.headers:
+        if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            raise DocumentFailure(DocumentFault.ENCODING, "the answer is encoded, which nobody asked for")
+        # h11 has checked that it is digits, and no more than twenty of them.
+        if name == b"content-length" and int(value) > get.max_bytes:
+            raise _too_large(get.max_bytes)
+    media_type = headers.get("content-type", "").partition(";")[0].strip(" \t").lower()
+    if get.accept.pattern.fullmatch(media_type) is None:
+        raise DocumentFailure(DocumentFault.MEDIA_TYPE, "the answer has another content type, or none")
+
+
+def _too_large(max_bytes: int) -> DocumentFailure:
+    return DocumentFailure(DocumentFault.TOO_LARGE, f"the document has more than {max_bytes} bytes")

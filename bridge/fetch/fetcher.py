@@ -1,0 +1,140 @@
+"""The one fetcher of a process: `guarded_get` within the bounds of `slots`, for whoever needs a document (T-4)."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Callable
+from enum import StrEnum
+
+from bridge.fetch.deadline import Clock
+from bridge.fetch.exchange import JSON_TYPES, Fetched, MediaTypes
+from bridge.fetch.failures import DocumentFailure, NetworkFailure
+from bridge.fetch.guarded import CONNECT_SECONDS, MAX_BYTES, TOTAL_SECONDS, guarded_get, place_of
+from bridge.fetch.guards import AddressGuard, Guard, OperatorsAddress
+from bridge.fetch.resolving import Resolver, SystemResolver
+from bridge.fetch.slots import FetchSlots, ThreadShare
+
+# One host may not have all slots, nor be asked by us more than so often at a time.
+PER_HOST = 4
+
+
+class Purpose(StrEnum):
+    """What a fetch is for. Values are metric labels."""
+
+    DOCUMENT = "document"
+    CLIENT_KEYS = "client_keys"
+    ISSUER_KEYS = "issuer_keys"
+
+
+# Told of each fetch that went out: what for, what came of it (`200`, `304`, or the fault), in how many seconds.
+Observer = Callable[[Purpose, str, float], None]
+
+
+class Fetcher:
+    """Fetches documents for the threads that answer requests, and for those that do not. Thread-safe."""
+
+    def __init__(
+        self,
+        *,
+        at_once: int,
+        threads: ThreadShare,
+        context: ssl.SSLContext,
+        allow_hosts: frozenset[str] = frozenset(),
+        resolve: Resolver | None = None,
+        slots: FetchSlots | None = None,
+        observe: Observer = lambda purpose, outcome, seconds: None,
+        seconds: float = TOTAL_SECONDS,
+        connect_seconds: float = CONNECT_SECONDS,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        """`at_once` fetches of this process; `threads` is the share of its threads; `context` from `tls_context`;
+        `allow_hosts` are exact `host:port` exempt from the address guard."""
+        self._guard, self._operators = AddressGuard(allow_hosts), OperatorsAddress()
+        self._threads, self._context = threads, context
+        self._resolve = resolve or SystemResolver()
+        self._slots = slots or FetchSlots(at_once=at_once, per_host=PER_HOST, clock=clock)
+        self._observe, self._clock = observe, clock
+        self._seconds, self._connect_seconds = seconds, connect_seconds
+
+    def get(
+        self,
+        url: str,
+        *,
+        purpose: Purpose,
+        accept: MediaTypes = JSON_TYPES,
+        max_bytes: int = MAX_BYTES,
+        etag: str | None = None,
+        in_request: bool = True,
+    ) -> Fetched:
+        """Fetch a URL that somebody outside named.
+
+        `in_request`: the calling thread is one of those that answer requests. Raises: DocumentFailure;
+        NetworkFailure; FetchDelayed.
+        """
+        return self._run(url, self._guard, purpose, accept, max_bytes, etag, in_request)
+
+    def get_configured(
+        self,
+        url: str,
+        *,
+        purpose: Purpose,
+        accept: MediaTypes = JSON_TYPES,
+        max_bytes: int = MAX_BYTES,
+        etag: str | None = None,
+        in_request: bool = False,
+    ) -> Fetched:
+        """Fetch a URL of the configuration, which may be on an inner host; never one that came over a wire.
+
+        Raises: as `get`.
+        """
+        return self._run(url, self._operators, purpose, accept, max_bytes, etag, in_request)
+
+    def _run(
+        self,
+        url: str,
+        guard: Guard,
+        purpose: Purpose,
+        accept: MediaTypes,
+        max_bytes: int,
+        etag: str | None,
+        in_request: bool,
+    ) -> Fetched:
+        def fetch() -> Fetched:
+            return self._observed(
+                purpose,
+                lambda: guarded_get(
+                    url,
+                    guard=guard,
+                    resolve=self._resolve,
+                    context=self._context,
+                    accept=accept,
+                    max_bytes=max_bytes,
+                    etag=etag,
+                    seconds=self._seconds,
+                    connect_seconds=self._connect_seconds,
+                    clock=self._clock,
+                ),
+            )
+
+        return self._slots.run(
+            fetch,
+            url=url,
+            # Also the check of the URL: one that is none takes no slot.
+            server=place_of(url).server,
+            form=(guard, accept, max_bytes, etag),
+            patience=self._seconds + 1,
+            threads=self._threads if in_request else None,
+        )
+
+    def _observed(self, purpose: Purpose, fetch: Callable[[], Fetched]) -> Fetched:
+        began, outcome = self._clock(), "defect"
+        try:
+            fetched = fetch()
+            outcome = str(fetched.status)
+            return fetched
+        except (DocumentFailure, NetworkFailure) as failure:
+            outcome = failure.fault.value
+            raise
+        finally:
+            self._observe(purpose, outcome, self._clock() - began)
