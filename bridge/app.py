@@ -9,10 +9,14 @@ from wsgiref.types import WSGIApplication
 from bridge import __version__
 from bridge.chores import Chores
 from bridge.config import Settings, load_settings
+from bridge.fetch.connecting import tls_context
+from bridge.fetch.fetcher import Fetcher
+from bridge.fetch.slots import ThreadShare
 from bridge.measures import Measures
 from bridge.model.bundle import BundleHealth
 from bridge.model.errors import StartRefused
 from bridge.model.spiffe_id import TrustDomain
+from bridge.observe import metrics
 from bridge.observe.log import configure
 from bridge.observe.readiness import PartState, Readiness, readiness
 from bridge.observe.serving_metrics import ServingMetrics
@@ -29,11 +33,12 @@ from bridge.tokens.key_ring import KeyRing
 from bridge.tokens.sealing import SealKey, create_seal_key, read_seal_key
 from bridge.upkeep import Periods, Upkeep
 from bridge.verify.dpop import DpopNonces
+from bridge.verify.issuer_urls import UrlKeySet
 from bridge.verify.jwt_svid import TrustDomainRules
 from bridge.verify.pinned_issuers import PinnedIssuers
 from bridge.verify.verifier import SvidVerifier
 from bridge.web.application import create_app, create_metrics_app
-from bridge.wiring import Parts, limits_of, services_of
+from bridge.wiring import Parts, key_set_fetch, limits_of, services_of
 from bridge.wiring import new_id as new_id
 from bridge.wiring import now as now
 
@@ -88,6 +93,32 @@ def open_bundles(settings: Settings) -> tuple[BundleBook, BundleSources]:
     return sources.book, sources
 
 
+def open_fetcher(settings: Settings) -> Fetcher:
+    """What fetches from outside, within this process's part of `outbound_fetches`. Raises: StartRefused."""
+    try:
+        context = tls_context(settings.fetch.ca_file)
+    except OSError as error:
+        raise StartRefused(
+            [f"fetch.ca_file: {settings.fetch.ca_file}: holds no certificate that can be read"]
+        ) from error
+    return Fetcher(
+        at_once=max(1, settings.limits.outbound_fetches // settings.workers),
+        threads=ThreadShare(settings.threads),
+        context=context,
+        allow_hosts=frozenset(settings.fetch.allow_hosts),
+        observe=lambda purpose, outcome, seconds: metrics.fetched(purpose.value, outcome, seconds),
+    )
+
+
+def open_issuers(settings: Settings, fetcher: Fetcher) -> PinnedIssuers:
+    """The pinned statement issuers, their files read, their URLs not asked yet."""
+    issuers, fetch = settings.statement_issuers, key_set_fetch(fetcher)
+    return PinnedIssuers(
+        {name: Path(own.jwks_file) for name, own in issuers.items() if own.jwks_file is not None},
+        {name: UrlKeySet(own.jwks_uri, fetch) for name, own in issuers.items() if own.jwks_uri is not None},
+    )
+
+
 def prepare(settings: Settings) -> None:
     """What must be in place before a worker starts: seal key, schema, signing keys, sound policies.
 
@@ -99,9 +130,13 @@ def prepare(settings: Settings) -> None:
         _log.info("made a new seal key", extra={"path": str(settings.seal_file)})
     if settings.tls is None:
         _log.warning("development mode: plain HTTP, whoever is on this machine can read every token")
+    if settings.fetch.allow_hosts:
+        hosts = ", ".join(settings.fetch.allow_hosts)
+        _log.warning("[fetch] allow_hosts: whoever may name a URL reaches %s from here; never in production", hosts)
     seal = read_seal_key(settings.seal_file)
     create_if_empty(settings.database)
     open_bundles(settings)
+    open_fetcher(settings)
     PolicyFolder(settings.policy_directory, policy_defaults(settings)).load()
     store = open_store(settings, seal)
     try:
@@ -128,7 +163,7 @@ class Worker:
         self._policies = PolicyInForce(PolicyFolder(settings.policy_directory, policy_defaults(settings)))
         self._book, self._sources = open_bundles(settings)
         self._refusals = RefusalLog(self._store.audit.append)
-        self._issuers = PinnedIssuers(_jwks_files(settings))
+        self._issuers = open_issuers(settings, open_fetcher(settings))
         self.serving_observer = ServingMetrics()
         services = services_of(self._parts(seal), self._readiness)
         self._app, self._metrics_app = create_app(services), create_metrics_app(services)
@@ -155,6 +190,7 @@ class Worker:
             clock=now,
         )
         self._chores = Chores(self._upkeep.chores(), clock=now)
+        self._fetches = Chores(self._upkeep.fetches(), clock=now)
 
     @property
     def wsgi(self) -> WSGIApplication:
@@ -176,6 +212,8 @@ class Worker:
         self._book.on_change(self._upkeep.bundle_changed)
         self._sources.start()
         self._chores.start()
+        if self._issuers.by_url:
+            self._fetches.start()
         settings = self._settings
         listeners = {"plain": settings.listen, "mtls": settings.mtls_listen, "metrics": settings.metrics_listen}
         _log.info(
@@ -202,6 +240,7 @@ class Worker:
     def close(self) -> None:
         """End threads and finish writes, after the last request."""
         self._chores.close()
+        self._fetches.close()
         self._sources.close()
         self._refusals.flush(now(), all_minutes=True)
         self._store.close()
@@ -263,10 +302,6 @@ class Worker:
         ends, fault = self.serving_observer.certificate_not_after, self.serving_observer.certificate_fault
         detail: dict[str, object] = {} if ends is None else {"certificate_ends_in_seconds": ends - now()}
         return True, {**detail, "reason": fault} if fault else detail
-
-
-def _jwks_files(settings: Settings) -> dict[str, Path]:
-    return {name: Path(own.jwks_file) for name, own in settings.statement_issuers.items() if own.jwks_file is not None}
 
 
 def _rules(settings: Settings) -> dict[str, TrustDomainRules]:

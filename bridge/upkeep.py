@@ -45,6 +45,7 @@ SWEEP_RESTS = 4
 # All workers get a SIGHUP at the same time, and one of them says so; sources have so long to look.
 LOOKED_SECONDS = 5
 LOOK_PATIENCE = 2.0
+_ISSUER_CHANGED = "keys of a statement issuer changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,14 @@ class Upkeep:
             Chore("prune audit", 3600, self._leased("prune", 3600, self._prune)),
             Chore("audit heads", HEADS_LOOK_SECONDS, self._log_heads),
         )
+
+    def fetches(self) -> tuple[Chore, ...]:
+        """What waits for other people's servers, and so has a thread of its own: no policy waits behind it."""
+
+        def fetch(issuer: str) -> Callable[[int], None]:
+            return lambda at: self._fetch_keys(issuer, at)
+
+        return tuple(Chore(f"keys of {issuer}", ISSUERS_LOOK_SECONDS, fetch(issuer)) for issuer in self._issuers.by_url)
 
     def _leased(self, name: str, seconds: int, run: Callable[[int], None]) -> Callable[[int], None]:
         """Only the process that has the lease does it; the lease ends with the chore's period, so that a
@@ -207,14 +216,18 @@ class Upkeep:
         )
 
     def _look_at_issuers(self, at: int) -> None:
-        """Read the changed key files of statement issuers, and say what changed or cannot be read."""
+        """Read the changed key files of statement issuers, and say what changed or cannot be read, of URLs too."""
         for issuer in self._issuers.look():
-            _log.info("keys of a statement issuer changed", extra={"issuer": issuer})
+            _log.info(_ISSUER_CHANGED, extra={"issuer": issuer})
         faults = dict(self._issuers.faults())
         for issuer, fault in faults.items():
             if self._issuer_faults.get(issuer) != fault:
                 _log.error("statement issuer %s: %s", issuer, fault)
         self._issuer_faults = faults
+
+    def _fetch_keys(self, issuer: str, at: int) -> None:
+        if self._issuers.refresh(issuer, now=at):
+            _log.info(_ISSUER_CHANGED, extra={"issuer": issuer})
 
     def _announce(self, name: str, event: AuditEvent) -> None:
         """One audit row for what every worker sees, from whoever sees it first."""

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bridge.config import Settings
+from bridge.fetch.fetcher import Fetcher, Purpose
+from bridge.fetch.freshness import MIN_SECONDS, freshness
 from bridge.grants.client_credentials import ClientCredentials
 from bridge.grants.granter import Granter
 from bridge.grants.introspection import TokenQuestions
@@ -32,6 +34,7 @@ from bridge.tokens.key_ring import KeyRing
 from bridge.tokens.sealing import SealKey
 from bridge.verify.client_assertions import VerifiedAssertion, keys_of_jwks, verify_client_assertion
 from bridge.verify.dpop import DpopNonces, DpopVerifier
+from bridge.verify.issuer_urls import MAX_KEY_SET_BYTES, FetchedKeySet, KeySetFetch
 from bridge.verify.pinned_issuers import PinnedIssuers
 from bridge.verify.statements import StatementVerifier
 from bridge.verify.verifier import SvidVerifier
@@ -152,11 +155,29 @@ def _authentication(parts: Parts, dpop: DpopVerifier) -> Authentication:
         if subject.spiffe_id is not None:
             svids.require_live(subject.spiffe_id.trust_domain, now=at)
         elif subject.issuer is not None:
-            parts.issuers.keys(subject.issuer)
+            parts.issuers.keys(subject.issuer, now=at)
 
     return Authentication(
         prove=prove, svid=svid, assertion=check, clients=parts.store.clients, still_trusted=still_trusted
     )
+
+
+def key_set_fetch(fetcher: Fetcher) -> KeySetFetch:
+    """How the JWK Set at a configured URL is fetched. One that may not be stored is fetched every minute: it is
+    asked for ahead of the statements that need it."""
+
+    def fetch(url: str, *, etag: str, in_request: bool, now: int) -> FetchedKeySet:
+        fetched = fetcher.get_configured(
+            url,
+            purpose=Purpose.ISSUER_KEYS,
+            max_bytes=MAX_KEY_SET_BYTES,
+            etag=etag or None,
+            in_request=in_request,
+        )
+        fresh_until = max(freshness(fetched.headers, now=now).fresh_until, now + MIN_SECONDS)
+        return FetchedKeySet(None if fetched.status == 304 else fetched.body, fetched.etag or "", fresh_until)
+
+    return fetch
 
 
 def _endpoints(settings: Settings) -> Endpoints:

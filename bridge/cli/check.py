@@ -186,19 +186,25 @@ def _bundles(settings: Settings, part: _Part) -> None:
 
 
 def _statements(settings: Settings, part: _Part) -> None:
+    from bridge.app import now, open_fetcher, open_issuers
     from bridge.model.errors import EvidenceRejected, Unavailable
-    from bridge.verify.pinned_issuers import PinnedIssuers
 
-    files = {name: Path(issuer.jwks_file) for name, issuer in settings.statement_issuers.items() if issuer.jwks_file}
-    issuers = PinnedIssuers(files)
+    at = now()
+    issuers = open_issuers(settings, open_fetcher(settings))
+    if settings.fetch.allow_hosts:
+        hosts = ", ".join(settings.fetch.allow_hosts)
+        part.hints.append(f"fetch.allow_hosts: for development only; whoever may name a URL reaches {hosts}")
+    for name in issuers.by_url:
+        issuers.refresh(name, now=at)
     faults = issuers.faults()
-    for name, path in files.items():
+    for name, own in settings.statement_issuers.items():
+        place = own.jwks_file or own.jwks_uri
         try:
-            part.found.append(f"{name}: {len(issuers.keys(name).usable)} keys in {path}")
+            part.found.append(f"{name}: {len(issuers.keys(name, now=at).usable)} keys in {place}")
         except Unavailable:
             part.faults.append(f"{name}: {faults[name]}")
         except EvidenceRejected:
-            part.found.append(f"{name}: no usable key in {path}")
+            part.found.append(f"{name}: no usable key in {place}")
             part.hints.append(
                 f"{name}: put its public keys there, as a JWK Set; until then none of its statements holds"
             )

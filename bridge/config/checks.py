@@ -45,6 +45,8 @@ def serving_faults(settings: Settings) -> Faults:
     if settings.tls is not None:
         files.append((("tls", "certificate"), settings.tls.certificate))
         files.append((("tls", "private_key"), settings.tls.private_key))
+    if settings.fetch.ca_file is not None:
+        files.append((("fetch", "ca_file"), settings.fetch.ca_file))
     for name, issuer in settings.statement_issuers.items():
         if issuer.jwks_file is not None:
             files.append((("statement_issuers", name, "jwks_file"), issuer.jwks_file))
@@ -122,10 +124,8 @@ def _statement_issuer_faults(settings: Settings) -> Faults:
             faults.append((key, words))
         if issuer.jwks_uri is not None and issuer.jwks_file is not None:
             faults.append((key, "takes one of jwks_file and jwks_uri"))
-        elif issuer.jwks_uri is not None:
-            faults.append(((*key, "jwks_uri"), f"is {_NOT_BUILT}; use jwks_file"))
-        elif issuer.jwks_file is None:
-            faults.append((key, "jwks_file is required: statements are verified by pinned keys"))
+        elif issuer.jwks_uri is None and issuer.jwks_file is None:
+            faults.append((key, "jwks_file or jwks_uri is required: statements are verified by pinned keys"))
     return faults
 
 
@@ -175,7 +175,7 @@ def _draft_faults(settings: Settings) -> Faults:
 def _not_built_faults(settings: Settings) -> Faults:
     """Sections of the contract whose doors come in a later release. Silence would look like protection."""
     faults: Faults = []
-    for name in ("trusted_proxies", "fetch", "users"):
+    for name in ("trusted_proxies", "users"):
         if getattr(settings, name):
             faults.append(((name,), f"is {_NOT_BUILT}; take the section out"))
     if "pushed_client_registration" in settings.drafts:

@@ -24,6 +24,7 @@ _PATH_KEYS: tuple[tuple[str, ...], ...] = (
     ("tls", "private_key"),
     ("policies", "directory"),
     ("keys", "seal_file"),
+    ("fetch", "ca_file"),
 )
 _Key = tuple[str | int, ...]
 # Sections of one table per name, and which of its keys are paths.

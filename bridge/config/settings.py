@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from bridge.metadata.uris import UnfitUri, require_secure
+
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -124,7 +126,32 @@ class StatementIssuerSettings(_Section):
     """Somebody who makes software statements and is no trust domain: where the pinned keys come from."""
 
     jwks_file: str | None = None
-    jwks_uri: str | None = None
+    jwks_uri: Annotated[str, AfterValidator(_https_url)] | None = None
+
+
+def _host_and_port(value: str) -> str:
+    try:
+        web = require_secure(f"https://{value}", loopback=False)
+    except UnfitUri as fault:
+        raise ValueError(f'is no "host:port" in lower case, an IPv6 host in brackets: it {fault}') from None
+    if value != f"{web.host}:{web.port}":
+        raise ValueError('must be "host:port" and nothing more')
+    return value
+
+
+def _https_url(value: str) -> str:
+    try:
+        require_secure(value, loopback=False)
+    except UnfitUri as fault:
+        raise ValueError(f"the URL {fault}") from None
+    return value
+
+
+class FetchSettings(_Section):
+    """Outbound fetches: hosts exempt from the address guard, for development, and CAs beside the system's."""
+
+    allow_hosts: list[Annotated[str, AfterValidator(_host_and_port)]] = []
+    ca_file: str | None = None
 
 
 class KeySettings(_Section):
@@ -194,7 +221,7 @@ class Settings(_Section):
     trust_domains: dict[str, TrustDomainSettings] = {}
     trusted_proxies: list[dict[str, Any]] = []
     statement_issuers: dict[str, StatementIssuerSettings] = {}
-    fetch: dict[str, Any] = {}
+    fetch: FetchSettings = FetchSettings()
     users: dict[str, Any] | None = None
     keys: KeySettings = KeySettings()
     tokens: TokenSettings = TokenSettings()

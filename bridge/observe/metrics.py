@@ -70,12 +70,22 @@ limit_empty = Gauge(
 limit_refusals = Counter(
     "bridge_limit_refusals_total", "Refusals by a limit, by its name in the configuration.", ["limit"]
 )
+fetches = Counter(
+    "bridge_outbound_fetches_total", "Fetches that went out, by what for and what came of them.", ["purpose", "outcome"]
+)
+fetch_seconds = Histogram("bridge_outbound_fetch_seconds", "Time of a fetch.", ["purpose"], buckets=_BUCKETS)
 certificate_expiry = Gauge(
     "bridge_tls_certificate_not_after_seconds", "When the server certificate ends.", multiprocess_mode="livemin"
 )
 certificates_refused = Counter("bridge_tls_certificates_refused_total", "Changed certificates that were unusable.")
 open_connections = Gauge("bridge_open_connections", "Open connections.", multiprocess_mode="livesum")
 requests_waiting = Gauge("bridge_requests_in_hand", "Requests waiting or being answered.", multiprocess_mode="livesum")
+
+
+def fetched(purpose: str, outcome: str, seconds: float) -> None:
+    """Count a fetch that went out."""
+    fetches.labels(purpose, outcome).inc()
+    fetch_seconds.labels(purpose).observe(seconds)
 
 
 def exposition() -> bytes:

@@ -97,7 +97,8 @@ class StatementVerifier:
         self, token: UnverifiedToken, header: signed_jwt.JwtHeader, payload: Mapping[str, object], now: int
     ) -> VerifiedStatement:
         claims = read_claims(payload)
-        key = select_key(self._issuers.keys(claims.issuer), header, f"a statement of {claims.issuer}")
+        keys = self._issuers.keys_for(claims.issuer, header.kid, now=now)
+        key = select_key(keys, header, f"a statement of {claims.issuer}")
         signed_jwt.check_signature(token, key, header)
         signed_jwt.check_alive(claims.expires_at, claims.not_before, now)
         signed_jwt.check_issued(claims.issued_at, claims.expires_at, now)

@@ -191,7 +191,7 @@ def test_a_statement_is_for_no_other_door_and_what_is_for_another_is_no_statemen
 def test_a_pinned_statement_is_no_client_assertion_and_the_reverse_DCR_17(world: World) -> None:
     """Not even where the issuer, the client and the key are one, so that the audiences alone part them."""
     own: dict[str, object] = {"iss": CI, "sub": CI, "jti": "1"}
-    keys = world.issuers.keys(CI)
+    keys = world.issuers.keys(CI, now=NOW)
     assert world.verify(statement(**own))
     assert verify_client_assertion(statement(**own, aud=ISSUER), client_id=CI, keys=keys, audience=ISSUER, now=NOW)
     assert world.refused(statement(**own, aud=ISSUER)) is Reason.JWT_AUDIENCE

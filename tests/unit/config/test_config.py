@@ -156,11 +156,12 @@ def test_a_name_that_can_be_no_issuer_is_refused(folder: Path, name: str, expect
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
-        pytest.param('jwks_uri = "https://ci.example.org/jwks"', "jwks_uri: is not in this version", id="by URL"),
+        pytest.param('jwks_uri = "http://127.0.0.1/jwks"', "jwks_uri: the URL is not https", id="T-4: by http"),
+        pytest.param('jwks_uri = "https://ci@example.org/"', "jwks_uri: the URL has a user part", id="T-7: user part"),
         pytest.param(
             'jwks_file = "trust/ci.json"\njwks_uri = "https://ci/"', "one of jwks_file and jwks_uri", id="both"
         ),
-        pytest.param("", "jwks_file is required", id="neither"),
+        pytest.param("", "jwks_file or jwks_uri is required", id="neither"),
         pytest.param('jwks_file = "trust/none.json"', "jwks_file: no such file", id="missing file"),
         pytest.param('jwks_file = "trust/ci.json"\nkeys = []', "keys: unknown key", id="unknown key"),
     ],
@@ -169,6 +170,49 @@ def test_an_issuer_whose_keys_are_not_pinned_is_no_start_dcr_10(folder: Path, ke
     load(with_keys(folder), GOOD + ISSUER)
     found = faults(folder, GOOD + ISSUER.replace('jwks_file = "trust/ci.json"', keys))
     assert [expected in fault for fault in found] == [True], found
+
+
+def test_an_issuer_s_keys_may_be_at_an_https_url_dcr_10(folder: Path) -> None:
+    text = GOOD + ISSUER.replace('jwks_file = "trust/ci.json"', 'jwks_uri = "https://ci.example.org:8443/jwks"')
+    assert load(folder, text).statement_issuers["https://ci.example.org"].jwks_uri == "https://ci.example.org:8443/jwks"
+
+
+FETCH = '[fetch]\nallow_hosts = ["127.0.0.1:9443", "[::1]:9443", "docs.example.org:443"]\nca_file = "tls/ca.pem"\n'
+
+
+def test_hosts_exempt_from_the_address_guard_are_named_exactly_CIMD_13(folder: Path) -> None:
+    (folder / "tls/ca.pem").touch()
+    fetch = load(folder, GOOD + FETCH).fetch
+    assert fetch.allow_hosts == ["127.0.0.1:9443", "[::1]:9443", "docs.example.org:443"]
+    assert fetch.ca_file == str(folder / "tls/ca.pem")
+    assert load(folder, GOOD).fetch.allow_hosts == []
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        pytest.param("127.0.0.1", "nothing more", id="no port"),
+        pytest.param("127.0.0.1:0", "port", id="no such port"),
+        pytest.param("::1:9443", "host", id="IPv6 without brackets"),
+        pytest.param("*.example.org:443", "host", id="a pattern"),
+        pytest.param("Docs.example.org:443", "lower case", id="upper case"),
+        pytest.param("docs.example.org:443/path", "nothing more", id="a path"),
+        pytest.param("u@docs.example.org:443", "user part", id="a user part"),
+        pytest.param("0177.0.0.1:443", "host", id="another spelling of an address"),
+    ],
+)
+def test_a_host_that_is_not_named_exactly_is_no_start_CIMD_13(folder: Path, host: str, expected: str) -> None:
+    (folder / "tls/ca.pem").touch()
+    load(folder, GOOD + FETCH)
+    found = faults(folder, GOOD + FETCH.replace("127.0.0.1:9443", host))
+    assert len(found) == 1
+    assert "fetch.allow_hosts" in found[0]
+    assert expected in found[0]
+
+
+def test_only_a_start_asks_for_the_ca_file_of_fetches(folder: Path) -> None:
+    assert load(folder, GOOD + FETCH, serving=False).fetch.ca_file
+    assert "fetch.ca_file: no such file" in faults(folder, GOOD + FETCH)[0]
 
 
 def test_only_a_start_asks_for_the_keys_of_issuers(folder: Path) -> None:

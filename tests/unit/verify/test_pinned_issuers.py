@@ -14,13 +14,13 @@ from bridge.model.reasons import Reason
 from bridge.verify.key_sets import MAX_JWKS_KEYS
 from bridge.verify.pinned_issuers import MAX_FILE_BYTES, PinnedIssuers
 from tests.statements import CI, OTHER_CI, OTHER_SIGNER, SIGNER, jwks
-from tests.svid_factory import JwtAuthoritySigner
+from tests.svid_factory import NOW, JwtAuthoritySigner
 
 SECOND = JwtAuthoritySigner.make("ci-2")
 
 
 def kids(issuers: PinnedIssuers, issuer: str = CI) -> list[str]:
-    return [key.kid for key in issuers.keys(issuer).usable]
+    return [key.kid for key in issuers.keys(issuer, now=NOW).usable]
 
 
 def file_with(folder: Path, text: str, name: str = "ci.json") -> Path:
@@ -40,12 +40,12 @@ def test_each_issuer_has_the_keys_of_its_own_file(tmp_path: Path) -> None:
 def test_an_issuer_that_nobody_configured_has_none_DCR_10(tmp_path: Path) -> None:
     issuers = PinnedIssuers({CI: file_with(tmp_path, jwks(SIGNER))})
     with pytest.raises(IssuerUntrusted) as refusal:
-        issuers.keys("https://nobody.example\n" + "x" * 500)
+        issuers.keys("https://nobody.example\n" + "x" * 500, now=NOW)
     assert refusal.value.reason is Reason.STATEMENT_ISSUER
     assert "\n" not in str(refusal.value)
     assert len(str(refusal.value)) < 400
     with pytest.raises(IssuerUntrusted):
-        PinnedIssuers({}).keys(CI)
+        PinnedIssuers({}).keys(CI, now=NOW)
 
 
 def test_a_change_acts_at_the_next_look_and_is_told_once(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_an_issuer_whose_file_was_never_good_is_unavailable(tmp_path: Path, text
     other = file_with(tmp_path, jwks(OTHER_SIGNER), "other.json")
     issuers = PinnedIssuers({CI: path, OTHER_CI: other})
     with pytest.raises(Unavailable) as failure:
-        issuers.keys(CI)
+        issuers.keys(CI, now=NOW)
     assert failure.value.reason is Reason.BUNDLE_UNAVAILABLE
     assert kids(issuers, OTHER_CI) == ["other-ci"]
     assert list(issuers.faults()) == [CI]
@@ -126,7 +126,7 @@ def test_a_file_that_comes_later_is_read_then_and_one_that_goes_keeps_its_keys(t
     issuers = PinnedIssuers({CI: path})
     assert "cannot be read" in issuers.faults()[CI]
     with pytest.raises(Unavailable):
-        issuers.keys(CI)
+        issuers.keys(CI, now=NOW)
     path.write_text(jwks(SIGNER))
     assert issuers.look() == (CI,)
     assert kids(issuers) == ["ci-1"]
@@ -157,7 +157,7 @@ def test_a_file_without_a_usable_key_ends_all_trust_and_is_a_fault_T_20(tmp_path
     path.write_text(json.dumps({"keys": keys}))
     assert issuers.look() == (CI,)
     with pytest.raises(EvidenceRejected) as refusal:
-        issuers.keys(CI)
+        issuers.keys(CI, now=NOW)
     assert refusal.value.reason is Reason.BUNDLE_EMPTY
     assert "no usable key" in issuers.faults()[CI]
 
@@ -166,7 +166,7 @@ def test_an_unfit_key_is_left_out_and_the_others_stay_T_16(tmp_path: Path) -> No
     keys = [SIGNER.jwk(use="sig"), SECOND.jwk(use="enc"), SECOND.jwk(use="sig", kid="ci-3", d="AAAA")]
     issuers = PinnedIssuers({CI: file_with(tmp_path, json.dumps({"keys": keys}))})
     assert kids(issuers) == ["ci-1"]
-    assert issuers.keys(CI).unfit == {"ci-2", "ci-3"}
+    assert issuers.keys(CI, now=NOW).unfit == {"ci-2", "ci-3"}
     assert issuers.faults() == {}
 
 
