@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from bridge.metadata.consistency import needs_redirect
 from bridge.model.client import ClientKind, ClientRecord
 from bridge.model.errors import GrantNotAllowed, InvalidClientMetadata, InvalidRedirectUri
 from bridge.model.evidence import EvidenceKind
@@ -97,7 +98,7 @@ def compose(
     metadata = said.metadata
     if "jwks_uri" in metadata:
         raise _invalid("jwks_uri is not read here; send jwks")
-    grants = _grant_types(metadata, terms)
+    grants, redirect_uris = _grants_and_redirects(said, terms)
     members: dict[str, object] = {
         name: value for name, value in metadata.members.items() if name.partition("#")[0] in _DESCRIBING
     }
@@ -106,7 +107,6 @@ def compose(
     members["response_types"] = ["code"] if AUTHORIZATION_CODE in grants else []
     members["scope"] = " ".join(scopes)
     members["token_endpoint_auth_method"] = _auth_method(metadata, subject, name)
-    redirect_uris = _redirect_uris(said, terms) if AUTHORIZATION_CODE in grants else ()
     if redirect_uris:
         members["redirect_uris"] = list(redirect_uris)
     jwks = _jwks(said, subject, name, key)
@@ -116,6 +116,24 @@ def compose(
     if spiffe_id is not None and name.kind is not ClientKind.SHARED:
         members["spiffe_id"] = spiffe_id
     return members
+
+
+def _grants_and_redirects(said: Said, terms: Terms) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The grant types and the redirect URIs. A code without any redirect URI is a grant that the client could
+    never use, and RFC 7591 section 2 lets nobody register it: it is left out, and the answer says so.
+
+    Raises: InvalidRedirectUri when nothing would be left; what `_grant_types` and `_redirect_uris` raise.
+    """
+    grants = _grant_types(said.metadata, terms)
+    redirect_uris = _redirect_uris(said, terms) if needs_redirect(grants) else ()
+    # Who comes by first use described nothing: its rule is asked anew for each request.
+    if redirect_uris or not needs_redirect(grants) or said.metadata.texts("grant_types") is None:
+        return grants, redirect_uris
+    usable = tuple(grant for grant in grants if grant not in (AUTHORIZATION_CODE, REFRESH_TOKEN))
+    if not usable:
+        words = "redirect_uris: a code needs one, and neither a statement nor policy names any"
+        raise InvalidRedirectUri(Reason.REDIRECT_URI_INVALID, f"{terms.rule}: {words}", public=words)
+    return usable, ()
 
 
 def _grant_types(metadata: ClientMetadata, terms: Terms) -> tuple[str, ...]:

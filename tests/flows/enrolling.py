@@ -75,7 +75,7 @@ source = "software-statement"
 id = "ci-reads-ledger"
 why = "pipelines look up what they deploy"
 effect = "allow"
-when = {{ issuer = "{CI}", subject = ["pipeline", "other-pipeline", "third-pipeline", "redirected"] }}
+when = {{ issuer = "{CI}", subject = ["pipeline", "other-pipeline", "third-pipeline", "redirected", "codeless"] }}
 [rule.grant]
 resources = ["{LEDGER}"]
 scopes = ["ledger.read"]

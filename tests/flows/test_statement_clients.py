@@ -219,6 +219,15 @@ def test_a_statement_s_redirect_uris_stand_alone_where_the_rule_lists_none(offic
     assert (told["redirect_uris"], told["grant_types"]) == ([own], ["authorization_code"])
 
 
+def test_a_code_that_no_redirect_uri_could_receive_is_not_registered(office: Office) -> None:
+    """RFC 7591 section 2: clients that use codes register where these go."""
+    told = office.state("codeless", STATED).registered
+    assert (told["grant_types"], told["response_types"]) == (["client_credentials"], [])
+    with office.untouched("redirect_uri_invalid"):
+        refused = office.state("codeless", STATED, grant_types=["authorization_code"])
+        assert refused.error == (400, "invalid_redirect_uri")
+
+
 # --- one door only, and one maker each -----------------------------------------------------------------------------
 
 
