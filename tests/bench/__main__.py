@@ -17,7 +17,7 @@ from tests.bench.service import FOLDER
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 0 when everything could be measured, whatever the figures are; 2 for wrong usage."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="shorter runs and smaller tables, about two minutes")
+    parser.add_argument("--quick", action="store_true", help="shorter runs and smaller tables, about five minutes")
     parser.add_argument("--json", action="store_true", help="the table as JSON")
     parser.add_argument("--only", action="append", metavar="NAME", help="only this part; may be repeated")
     options = parser.parse_args(arguments)
