@@ -162,7 +162,7 @@ class Worker:
         self._ring = open_ring(settings, self._store, seal)
         self._policies = PolicyInForce(PolicyFolder(settings.policy_directory, policy_defaults(settings)))
         self._book, self._sources = open_bundles(settings)
-        self._refusals = RefusalLog(self._store.audit.append)
+        self._refusals = RefusalLog(self._store.audit.begin_append)
         self._issuers = open_issuers(settings, open_fetcher(settings))
         self.serving_observer = ServingMetrics()
         services = services_of(self._parts(seal), self._readiness)

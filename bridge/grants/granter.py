@@ -11,12 +11,13 @@ from bridge.model.client import Registration
 from bridge.model.errors import CredentialReplayed, ProofRejected
 from bridge.model.evidence import RequestContext
 from bridge.model.identity import DPOP_MARKER, BindingMethod, KeyBinding, Marker
+from bridge.model.pending import PendingWrite
 from bridge.model.reasons import Reason
 from bridge.model.terms import Ask, Bind, Effect, Replay, Terms
 from bridge.registration.composing import CERTIFICATE_BOUND
 from bridge.registration.promises import require_promised
 from bridge.registration.registrar import assertion_markers
-from bridge.store.ports import ClientStore, Issue, PendingIssue
+from bridge.store.ports import ClientStore, Issue
 from bridge.tokens.access_token import AccessTokenClaims, AccessTokens
 
 
@@ -44,7 +45,7 @@ class Begun:
     """A signed token and the write that stands behind it, begun at `since` (`perf_counter`)."""
 
     token: IssuedToken
-    write: PendingIssue
+    write: PendingWrite
     since: float
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from bridge.model.pending import PendingWrite
 from bridge.model.reasons import Reason
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
@@ -34,7 +35,8 @@ class BridgeError(Exception):
     `policy_version` say what decided, where policy did.
 
     On its way out an error gathers what the log line should say: `subject` and `evidence` of a caller
-    that was verified, and what it `asked`; or what an unverified one `claimed`, never both.
+    that was verified, and what it `asked`; or what an unverified one `claimed`, never both. `row` is the
+    audit row of the refusal, on its way to the disk: the answer must not leave before it is there.
     """
 
     public = "the request was refused"
@@ -42,6 +44,7 @@ class BridgeError(Exception):
     evidence: str = ""
     asked: Mapping[str, object] = _NOTHING
     claimed: Claimed | None = None
+    row: PendingWrite | None = None
 
     def __init__(
         self,

@@ -257,6 +257,7 @@ def _not_admitted(denied: PolicyDenied) -> InvalidClientMetadata:
         denied.reason, denied.detail, public=NOT_ADMITTED, rule=denied.rule, policy_version=denied.policy_version
     )
     refusal.subject, refusal.evidence, refusal.asked = denied.subject, denied.evidence, denied.asked
+    refusal.row = denied.row
     return refusal
 
 

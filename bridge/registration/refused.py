@@ -32,7 +32,7 @@ class Refusals:
             error.asked = ask.to_audit()
             if isinstance(error, Unavailable):
                 raise
-            self._log.note(
+            error.row = self._log.note(
                 AuditEvent.about(
                     identity,
                     context,

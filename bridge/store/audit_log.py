@@ -9,6 +9,7 @@ from typing import cast
 
 from bridge.model.audit import AuditEvent, AuditEventKind, AuditRow
 from bridge.model.errors import Unavailable
+from bridge.model.pending import PendingWrite
 from bridge.model.reasons import Reason
 from bridge.store import audit_prune, audit_verify
 from bridge.store import statements as sql
@@ -31,7 +32,11 @@ class SqliteAudit:
 
     def append(self, event: AuditEvent) -> None:
         """As the port says."""
-        self._commit.submit(IssueWrite(None, line_of(event), (), event.time, 0))
+        self.begin_append(event).result()
+
+    def begin_append(self, event: AuditEvent) -> PendingWrite:
+        """As the port says."""
+        return self._commit.begin(IssueWrite(None, line_of(event), (), event.time, 0))
 
     def rows(
         self,

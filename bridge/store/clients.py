@@ -10,6 +10,7 @@ from bridge.model.audit import AuditEvent
 from bridge.model.client import ClientKind, ClientRecord, ClientState, Member, ProposedClient
 from bridge.model.errors import LimitReached, RegistrationChanged
 from bridge.model.identity import Marker
+from bridge.model.pending import PendingWrite
 from bridge.model.reasons import Reason
 from bridge.store import admission, endings, listing, registering, sweeping, unadmitted
 from bridge.store import statements as sql
@@ -23,7 +24,6 @@ from bridge.store.ports import (
     Ensured,
     Found,
     Issue,
-    PendingIssue,
     RegistrationLimits,
     Stale,
     Swept,
@@ -123,7 +123,7 @@ class SqliteClients:
         a lease is exact."""
         self.begin_issue(issue, now=now).result()
 
-    def begin_issue(self, issue: Issue, *, now: int) -> PendingIssue:
+    def begin_issue(self, issue: Issue, *, now: int) -> PendingWrite:
         """As the port says."""
         return self._commit.begin(IssueWrite.of(issue, now=now, marker_limit=self._marker_limit))
 

@@ -38,7 +38,7 @@ MAX_BATCH = 256
 
 
 class Submitted:
-    """A write on its way to the disk. See `ports.PendingIssue`, which is this for one verb."""
+    """A write on its way to the disk. See `model.pending`."""
 
     __slots__ = ("_calls", "_give_up", "_until", "committing", "done", "outcome", "withdrawn", "work")
 

@@ -13,6 +13,7 @@ from typing import Protocol
 from bridge.model.audit import AuditEvent, AuditEventKind, AuditRow
 from bridge.model.client import ClientRecord, ClientState, Member, ProposedClient
 from bridge.model.identity import Marker
+from bridge.model.pending import PendingWrite
 from bridge.model.signing_key import SigningKeyRow
 
 
@@ -143,24 +144,6 @@ class Swept:
     markers: int
 
 
-class PendingIssue(Protocol):
-    """An issue that is being written. Its token belongs to nobody before `result` has returned."""
-
-    @property
-    def is_durable(self) -> bool:
-        """Whether it is written, so that `result` neither waits nor raises."""
-        ...
-
-    def then(self, call: Callable[[], None]) -> None:
-        """Have `call` called once, from any thread or at once, when it is known how the write ended. Not
-        called when that takes longer than a caller may wait: ask `result` then. `call` must be quick."""
-        ...
-
-    def result(self) -> object:
-        """Wait until it is durable. To be asked once. Raises: as `ClientStore.record_issue`."""
-        ...
-
-
 class ClientStore(Protocol):
     """Client records by stable subject, their members, tombstones and approvals."""
 
@@ -224,8 +207,8 @@ class ClientStore(Protocol):
         """
         ...
 
-    def begin_issue(self, issue: Issue, *, now: int) -> PendingIssue:
-        """The same without waiting for it."""
+    def begin_issue(self, issue: Issue, *, now: int) -> PendingWrite:
+        """The same without waiting for it. `result` raises as `record_issue`."""
         ...
 
     def get(self, client_id: str) -> ClientRecord | None:
@@ -387,6 +370,10 @@ class AuditStore(Protocol):
 
     def append(self, event: AuditEvent) -> None:
         """Write one row."""
+        ...
+
+    def begin_append(self, event: AuditEvent) -> PendingWrite:
+        """The same without waiting for it."""
         ...
 
     def rows(

@@ -9,7 +9,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 
 from bridge.model.errors import BridgeError
 from bridge.web.boundary import MANAGEMENT, REGISTRATION, Boundary
-from bridge.web.held import HeldResponse
+from bridge.web.held import HeldResponse, refusal_held
 from bridge.web.lean import Application, Response
 from bridge.web.metadata import WELL_KNOWN
 from bridge.web.registration_endpoints import ManagementEndpoint, RegistrationEndpoint
@@ -83,7 +83,8 @@ def _add_boundary(app: Application, boundary: Boundary) -> None:
         return boundary.finish(request.environ, request.endpoint or "none", response)
 
     def on_bridge_error(error: BridgeError) -> Response:
-        return boundary.refuse(request.environ, request.endpoint or "none", error)
+        endpoint = request.endpoint or "none"
+        return refusal_held(boundary.refuse(request.environ, endpoint, error), error, boundary, endpoint)
 
     def on_http_error(error: HTTPException) -> Response:
         return boundary.misdirected(request.environ, request.endpoint or "none", error)

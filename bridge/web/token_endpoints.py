@@ -13,7 +13,7 @@ from bridge.model.evidence import Door, Presented, RequestContext
 from bridge.web.boundary import REQUEST_ID, Boundary
 from bridge.web.errors import NO_STORE
 from bridge.web.forms import FORM_TYPE, Form, parse_form, parse_token_ask
-from bridge.web.held import HeldResponse, Hold
+from bridge.web.held import HeldResponse, TokenHold
 from bridge.web.lean import Response
 from bridge.web.metadata import GRANT_TYPES
 from bridge.web.present import present
@@ -35,13 +35,12 @@ class TokenEndpoints:
         promise = self._services.client_credentials.grant(presented, ask, context)
         nonce = self._services.fresh_nonce(context.now)
         held = _wire(HeldResponse, promise.token, nonce)
-        held.hold = Hold(
+        held.hold = TokenHold(
             promise,
             render=lambda token: _wire(Response, token, nonce),
             kept=lambda: self._services.observer.token_issued(ask.grant_type),
-            boundary=self._boundary,
-            endpoint="token",
         )
+        held.boundary, held.endpoint = self._boundary, "token"
         return held
 
     def introspect(self) -> Response:

@@ -21,6 +21,7 @@ from bridge.observe.log import line_format
 from bridge.observe.observer import RequestObserver
 from bridge.registration.refusals import RefusalLog
 from bridge.registration.refused import Refusals
+from tests.written import Written
 
 NAME = "spiffe://example.org/ns/web/sa/a"
 SUBJECT = PolicySubject(Source.SPIFFE, EvidenceKind.JWT_SVID, spiffe_id=SpiffeId.parse_workload(NAME))
@@ -65,11 +66,11 @@ def refuse(error: BridgeError) -> None:
 
 def watched(error: BridgeError) -> list[AuditEvent]:
     """The error as it leaves the watch over a verified identity, logged."""
-    rows: list[AuditEvent] = []
-    with pytest.raises(type(error)), Refusals(RefusalLog(rows.append)).watch(IDENTITY, ASK, CONTEXT):
+    store = Written()
+    with pytest.raises(type(error)), Refusals(RefusalLog(store.begin)).watch(IDENTITY, ASK, CONTEXT):
         raise error
     refuse(error)
-    return rows
+    return store.rows
 
 
 def about(line: dict[str, object]) -> dict[str, object]:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from bridge.model.audit import AuditEvent, AuditEventKind
+from bridge.model.errors import Unavailable
 from bridge.registration.refusals import MAX_OPEN_OF_ONE, RefusalLog
+from tests.written import Written
 
 FIRST = AuditEvent(
     "id-1", 600, AuditEventKind.REFUSED, door="token", subject="spiffe://example.org/a", reason="policy_no_rule",
@@ -14,14 +18,17 @@ FIRST = AuditEvent(
 
 
 def test_the_first_refusal_is_written_at_once() -> None:
-    rows: list[AuditEvent] = []
-    RefusalLog(rows.append).note(FIRST)
+    store = Written()
+    write = RefusalLog(store.begin).note(FIRST)
+    assert write is not None
+    assert write.is_durable
+    rows = store.rows
     assert rows == [FIRST]
 
 
 def test_repeats_within_a_minute_become_one_row_with_their_number() -> None:
-    rows: list[AuditEvent] = []
-    log = RefusalLog(rows.append)
+    store = Written()
+    rows, log = store.rows, RefusalLog(store.begin)
     for number in range(5):
         log.note(replace(FIRST, id=f"id-{number}", time=600 + number))
     assert len(rows) == 1
@@ -32,25 +39,27 @@ def test_repeats_within_a_minute_become_one_row_with_their_number() -> None:
 
 
 def test_a_refusal_that_differs_in_what_was_asked_is_its_own_row() -> None:
-    rows: list[AuditEvent] = []
-    log = RefusalLog(rows.append)
+    store = Written()
+    rows, log = store.rows, RefusalLog(store.begin)
     log.note(FIRST)
     log.note(replace(FIRST, ask={"grant_type": "client_credentials", "scopes": ["y"]}))
     assert len(rows) == 2
 
 
 def test_the_next_minute_begins_with_a_row_again() -> None:
-    rows: list[AuditEvent] = []
-    log = RefusalLog(rows.append)
+    store = Written()
+    rows, log = store.rows, RefusalLog(store.begin)
     log.note(FIRST)
     log.note(FIRST)
     log.note(replace(FIRST, time=660))
+    assert [row.count for row in rows] == [1, 1]
+    log.flush(660)
     assert [row.count for row in rows] == [1, 1, 1]
 
 
 def test_a_shutdown_writes_what_was_counted() -> None:
-    rows: list[AuditEvent] = []
-    log = RefusalLog(rows.append)
+    store = Written()
+    rows, log = store.rows, RefusalLog(store.begin)
     for _ in range(3):
         log.note(FIRST)
     log.flush(601, all_minutes=True)
@@ -58,8 +67,8 @@ def test_a_shutdown_writes_what_was_counted() -> None:
 
 
 def test_an_identity_that_asks_for_ever_other_things_cannot_fill_the_log_T_41_T_49() -> None:
-    rows: list[AuditEvent] = []
-    log = RefusalLog(rows.append)
+    store = Written()
+    rows, log = store.rows, RefusalLog(store.begin)
     for number in range(1000):
         log.note(replace(FIRST, ask={"grant_type": "client_credentials", "scopes": [f"s{number}"]}))
     log.note(replace(FIRST, subject="spiffe://example.org/b"))
@@ -67,3 +76,30 @@ def test_an_identity_that_asks_for_ever_other_things_cannot_fill_the_log_T_41_T_
     log.flush(660)
     assert sum(row.count for row in rows) == 1001
     assert rows[-1].ask == {}
+
+
+def test_the_first_request_of_a_minute_writes_its_own_row_and_leaves_the_counts_to_the_chore() -> None:
+    store = Written()
+    log = RefusalLog(store.begin)
+    for _ in range(2):
+        log.note(FIRST)
+    log.note(replace(FIRST, time=660))
+    assert [row.time for row in store.rows] == [600, 660]
+    log.flush(661)
+    assert [row.time for row in store.rows] == [600, 660, 600]
+
+
+def test_counts_that_could_not_be_written_are_written_by_the_next_flush_T_49() -> None:
+    store = Written()
+    log = RefusalLog(store.begin)
+    for number in range(150):
+        for _ in range(2):
+            log.note(replace(FIRST, subject=f"spiffe://example.org/{number}"))
+    store.fails = True
+    with pytest.raises(Unavailable):
+        log.flush(660)
+    assert len(store.rows) == 150
+    store.fails = False
+    log.flush(660)
+    log.flush(660)
+    assert len(store.rows) == 300
