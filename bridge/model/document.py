@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
+
+T_co = TypeVar("T_co", covariant=True)
+D_co = TypeVar("D_co", covariant=True)
+K_co = TypeVar("K_co", covariant=True)
 
 
 class DocumentKind(StrEnum):
@@ -34,7 +38,7 @@ class DocumentCopy:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredDocument[T]:
+class StoredDocument(Generic[T_co]):
     """A document as it may be used now. `value` is what its check made of `body`; `digest` is the body's hex
     SHA-256 (T-8); `fetched_at`: epoch seconds, when its server last said that this is the document.
 
@@ -45,13 +49,13 @@ class StoredDocument[T]:
     body: bytes
     digest: str
     fetched_at: int
-    value: T
+    value: T_co
 
 
-class ClientDocuments[D, K](Protocol):
+class ClientDocuments(Protocol[D_co, K_co]):
     """Who has the documents of clients, `D`, and their key sets, `K`, or gets them."""
 
-    def document(self, url: str, *, now: int, source_address: str) -> StoredDocument[D]:
+    def document(self, url: str, *, now: int, source_address: str) -> StoredDocument[D_co]:
         """The metadata document at `url` (CIMD-5 to 16). `source_address` is whose request needs it: it pays for
         the fetch of a URL of which there is no copy.
 
@@ -61,7 +65,7 @@ class ClientDocuments[D, K](Protocol):
         """
         ...
 
-    def keys(self, url: str, *, now: int, source_address: str, unknown_kid: bool = False) -> StoredDocument[K]:
+    def keys(self, url: str, *, now: int, source_address: str, unknown_kid: bool = False) -> StoredDocument[K_co]:
         """The JWK Set at `url`, a `jwks_uri` of a checked document. `unknown_kid`: what this gave without it has
         not the key that is wanted, so the URL is asked again, unless it was within 5 seconds.
 
