@@ -38,6 +38,15 @@ class DocumentCopy:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundDocument:
+    """What is known of a URL: the copy, and until when somebody asks it, or nobody should (epoch seconds; 0: nobody
+    asks)."""
+
+    copy: DocumentCopy | None
+    asked_until: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoredDocument(Generic[T_co]):
     """A document as it may be used now. `value` is what its check made of `body`; `digest` is the body's hex
     SHA-256 (T-8); `fetched_at`: epoch seconds, when its server last said that this is the document.

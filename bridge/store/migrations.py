@@ -19,7 +19,7 @@ from bridge.model.errors import StartRefused
 from bridge.store.connections import create_file, open_reader, open_writer, unavailable
 from bridge.store.gate import WriterGate
 from bridge.store.ports import SchemaStatus
-from bridge.store.schema import FIRST_RELEASE, REGISTRATION
+from bridge.store.schema import DOCUMENTS, FIRST_RELEASE, REGISTRATION
 
 SET = "bridge"
 
@@ -63,9 +63,15 @@ def _prepare_registration(database: Database) -> None:
         database.execute(statement)
 
 
+def _prepare_documents(database: Database) -> None:
+    for statement in DOCUMENTS:
+        database.execute(statement)
+
+
 STEPS: tuple[Step, ...] = (
     Step("0001_first_release", _create_first_release, _expect_empty, _expect_sound),
     Step("0002_registration", _prepare_registration, after=_expect_sound),
+    Step("0003_documents", _prepare_documents, after=_expect_sound),
 )
 
 

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from bridge.model.audit import AuditEvent, AuditEventKind, AuditRow
 from bridge.model.client import ClientRecord, ClientState, Member, ProposedClient
+from bridge.model.document import DocumentCopy, DocumentKind, FoundDocument
 from bridge.model.identity import Marker
 from bridge.model.pending import PendingWrite
 from bridge.model.signing_key import SigningKeyRow
@@ -346,6 +347,36 @@ class LeaseStore(Protocol):
         ...
 
 
+class DocumentStore(Protocol):
+    """Documents fetched from outside, shared by all workers, and who fetches which of them now."""
+
+    def find(self, kind: DocumentKind, url: str) -> FoundDocument:
+        """The copy, however old, and who asks. One read, no write."""
+        ...
+
+    def begin(self, kind: DocumentKind, url: str, *, holder: str, now: int, until: int) -> bool:
+        """Get the right to ask a URL, until then at most. False: somebody has it, be it the same holder."""
+        ...
+
+    def keep(self, copy: DocumentCopy, *, holder: str) -> bool:
+        """Put this copy in place of an older one, and give the right to ask back. False: there are as many as
+        there may be, and it is not kept; none is put out for it, so that nobody's URLs can wash out another's."""
+        ...
+
+    def drop(self, copy: DocumentCopy, *, holder: str) -> None:
+        """Forget this copy, if it is still the one that is there, and give the right to ask back."""
+        ...
+
+    def release(self, kind: DocumentKind, url: str, *, holder: str, until: int | None = None) -> None:
+        """Give the right to ask back, at once, or keep it until then: nobody is to ask before."""
+        ...
+
+    def sweep(self, *, before: int, ended_before: int, batch: int) -> int:
+        """Remove at most `batch` copies fetched before that, and rights to ask that ended before that and were
+        never given back. How many copies."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ChainFault:
     """One thing that `verify` found: which writer, at which place, and what is wrong."""
@@ -430,6 +461,8 @@ class Store(Protocol):
     def keys(self) -> KeyStore: ...
     @property
     def leases(self) -> LeaseStore: ...
+    @property
+    def documents(self) -> DocumentStore: ...
     @property
     def audit(self) -> AuditStore: ...
 

@@ -17,6 +17,7 @@ from bridge.model.client import (
     ProposedClient,
     Provenance,
 )
+from bridge.model.document import DocumentCopy, DocumentKind
 from bridge.model.evidence import EvidenceKind
 from bridge.model.signing_key import SigningKeyRow
 from bridge.store.audit_chain import EVENT_COLUMNS
@@ -28,6 +29,7 @@ CLIENT_FIELDS = (
 )  # fmt: skip
 MEMBER_FIELDS = ("client_id", "spiffe_id", "state", "epoch", "first_seen_at", "last_used_at", "expires_at")
 ACCESS_FIELDS = ("client_id", "handle", "epoch", "generation", "digest")
+DOCUMENT_FIELDS = ("kind", "url", "body", "digest", "etag", "fetched_at", "fresh_until", "must_revalidate")
 KEY_FIELDS = ("kid", "alg", "public_jwk", "sealed", "created_at", "signs_from", "retires_at")
 AUDIT_FIELDS = ("rowid", "writer", "sequence", "mac", *EVENT_COLUMNS)
 
@@ -85,6 +87,20 @@ def member_of(row: Row, start: int = 0) -> Member | None:
         return None
     client_id, spiffe_id, state, epoch, first_seen, used, end = row[start : start + 7]
     return Member(client_id, spiffe_id, _STATES[state], epoch, first_seen, used, end)
+
+
+def document_row(copy: DocumentCopy) -> tuple[object, ...]:
+    """The columns of a fetched document."""
+    ages = copy.fetched_at, copy.fresh_until, int(copy.must_revalidate)
+    return copy.kind.value, copy.url, copy.body, copy.digest, copy.etag, *ages
+
+
+def document_of(row: Row, start: int = 0) -> DocumentCopy | None:
+    """The document in the eight columns from `start`; None where a join found none."""
+    if row[start] is None:
+        return None
+    kind, url, body, digest, etag, fetched_at, fresh_until, must_revalidate = row[start : start + 8]
+    return DocumentCopy(DocumentKind(kind), url, body, digest, etag, fetched_at, fresh_until, bool(must_revalidate))
 
 
 def record_of(proposed: ProposedClient, *, epoch: int, now: int, expires_at: int | None) -> ClientRecord:

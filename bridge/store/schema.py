@@ -196,3 +196,29 @@ REGISTRATION: tuple[str, ...] = (
         digest TEXT NOT NULL
     ) STRICT, WITHOUT ROWID""",
 )
+
+# Step 3: documents and key sets that were fetched from outside.
+DOCUMENTS: tuple[str, ...] = (
+    """CREATE TABLE documents (
+        kind TEXT NOT NULL,
+        url TEXT NOT NULL,
+        body BLOB NOT NULL,
+        digest TEXT NOT NULL,
+        etag TEXT NOT NULL,
+        fetched_at INTEGER NOT NULL,
+        fresh_until INTEGER NOT NULL,
+        must_revalidate INTEGER NOT NULL,
+        PRIMARY KEY (kind, url)
+    ) STRICT""",
+    "CREATE INDEX documents_by_age ON documents (fetched_at)",
+    # Who asks a URL now, or until when nobody is to. A row goes with its answer, so there are never more than
+    # fetches under way and servers that were just found dead.
+    """CREATE TABLE document_fetches (
+        kind TEXT NOT NULL,
+        url TEXT NOT NULL,
+        holder TEXT NOT NULL,
+        ends_at INTEGER NOT NULL,
+        PRIMARY KEY (kind, url)
+    ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX document_fetches_ended ON document_fetches (ends_at)",
+)

@@ -15,6 +15,7 @@ from bridge.store.audit_pen import AuditPen
 from bridge.store.buckets import SqliteBuckets
 from bridge.store.clients import SqliteClients
 from bridge.store.connections import Readers
+from bridge.store.documents import DOCUMENT_LIMIT, SqliteDocuments
 from bridge.store.exhausted import Exhausted
 from bridge.store.gate import WriterGate
 from bridge.store.group_commit import PATIENCE, GroupCommit
@@ -35,7 +36,17 @@ INSERT INTO probes (one, written) VALUES (1, 1) ON CONFLICT (one) DO UPDATE SET 
 class SqliteStore:
     """See `ports.Store`. Open it after a fork, in the process that uses it; share it between threads."""
 
-    def __init__(self, path: Path, gate: WriterGate, key: ChainKey, pen: AuditPen, *, patience: float, markers: int):
+    def __init__(
+        self,
+        path: Path,
+        gate: WriterGate,
+        key: ChainKey,
+        pen: AuditPen,
+        *,
+        patience: float,
+        markers: int,
+        documents: int,
+    ):
         """Use `open`."""
         self._gate = gate
         self._readers = Readers(path)
@@ -50,6 +61,7 @@ class SqliteStore:
         self.tokens = SqliteTokens(self._readers, self._commit, marker_limit=markers)
         self.keys = SqliteKeys(self._readers, self._commit)
         self.leases = SqliteLeases(self._commit)
+        self.documents = SqliteDocuments(self._readers, self._commit, limit=documents)
         self.audit = SqliteAudit(path, self._readers, self._commit, key)
 
     @classmethod
@@ -62,6 +74,7 @@ class SqliteStore:
         writer: str | None = None,
         patience: float = PATIENCE,
         marker_limit: int = MARKER_LIMIT,
+        document_limit: int = DOCUMENT_LIMIT,
     ) -> SqliteStore:
         """Open a store whose schema is that of this release.
 
@@ -76,7 +89,7 @@ class SqliteStore:
             raise StartRefused([f"{error.filename or path}: {error.strerror}"]) from error
         key = ChainKey(audit_key)
         pen = AuditPen(key, writer or secrets.token_hex(8), clock)
-        return cls(path, gate, key, pen, patience=patience, markers=marker_limit)
+        return cls(path, gate, key, pen, patience=patience, markers=marker_limit, documents=document_limit)
 
     def ping(self) -> None:
         """Take the write lock and let it go; after a failure, really write, so that a full disk is seen.

@@ -11,7 +11,16 @@ from __future__ import annotations
 from functools import cache
 
 from bridge.store.audit_chain import EVENT_COLUMNS
-from bridge.store.rows import ACCESS_FIELDS, AUDIT_FIELDS, CLIENT_FIELDS, KEY_FIELDS, MEMBER_FIELDS, columns
+from bridge.store.limits import CLOCK_TOLERANCE
+from bridge.store.rows import (
+    ACCESS_FIELDS,
+    AUDIT_FIELDS,
+    CLIENT_FIELDS,
+    DOCUMENT_FIELDS,
+    KEY_FIELDS,
+    MEMBER_FIELDS,
+    columns,
+)
 
 CLIENT = columns(CLIENT_FIELDS)
 MEMBER = columns(MEMBER_FIELDS)
@@ -234,6 +243,43 @@ INSERT INTO leases (name, holder, ends_at) VALUES (?, ?, ?)
 ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, ends_at = excluded.ends_at
 WHERE leases.holder = excluded.holder OR leases.ends_at <= ?
 RETURNING holder
+"""
+
+# --- documents of clients. Parameters of the first: kind, url, and both again.
+FIND_DOCUMENT = f"""
+SELECT COALESCE((SELECT ends_at FROM document_fetches WHERE kind = ? AND url = ?), 0),
+       {columns(DOCUMENT_FIELDS, "d")}
+FROM (SELECT 1 AS one) AS always
+LEFT JOIN documents AS d ON d.kind = ? AND d.url = ?
+"""
+HAS_DOCUMENT = "SELECT 1 FROM documents WHERE kind = ? AND url = ?"
+COUNT_DOCUMENTS = "SELECT COUNT(*) FROM documents"
+# A copy never takes the place of a younger one, unless that is from a clock that was set back since.
+KEEP_DOCUMENT = f"""
+INSERT INTO documents ({columns(DOCUMENT_FIELDS)}) VALUES ({", ".join("?" * len(DOCUMENT_FIELDS))})
+ON CONFLICT (kind, url) DO UPDATE
+SET body = excluded.body, digest = excluded.digest, etag = excluded.etag, fetched_at = excluded.fetched_at,
+    fresh_until = excluded.fresh_until, must_revalidate = excluded.must_revalidate
+WHERE documents.fetched_at <= excluded.fetched_at OR documents.fetched_at > excluded.fetched_at + {CLOCK_TOLERANCE}
+"""
+DROP_DOCUMENT = "DELETE FROM documents WHERE kind = ? AND url = ? AND digest = ? AND fetched_at = ?"
+SWEEP_DOCUMENTS = """
+DELETE FROM documents WHERE (kind, url) IN (
+    SELECT kind, url FROM documents WHERE fetched_at <= ? ORDER BY fetched_at LIMIT ?)
+"""
+# Also from whoever has it: one that has just been told to wait is to wait. Parameters end with: now, the latest
+# end that can have been meant by a clock like this one.
+BEGIN_FETCH = """
+INSERT INTO document_fetches (kind, url, holder, ends_at) VALUES (?, ?, ?, ?)
+ON CONFLICT (kind, url) DO UPDATE SET holder = excluded.holder, ends_at = excluded.ends_at
+WHERE document_fetches.ends_at <= ? OR document_fetches.ends_at > ?
+RETURNING holder
+"""
+POSTPONE_FETCH = "UPDATE document_fetches SET ends_at = ? WHERE kind = ? AND url = ? AND holder = ?"
+END_FETCH = "DELETE FROM document_fetches WHERE kind = ? AND url = ? AND holder = ?"
+SWEEP_FETCHES = """
+DELETE FROM document_fetches WHERE (kind, url) IN (
+    SELECT kind, url FROM document_fetches WHERE ends_at <= ? ORDER BY ends_at LIMIT ?)
 """
 
 # --- the audit log

@@ -11,6 +11,7 @@ import pytest
 from sqlite_utils import Database
 
 from bridge.model.client import ClientState, Provenance
+from bridge.model.document import DocumentCopy, DocumentKind
 from bridge.model.errors import LimitReached, StartRefused
 from bridge.store.migrations import STEPS, Step, create_if_empty, migrate, require_current, status
 from bridge.store.ports import RegistrationLimits, SchemaStatus, Waiting
@@ -111,6 +112,27 @@ def test_the_records_of_the_first_release_are_carried_over(tmp_path: Path) -> No
         assert ensure(store.clients, limits=RegistrationLimits(2, 9, 9)).created
         assert ensure(store.clients, spiffe(f"{API}-b")).record.epoch > NOW
         assert store.clients.count_by_state() == {("spiffe", ClientState.ACTIVE): 3}
+    finally:
+        store.close()
+
+
+def test_a_store_of_the_second_step_keeps_its_records_and_can_keep_documents(tmp_path: Path) -> None:
+    """F-8."""
+    path = tmp_path / "bridge.db"
+    migrate(path, steps=STEPS[:2])
+    connection = sqlite3.connect(path)
+    connection.execute("INSERT INTO management VALUES ('a', 'handle', ?, 0, 'digest')", (NOW,))
+    connection.commit()
+    connection.close()
+    done: list[str] = []
+    assert migrate(path, done.append) == CURRENT
+    assert done == list(NAMES[2:])
+    store = SqliteStore.open(path, audit_key=AUDIT_KEY, clock=lambda: NOW)
+    try:
+        assert store.management.by_handle("handle") is not None
+        copy = DocumentCopy(DocumentKind.DOCUMENT, "https://client.example/c", b"{}", "00", "", NOW, NOW + 60, False)
+        assert store.documents.keep(copy, holder="me")
+        assert store.documents.find(copy.kind, copy.url).copy == copy
     finally:
         store.close()
 
