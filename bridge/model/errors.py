@@ -209,6 +209,20 @@ class ForeignToken(BridgeError):
     public = "the token was issued to another client"
 
 
+class GrantRejected(BridgeError):
+    """A code or refresh token is unknown, over, used, another client's, or does not go with what was sent
+    (RFC 6749 section 5.2)."""
+
+    public = "the grant is not valid"
+
+
+class GrantSpent(GrantRejected):
+    """Between look and write the code was redeemed, the refresh token rotated, or the grant ended."""
+
+    def __init__(self) -> None:
+        super().__init__(Reason.GRANT_SPENT)
+
+
 class RegistrationChanged(BridgeError):
     """Between decision and write the record was revoked, denied or expired. Decide again."""
 

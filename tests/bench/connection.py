@@ -31,7 +31,8 @@ def _context(ca: str, identity: tuple[str, str] | None) -> ssl.SSLContext:
 
 
 class Connection:
-    """Connects and shakes hands when made. `due` is when the request under way was due; `place` its number."""
+    """Connects and shakes hands when made. `due` is when the request under way was due; `place` its number.
+    `is_asked`: a request is under way."""
 
     def __init__(self, target: Target, place: int) -> None:
         identity = target.identities[place % len(target.identities)] if target.identities else None
@@ -42,12 +43,14 @@ class Connection:
         self._received = b""
         self.descriptor = self._socket.fileno()
         self.is_open = True
+        self.is_asked = False
         self.place = place
         self.due = 0.0
 
     def ask(self, request: bytes, due: float) -> None:
         """Send a request. It is small: a socket whose buffer is full counts as broken, at the next `take`."""
         self.due = due
+        self.is_asked = True
         self._received = b""
         try:
             self._socket.send(request)
@@ -65,7 +68,7 @@ class Connection:
         except OSError:
             data = b""
         if not data:
-            self.is_open = False
+            self.is_open = self.is_asked = False
             return 0, True
         received = self._received = self._received + data if self._received else data
         head = received.find(_END_OF_HEAD)
@@ -78,6 +81,7 @@ class Connection:
         whole = head + 4 + int(fields[length : end if end >= 0 else None])
         if len(received) < whole:
             return None
+        self.is_asked = False
         if b"\r\nconnection: close" in fields:
             self.is_open = False
         return status, b"\r\nretry-after: " not in fields

@@ -173,6 +173,11 @@ class Driver:
         done = []
         for descriptor, _ in self._poll.poll(0):
             connection = self._by_descriptor[descriptor]
+            if not connection.is_asked:
+                # Closed by the service while nothing was asked, which is its right.
+                if connection.take() is not None:
+                    self._idle[self._idle.index(connection)] = self._replace(connection)
+                continue
             answer = connection.take()
             if answer is None:
                 continue
