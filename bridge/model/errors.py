@@ -70,6 +70,25 @@ class InvalidRequest(BridgeError):
     public = "the request is malformed"
 
 
+class RedirectUriRejected(InvalidRequest):
+    """The redirect URI of an authorization request is none that anybody vouched for: nothing is ever sent there
+    (RFC 6749 section 4.1.2.1)."""
+
+    public = "the redirect_uri is none of this client's"
+
+
+class ResponseTypeUnsupported(BridgeError):
+    """The response type of an authorization request is another than `code`."""
+
+    public = "only response_type=code is offered here"
+
+
+class ConsentDenied(BridgeError):
+    """The user did not let the client have what it asked for."""
+
+    public = "the user refused"
+
+
 class EvidenceRejected(BridgeError):
     """A credential is missing, malformed, invalid or not trusted. Nothing was decided yet."""
 
@@ -221,6 +240,18 @@ class GrantSpent(GrantRejected):
 
     def __init__(self) -> None:
         super().__init__(Reason.GRANT_SPENT)
+
+
+class FormRejected(BridgeError):
+    """A form came from another page, browser or session than the one it was shown in (T-44)."""
+
+    public = "this form is no longer good; go back to the application and start again"
+
+
+class SignInRejected(BridgeError):
+    """Whoever came back from the login provider is not known to be who left for it."""
+
+    public = "you could not be signed in; go back to the application and start again"
 
 
 class RegistrationChanged(BridgeError):

@@ -76,6 +76,11 @@ class Reason(StrEnum):
     GRANT_REUSED = "grant_reused"
     GRANT_SPENT = "grant_spent"
     ACCESS_DENIED = "access_denied"
+    # who approves
+    FORM_TOKEN = "form_token"
+    SIGN_IN_STALE = "sign_in_stale"
+    SIGN_IN_REJECTED = "sign_in_rejected"
+    SIGN_IN_UNAVAILABLE = "sign_in_unavailable"
     # policy
     POLICY_NO_RULE = "policy_no_rule"
     POLICY_DENY_RULE = "policy_deny_rule"
