@@ -137,34 +137,40 @@ class Enrolment:
         caller = Authenticated(introduced.identity, introduced.markers, None)
         ask = asked(metadata, GRANT_TYPES[0])
         with self._refusals.watch(introduced.identity, ask, context):
-            admission, said, ask = self._admit(caller, introduced, metadata)
+            said, ask = self._hear(caller, introduced, metadata)
+        # A refusal from here on is written down with what is really asked: a statement may state it, and redirect
+        # URIs mean a code, so that explaining the row decides the same.
         with self._refusals.watch(introduced.identity, ask, context):
+            admission = self._admit(caller, introduced, metadata, said, ask)
             registration = self._settle(admission, said, caller, introduced, ask, context)
         record = registration.record
         return Enrolled(record, record.metadata, statement, self._access(record))
 
-    def _admit(
-        self, caller: Authenticated, introduced: Introduced, body: ClientMetadata
-    ) -> tuple[Admission, Said, Ask]:
-        """Policy's answer to what is said of the client, and what that is.
+    def _hear(self, caller: Authenticated, introduced: Introduced, body: ClientMetadata) -> tuple[Said, Ask]:
+        """What is said of the client, and what that asks of policy.
 
         Which members a statement may state is the rule's to say, and which rule it is depends on what is
         asked, which the statement may state. So the rule that admits the identity at all is asked first, and
-        the one that covers the ask in the end must let the source state the same.
+        the one that covers the ask in the end must let the source state the same (`_admit`).
         """
         terms = self._first_terms(caller)
         said = _said(terms, introduced, body)
-        ask = asked(said.metadata, terms.grant_types[0] if terms.grant_types else GRANT_TYPES[0])
-        key = key_for(said, introduced)
-        admission = self._registrar.admit(caller, ask, key=key)
+        return said, asked(said.metadata, terms.grant_types[0] if terms.grant_types else GRANT_TYPES[0])
+
+    def _admit(
+        self, caller: Authenticated, introduced: Introduced, body: ClientMetadata, said: Said, ask: Ask
+    ) -> Admission:
+        """Policy's answer to the ask."""
+        admission = self._registrar.admit(caller, ask, key=key_for(said, introduced))
         if _said(admission.terms, introduced, body) != said:
+            first = self._first_terms(caller).rule
             raise PolicyDenied(
                 Reason.POLICY_NO_RULE,
-                f"{terms.rule} and {admission.terms.rule} let the statement state different members",
+                f"{first} and {admission.terms.rule} let the statement state different members",
                 rule=admission.terms.rule,
                 policy_version=admission.decision.policy_version,
             )
-        return admission, said, ask
+        return admission
 
     def _first_terms(self, caller: Authenticated) -> Terms:
         """The terms under which the identity may come through this door, whatever it asks."""

@@ -13,6 +13,7 @@ from tests.svid_factory import compact
 
 WEB = "/ns/web/sa/well-formed"
 EC = jwks(JwtKey.generate("ES256"))["keys"][0]  # type: ignore[index]
+CALLBACK = "https://shop.example.org/callback"
 PRIVATE = {**EC, "d": "AAAA"}
 META, REDIRECT, STATEMENT = "invalid_client_metadata", "invalid_redirect_uri", "invalid_software_statement"
 
@@ -206,6 +207,17 @@ def test_metadata_that_is_not_acceptable_registers_nobody(
 def _own(twin: dict[str, Any]) -> dict[str, str]:
     """The twin is another workload, so that what it registers is its own."""
     return {"spiffe_id": "spiffe://example.org/ns/web/sa/meta-twin"} if "spiffe_id" in twin else {}
+
+
+def test_a_refusal_is_written_down_with_the_grant_that_its_redirect_uris_mean(office: Office) -> None:
+    asked = {"client_credentials": {"scope": "nobody.has.it"}, "authorization_code": {"redirect_uris": [CALLBACK]}}
+    for grant, body in asked.items():
+        row = office.last_row()
+        refused = office.enrol("/ns/web/sa/means-a-code", **body)
+        assert refused.error == (400, META)
+        (found,) = office.process.worker._store.audit.rows(after=row, limit=10)
+        # `policy explain --audit` decides what stands in the row, and has to come to the same answer.
+        assert (found.event.id, found.event.ask["grant_type"]) == (refused.body["error_id"], grant)
 
 
 def test_the_words_of_a_refusal_never_quote_what_was_sent_T_43(office: Office) -> None:
