@@ -8,11 +8,12 @@ from typing import TypeVar
 from flask import Request, request
 from werkzeug.exceptions import UnsupportedMediaType
 
+from bridge.grants.form import Form
 from bridge.grants.granter import IssuedToken
 from bridge.model.evidence import Door, Presented, RequestContext
 from bridge.web.boundary import REQUEST_ID, Boundary
 from bridge.web.errors import NO_STORE
-from bridge.web.forms import FORM_TYPE, Form, parse_form, parse_token_ask
+from bridge.web.forms import FORM_TYPE, parse_form, parse_token_ask
 from bridge.web.held import HeldResponse, TokenHold
 from bridge.web.lean import Response
 from bridge.web.metadata import GRANT_TYPES
