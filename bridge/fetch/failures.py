@@ -66,3 +66,7 @@ class FetchDelayed(Unavailable):
 
     def __init__(self, detail: str, *, retry_after: int) -> None:
         super().__init__(Reason.FETCH_BUSY, detail, retry_after=retry_after)
+
+    def again(self) -> Self:
+        """The same failure for another request."""
+        return type(self)(self.detail, retry_after=self.retry_after)

@@ -57,6 +57,11 @@ class Fetcher:
         self._observe, self._clock = observe, clock
         self._seconds, self._connect_seconds = seconds, connect_seconds
 
+    @property
+    def threads(self) -> ThreadShare:
+        """The share of the threads that answer requests: for whoever has them wait for more than a fetch."""
+        return self._threads
+
     def get(
         self,
         url: str,

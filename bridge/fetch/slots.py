@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Hashable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from bridge.fetch.breaker import HostBreaker
@@ -23,21 +23,25 @@ RETRY_SECONDS = 2
 
 
 class ThreadShare:
-    """How many of the threads that answer requests may be in a fetch, whether they fetch or wait for one.
+    """How many of the threads that answer requests may be in a fetch, be it that they fetch or that they wait for one.
+    Thread-safe."""
 
-    `threads` is how many there are; half of them, one at least, may. Used as a context manager. Thread-safe.
-    """
-
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, *, aside: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+        """`threads` is how many there are; half of them, one at least, may. `aside` is what one of them waits in:
+        where few are let work at a time, it says that another may."""
         self._free = threading.BoundedSemaphore(max(1, threads // 2))
+        self._aside = aside
 
-    def __enter__(self) -> None:
-        """Raises: FetchDelayed when the share is used up."""
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """For as long as the calling thread is in a fetch. Raises: FetchDelayed when the share is used up."""
         if not self._free.acquire(blocking=False):
             raise FetchDelayed("too many requests wait for outbound fetches", retry_after=RETRY_SECONDS)
-
-    def __exit__(self, *_: object) -> None:
-        self._free.release()
+        try:
+            with self._aside():
+                yield
+        finally:
+            self._free.release()
 
 
 @dataclass(slots=True)
@@ -90,8 +94,7 @@ class FetchSlots:
         in another form meanwhile is sent away, since one URL is fetched once at a time. `threads` is None for a
         thread that answers no request. Raises: what `fetch` raises, to all who wait; FetchDelayed.
         """
-        share: AbstractContextManager[None] = nullcontext() if threads is None else threads
-        with share:
+        with nullcontext() if threads is None else threads.waiting():
             with self._lock:
                 flight = self._flights.get(url)
                 leads = flight is None

@@ -39,11 +39,12 @@ class DocumentCopy:
 
 @dataclass(frozen=True, slots=True)
 class FoundDocument:
-    """What is known of a URL: the copy, and until when somebody asks it, or nobody should (epoch seconds; 0: nobody
-    asks)."""
+    """What is known of a URL: the copy, and until when somebody asks it (epoch seconds; 0: nobody asks). `rests`:
+    until then nobody asks, and nobody should."""
 
     copy: DocumentCopy | None
     asked_until: int
+    rests: bool = False
 
 
 @dataclass(frozen=True, slots=True)

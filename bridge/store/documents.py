@@ -26,7 +26,7 @@ class SqliteDocuments:
     def find(self, kind: DocumentKind, url: str) -> FoundDocument:
         """As the port says."""
         row = self._readers.rows(sql.FIND_DOCUMENT, (kind.value, url, kind.value, url))[0]
-        return FoundDocument(document_of(row, 1), row[0])
+        return FoundDocument(document_of(row, 2), row[0], bool(row[1]))
 
     def begin(self, kind: DocumentKind, url: str, *, holder: str, now: int, until: int) -> bool:
         """As the port says; one statement, so that of two who ask at once one gets it. A right that ends later

@@ -247,9 +247,9 @@ RETURNING holder
 
 # --- documents of clients. Parameters of the first: kind, url, and both again.
 FIND_DOCUMENT = f"""
-SELECT COALESCE((SELECT ends_at FROM document_fetches WHERE kind = ? AND url = ?), 0),
-       {columns(DOCUMENT_FIELDS, "d")}
+SELECT COALESCE(f.ends_at, 0), COALESCE(f.holder, ' ') = '', {columns(DOCUMENT_FIELDS, "d")}
 FROM (SELECT 1 AS one) AS always
+LEFT JOIN document_fetches AS f ON f.kind = ? AND f.url = ?
 LEFT JOIN documents AS d ON d.kind = ? AND d.url = ?
 """
 HAS_DOCUMENT = "SELECT 1 FROM documents WHERE kind = ? AND url = ?"
@@ -275,7 +275,8 @@ ON CONFLICT (kind, url) DO UPDATE SET holder = excluded.holder, ends_at = exclud
 WHERE document_fetches.ends_at <= ? OR document_fetches.ends_at > ?
 RETURNING holder
 """
-POSTPONE_FETCH = "UPDATE document_fetches SET ends_at = ? WHERE kind = ? AND url = ? AND holder = ?"
+# A right that nobody holds: whoever looks knows that there is no answer to wait for.
+POSTPONE_FETCH = "UPDATE document_fetches SET ends_at = ?, holder = '' WHERE kind = ? AND url = ? AND holder = ?"
 END_FETCH = "DELETE FROM document_fetches WHERE kind = ? AND url = ? AND holder = ?"
 SWEEP_FETCHES = """
 DELETE FROM document_fetches WHERE (kind, url) IN (

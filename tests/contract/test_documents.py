@@ -107,7 +107,7 @@ def test_a_server_that_was_found_dead_is_left_alone_for_as_long_as_was_said(stor
     store.documents.keep(copy(), holder=ME)
     begin(store, now=NOW + 60, until=NOW + 67)
     store.documents.release(DOCUMENT, URL, holder=ME, until=NOW + 65)
-    assert store.documents.find(DOCUMENT, URL) == FoundDocument(copy(), NOW + 65)
+    assert store.documents.find(DOCUMENT, URL) == FoundDocument(copy(), NOW + 65, rests=True)
     assert not begin(store, now=NOW + 64, until=NOW + 71)
     assert begin(store, OTHER, now=NOW + 65, until=NOW + 72)
 
