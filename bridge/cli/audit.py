@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bridge.cli.audit_lookup import is_of_policy, nothing_under
 from bridge.cli.audit_rows import emit_rows, row_fields, rows_after, tab_line
-from bridge.cli.options import Failure, Moment, config_option, json_option, list_options, moment_at, settings_of
+from bridge.cli.options import Moment, config_option, json_option, list_options, moment_at, settings_of
 from bridge.cli.output import Progress, emit_json, emit_json_line, emit_table, note, paint, printable, say, timestamp
 from bridge.model.audit import AuditEventKind, AuditRow
 from bridge.model.errors import Unavailable
+from bridge.model.reasons import Reason
 
 if TYPE_CHECKING:
     from bridge.store.ports import AuditStore
@@ -99,10 +101,7 @@ def show(identifier: str, as_json: bool, config: Path) -> int:
     with closing(open_store(settings_of(config))) as store:
         rows = [row_fields(row) for row in rows_after(store.audit, 0, correlation_id=identifier)]
     if not rows:
-        raise Failure(
-            f"no audit row has the id {printable(identifier)}. Callers who were not authenticated leave none, and a "
-            "refusal repeated within a minute is counted under a later id: look for the id in the service's log"
-        )
+        raise nothing_under(identifier)
     if as_json:
         for row in rows:
             emit_json_line(row)
@@ -112,8 +111,8 @@ def show(identifier: str, as_json: bool, config: Path) -> int:
             if value not in ("", None, {}):
                 say(f"{name:<16}{paint(printable(value))}")
         say()
-    if any(row["event"] == "refused" for row in rows):
-        note(f"next: `bridge policy explain --audit {printable(identifier)}` says what each rule made of it")
+    if any(row["event"] == AuditEventKind.REFUSED.value for row in rows):
+        note(_next_step(identifier, {str(row["reason"]) for row in rows}))
     return 0
 
 
@@ -189,6 +188,15 @@ def export(since: int | None, until: int | None, events: tuple[str, ...], config
                 progress.at(written)
         progress.end(written)
     return 0
+
+
+def _next_step(identifier: str, reasons: set[str]) -> str:
+    """Where the rest about a refusal stands: rules explain what policy refused, and nothing else."""
+    if any(is_of_policy(reason) for reason in reasons):
+        return f"next: `bridge policy explain --audit {printable(identifier)}` says what each rule made of it"
+    if Reason.APPROVAL_PENDING.value in reasons:
+        return "next: `bridge clients list --pending`, then `bridge clients approve` or `deny`"
+    return "next: no rule refused this; the line of this id in the service's log says in `detail` what did"
 
 
 def _end_of(store: AuditStore) -> int:

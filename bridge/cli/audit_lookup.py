@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bridge.cli.options import Failure
@@ -20,14 +21,57 @@ if TYPE_CHECKING:
 _DECIDED = (AuditEventKind.REFUSED, AuditEventKind.TOKEN_ISSUED, AuditEventKind.REGISTERED)
 
 
-def ask_of(store: Store, audit_id: str) -> tuple[PolicySubject, Ask, frozenset[BindingMethod]]:
-    """The subject, the ask and the proved keys of the request with this correlation id.
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A request as the audit log has it: who asked what, with which proved keys, and how it ended then.
+
+    `refused` is the reason of a refusal; None when there was none. `policy_version` is the one that decided,
+    empty where none did.
+    """
+
+    subject: PolicySubject
+    ask: Ask
+    proved: frozenset[BindingMethod]
+    refused: str | None = None
+    policy_version: str = ""
+
+    def then(self, *, allowed: bool, policy_version: str) -> str | None:
+        """What has to be said beside today's decision so that nobody takes it for the one of then.
+
+        `allowed` and `policy_version` are today's, which looks at policy alone.
+        """
+        if self.refused is None or not allowed:
+            return None
+        if not is_of_policy(self.refused):
+            return f"it was refused all the same, by no rule: {self.refused}; the log has the detail under this id"
+        if self.policy_version != policy_version:
+            return (
+                f"it was refused then ({self.refused}), by policies {self.policy_version}; these are {policy_version}"
+            )
+        return f"it was refused then ({self.refused}): what it asked in full is in the log under this id"
+
+
+def is_of_policy(reason: str) -> bool:
+    """Whether a refusal with this reason is one that the rules explain."""
+    return reason.startswith("policy_")
+
+
+def nothing_under(audit_id: str) -> Failure:
+    """What to say when no row has the id."""
+    return Failure(
+        f"no audit row has the id {printable(audit_id)}. Callers who were not authenticated leave none, and a "
+        "refusal repeated within a minute is counted under a later id: look for the id in the service's log"
+    )
+
+
+def ask_of(store: Store, audit_id: str) -> Recorded:
+    """The request with this correlation id.
 
     Raises: Failure when no row has the id, or none of its rows is a decision of policy; Unavailable.
     """
     rows = store.audit.rows(correlation_id=audit_id)
     if not rows:
-        raise Failure(f"no audit row has the id {printable(audit_id)}; see `bridge audit tail`")
+        raise nothing_under(audit_id)
     for kind in _DECIDED:
         for row in rows:
             if row.event.event is kind and "grant_type" in row.event.ask:
@@ -37,7 +81,7 @@ def ask_of(store: Store, audit_id: str) -> tuple[PolicySubject, Ask, frozenset[B
     )
 
 
-def _read(event: AuditEvent) -> tuple[PolicySubject, Ask, frozenset[BindingMethod]]:
+def _read(event: AuditEvent) -> Recorded:
     try:
         evidence = EvidenceKind(event.evidence)
         ask = Ask(
@@ -46,7 +90,9 @@ def _read(event: AuditEvent) -> tuple[PolicySubject, Ask, frozenset[BindingMetho
             scopes=_strings(event.ask, "scopes"),
             resources=_strings(event.ask, "resources"),
         )
-        return _subject(event.subject, evidence), ask, _proved(event.ask, evidence)
+        refused = event.reason if event.event is AuditEventKind.REFUSED else None
+        proved = _proved(event.ask, evidence)
+        return Recorded(_subject(event.subject, evidence), ask, proved, refused, event.policy_version)
     except (ValueError, InvalidSpiffeId) as error:
         raise Failure(f"the row of {printable(event.id)} cannot be decided again: {printable(error)}") from error
 

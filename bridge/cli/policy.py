@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from bridge.cli.policy_words import (
 )
 
 if TYPE_CHECKING:
-    from bridge.policy.cases import Request
+    from bridge.cli.audit_lookup import Recorded
     from bridge.policy.evaluate import PolicySet
     from bridge.policy.folder import Checked, PolicyDefaults
 
@@ -159,13 +160,15 @@ def explain(
       bridge policy explain --audit 5f0c1d0a9b7e4c22
     """
     from bridge.model.terms import Effect
-    from bridge.policy.cases import BadRequest, request_of
+    from bridge.policy.cases import BadRequest, Request, request_of
 
     if audit_id is not None:
         if any((subject, issuer, spiffe_id, evidence, door, grant_type, scopes, resources, proved)):
             raise click.UsageError("--audit takes the whole request from the audit log: leave the other options out")
-        request = _recorded(audit_id, config)
+        recorded = _recorded(audit_id, config)
+        request = Request(recorded.subject, recorded.ask, recorded.proved)
     else:
+        recorded = None
         # A certificate proves its key in the handshake; everything else needs a DPoP proof on top.
         keys = proved or (("x5t#S256",) if evidence == "x509-svid" else ())
         try:
@@ -189,21 +192,20 @@ def explain(
         emit_json(explanation_as_json(request, explanation))
     else:
         say_explanation(request, explanation, everything=everything)
-    return 0 if explanation.effect is Effect.ALLOW else 1
+    allowed = explanation.effect is Effect.ALLOW
+    then = recorded and recorded.then(allowed=allowed, policy_version=explanation.decision.policy_version)
+    if then:
+        note(then)
+    return 0 if allowed else 1
 
 
-def _recorded(audit_id: str, config: Path) -> Request:
+def _recorded(audit_id: str, config: Path) -> Recorded:
     """The request of an audit row, from the store of the configuration."""
     from bridge.app import open_store
     from bridge.cli.audit_lookup import ask_of
-    from bridge.policy.cases import Request
 
-    store = open_store(settings_of(config))
-    try:
-        subject, ask, proved = ask_of(store, audit_id)
-    finally:
-        store.close()
-    return Request(subject, ask, proved)
+    with closing(open_store(settings_of(config))) as store:
+        return ask_of(store, audit_id)
 
 
 def _usable(policies: Path | None, config: Path) -> PolicySet:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -152,10 +153,27 @@ def test_show_has_all_rows_of_one_request(run: Run, store: Store) -> None:
     assert "policy explain --audit id-1" in ran.err
 
 
-def test_an_id_without_rows_is_exit_1_and_says_where_to_look(run: Run, store: Store) -> None:
-    ran = run("audit", "show", "none")
+@pytest.mark.parametrize(
+    ("reason", "next_step"),
+    [
+        ("policy_no_rule", "policy explain --audit id-1"),
+        ("approval_pending", "clients list --pending"),
+        ("limit_reached", "the service's log"),
+        ("metadata_invalid", "the service's log"),
+    ],
+)
+def test_show_sends_to_where_the_reason_is_explained(run: Run, store: Store, reason: str, next_step: str) -> None:
+    store.audit.append(replace(refusal("id-1"), reason=reason))
+    ran = run("audit", "show", "id-1")
+    assert (ran.code, ran.err.count("next: ")) == (0, 1)
+    assert next_step in ran.err
+
+
+@pytest.mark.parametrize("words", [("audit", "show"), ("policy", "explain", "--audit")])
+def test_an_id_without_rows_is_exit_1_and_says_where_to_look(run: Run, store: Store, words: tuple[str, ...]) -> None:
+    ran = run(*words, "none")
     assert (ran.code, ran.out) == (1, "")
-    assert "log" in ran.err
+    assert "the service's log" in ran.err
 
 
 # --- verify ---------------------------------------------------------------------------------------
@@ -222,7 +240,8 @@ def test_times_are_durations_or_rfc_3339(text: str, expected: int) -> None:
 
 def test_a_refusal_can_be_asked_again(store: Store) -> None:
     store.audit.append(refusal("id-1", proved=["jkt"]))
-    subject, ask, proved = ask_of(store, "id-1")
+    recorded = ask_of(store, "id-1")
+    subject, ask, proved = recorded.subject, recorded.ask, recorded.proved
     assert (subject.source, subject.evidence, subject.name) == (Source.SPIFFE, EvidenceKind.JWT_SVID, API)
     assert ask == Ask(Door.TOKEN, "client_credentials", ("ledger.write",), ())
     assert proved == {BindingMethod.JKT}
@@ -233,13 +252,13 @@ def test_a_row_that_does_not_say_what_was_proved_is_read_as_its_evidence_alone(
     store: Store, evidence: str, proved: set[BindingMethod]
 ) -> None:
     store.audit.append(refusal("id-1", evidence=evidence))
-    assert ask_of(store, "id-1")[2] == proved
+    assert ask_of(store, "id-1").proved == proved
 
 
 def test_of_several_rows_of_one_request_the_one_with_the_ask_counts(store: Store) -> None:
     store.audit.append(AuditEvent("id-1", now(), AuditEventKind.REGISTERED, subject=API, evidence="jwt-svid"))
     store.audit.append(refusal("id-1"))
-    assert ask_of(store, "id-1")[1].scopes == ("ledger.write",)
+    assert ask_of(store, "id-1").ask.scopes == ("ledger.write",)
 
 
 def test_an_operators_act_is_no_ask(store: Store) -> None:
@@ -255,4 +274,21 @@ def test_explain_takes_a_refusal_from_the_log(run: Run, store: Store) -> None:
     ran = run("policy", "explain", "--audit", "id-1", "--json")
     assert ran.code == 1
     assert ran.json["effect"] == "deny"
-    assert run("policy", "explain", "--audit", "none").code == 1
+    assert "it was refused" not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("limit_reached", "by no rule: limit_reached"),
+        ("policy_scope", "it was refused then (policy_scope), by policies older"),
+    ],
+)
+def test_explain_says_so_when_what_was_refused_would_be_allowed(
+    run: Run, store: Store, reason: str, words: str
+) -> None:
+    allowed = {"grant_type": "client_credentials", "scopes": ["ledger.read"], "resources": []}
+    store.audit.append(replace(refusal("id-1"), reason=reason, ask=allowed, policy_version="older"))
+    ran = run("policy", "explain", "--audit", "id-1", "--json")
+    assert (ran.code, ran.json["effect"]) == (0, "allow")
+    assert words in ran.err

@@ -256,7 +256,7 @@ def test_a_recorded_request_is_explained_by_its_correlation_id(run: Run, store: 
     assert (ran.code, ran.json["effect"], ran.json["denial"]) == (1, "deny", "identity")
     assert subject in run("policy", "explain", "--audit", "id-1").out
     unknown = run("policy", "explain", "--audit", "id-2")
-    assert (unknown.code, "bridge audit tail" in unknown.err) == (1, True)
+    assert (unknown.code, "the service's log" in unknown.err) == (1, True)
 
 
 def test_output_from_files_cannot_move_a_terminal(run: Run, policies: Path) -> None:
