@@ -163,7 +163,8 @@ class Worker:
         self._policies = PolicyInForce(PolicyFolder(settings.policy_directory, policy_defaults(settings)))
         self._book, self._sources = open_bundles(settings)
         self._refusals = RefusalLog(self._store.audit.begin_append)
-        self._issuers = open_issuers(settings, open_fetcher(settings))
+        self._fetcher = open_fetcher(settings)
+        self._issuers = open_issuers(settings, self._fetcher)
         self.serving_observer = ServingMetrics()
         services = services_of(self._parts(seal), self._readiness)
         self._app, self._metrics_app = create_app(services), create_metrics_app(services)
@@ -255,6 +256,7 @@ class Worker:
             policies=self._policies,
             svids=SvidVerifier(self._book, issuer=settings.issuer, trust_domains=_rules(settings)),
             issuers=self._issuers,
+            fetcher=self._fetcher,
             refusals=self._refusals,
             nonces=DpopNonces(seal.derive("dpop-nonce")) if settings.dpop.require_nonce else None,
             clock=now,

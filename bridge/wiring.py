@@ -8,13 +8,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bridge.config import Settings
+from bridge.fetch.document_cache import DocumentCache
 from bridge.fetch.fetcher import Fetcher, Purpose
 from bridge.fetch.freshness import MIN_SECONDS, freshness
 from bridge.grants.client_credentials import ClientCredentials
 from bridge.grants.granter import Granter
 from bridge.grants.introspection import TokenQuestions
+from bridge.model.errors import EvidenceRejected
 from bridge.model.evidence import Evidence, Presented, X509Evidence
 from bridge.model.identity import PolicySubject, VerifiedIdentity, VerifiedProof
+from bridge.model.reasons import Reason
 from bridge.model.terms import Decision
 from bridge.observe import metrics
 from bridge.observe.observer import RequestObserver
@@ -35,6 +38,8 @@ from bridge.tokens.sealing import SealKey
 from bridge.verify.client_assertions import VerifiedAssertion, keys_of_jwks, verify_client_assertion
 from bridge.verify.dpop import DpopNonces, DpopVerifier
 from bridge.verify.issuer_urls import MAX_KEY_SET_BYTES, FetchedKeySet, KeySetFetch
+from bridge.verify.key_sets import JwtKeys
+from bridge.verify.metadata_documents import VerifiedDocument, read_document, read_keys
 from bridge.verify.pinned_issuers import PinnedIssuers
 from bridge.verify.statements import StatementVerifier
 from bridge.verify.verifier import SvidVerifier
@@ -63,6 +68,7 @@ class Parts:
     policies: PolicyInForce
     svids: SvidVerifier
     issuers: PinnedIssuers
+    fetcher: Fetcher
     refusals: RefusalLog
     nonces: DpopNonces | None
     clock: Callable[[], int]
@@ -101,6 +107,7 @@ def services_of(parts: Parts, readiness: Callable[[], Readiness]) -> Services:
     is_managed = settings.registration.management
     statements = StatementVerifier(parts.svids, parts.issuers, audience=settings.issuer + REGISTER)
     nonces = parts.nonces
+    noise = NoiseLimit(store.buckets, per_minute=settings.limits.anonymous_per_minute)
     return Services(
         endpoints=_endpoints(settings),
         client_credentials=ClientCredentials(authentication, registrar, granter, refusals),
@@ -119,7 +126,7 @@ def services_of(parts: Parts, readiness: Callable[[], Readiness]) -> Services:
             registrar=registrar,
             clients=store.clients,
             refusals=refusals,
-            noise=NoiseLimit(store.buckets, per_minute=settings.limits.anonymous_per_minute),
+            noise=noise,
             idle_expiry=settings.registration.idle_expiry,
             access=registration_tokens.offer if is_managed else lambda record: None,
         ),
@@ -178,6 +185,20 @@ def key_set_fetch(fetcher: Fetcher) -> KeySetFetch:
         return FetchedKeySet(None if fetched.status == 304 else fetched.body, fetched.etag or "", fresh_until)
 
     return fetch
+
+
+def documents_of(parts: Parts, noise: NoiseLimit) -> DocumentCache[VerifiedDocument, JwtKeys]:
+    """The documents and keys of clients, as all workers share them."""
+    unknown = EvidenceRejected(Reason.CLIENT_UNKNOWN, "nobody has come with this URL before")
+    return DocumentCache(
+        parts.fetcher,
+        parts.store.documents,
+        read_document=read_document,
+        read_keys=read_keys,
+        pay=lambda source_address, at: noise.spend(source_address, noise=unknown, now=at),
+        holder=new_id(),
+        observe=lambda kind, outcome: metrics.document_uses.labels(kind.value, outcome.value).inc(),
+    )
 
 
 def _endpoints(settings: Settings) -> Endpoints:

@@ -73,6 +73,11 @@ limit_refusals = Counter(
 fetches = Counter(
     "bridge_outbound_fetches_total", "Fetches that went out, by what for and what came of them.", ["purpose", "outcome"]
 )
+document_uses = Counter(
+    "bridge_document_uses_total",
+    "Times a client's document or key set was needed, by kind and by how it was had.",
+    ["kind", "outcome"],
+)
 fetch_seconds = Histogram("bridge_outbound_fetch_seconds", "Time of a fetch.", ["purpose"], buckets=_BUCKETS)
 certificate_expiry = Gauge(
     "bridge_tls_certificate_not_after_seconds", "When the server certificate ends.", multiprocess_mode="livemin"
