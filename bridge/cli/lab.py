@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from bridge.cli.lab_resource import resource
 from bridge.cli.options import Failure, json_option
 from bridge.cli.output import emit_fields, emit_json, emit_json_line, emit_table, note, say
 
@@ -54,6 +55,9 @@ def lab() -> None:
       bridge lab mint /ns/web/sa/api --audience https://127.0.0.1:8443
       bridge lab down
     """
+
+
+lab.add_command(resource)
 
 
 @lab.command()
