@@ -12,6 +12,7 @@ from collections.abc import Callable
 from bridge.observe import metrics
 from bridge.store.admission import OF_RULE, PENDING, RECORDS, REGISTRATIONS
 from bridge.store.ports import RegistrationLimits, Store
+from bridge.store.requests import REQUEST_LIMIT, WAITING
 
 # Limit, trust domain, rule; a label that says nothing is empty.
 _Labels = tuple[str, str, str]
@@ -37,7 +38,11 @@ class Measures:
         """Look once. Raises: Unavailable."""
         for (kind, state), number in self._store.clients.count_by_state().items():
             metrics.records.labels(kind, state.value).set(number)
+        flow = self._store.grants.counts()
+        for what, number in flow.items():
+            metrics.flow.labels(what).set(number)
         used = self._rooms()
+        used[WAITING, "", ""] = _share(flow["requests"], REQUEST_LIMIT)
         empty = self._buckets(used, at)
         for labels in used.keys() | self._shown:
             metrics.limit_used.labels(*labels).set(used.get(labels, 0.0))

@@ -13,6 +13,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from bridge.chores import Chore
 from bridge.model.audit import AuditEvent, AuditEventKind
@@ -21,10 +22,11 @@ from bridge.model.errors import Unavailable
 from bridge.observe import metrics
 from bridge.observe.heads import MovedHeads
 from bridge.policy.in_force import PolicyInForce
-from bridge.registration.lifecycle import Sweeper
+from bridge.registration.lifecycle import FlowSweeper, Sweeper
 from bridge.registration.refusals import RefusalLog
 from bridge.spire.book import BundleBook, BundleChange
-from bridge.store.ports import Store
+from bridge.store.authorization_ports import SweptFlow
+from bridge.store.ports import Store, Swept
 from bridge.tokens.key_ring import KeyRing
 from bridge.verify.pinned_issuers import PinnedIssuers
 
@@ -42,10 +44,13 @@ HEADS_LEASE_SECONDS = 150
 # times as long as it took.
 SWEEP_LEASE_SECONDS = 5
 SWEEP_RESTS = 4
+FLOW_SWEEP_SECONDS = 60
 # All workers get a SIGHUP at the same time, and one of them says so; sources have so long to look.
 LOOKED_SECONDS = 5
 LOOK_PATIENCE = 2.0
 _ISSUER_CHANGED = "keys of a statement issuer changed"
+
+_Done = TypeVar("_Done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +89,13 @@ class Upkeep:
         self._new_id, self._clock = new_id, clock
         self._heads = MovedHeads()
         self._stale: set[str] = set()
-        # Until when no other process sweeps.
-        self._sweeps_until = 0
         metrics.policy_findings.set(len(policies.findings))
         self._holder = f"{os.getpid()}-{secrets.token_hex(4)}"
-        self._sweeper = Sweeper(
+        records = Sweeper(
             store.clients, keep_ended=periods.keep_ended, pending_expiry=periods.pending_expiry, new_id=new_id
         )
+        self._sweep = self._in_steps("sweep", records.step, _say_swept)
+        self._sweep_flow = self._in_steps("sweep grants", FlowSweeper(store.grants).step, _say_flow_swept)
 
     def chores(self) -> tuple[Chore, ...]:
         """All of them, each with its pace."""
@@ -103,6 +108,7 @@ class Upkeep:
             Chore("bundle metrics", 5, self._measure_bundles),
             Chore("record metrics", 15, self._measure_records),
             Chore("sweep", sweep_every, self._sweep),
+            Chore("sweep grants", FLOW_SWEEP_SECONDS, self._sweep_flow),
             Chore("rotate keys", 60, self._leased("rotate", 60, self._rotate)),
             Chore("prune audit", 3600, self._leased("prune", 3600, self._prune)),
             Chore("audit heads", HEADS_LOOK_SECONDS, self._log_heads),
@@ -259,21 +265,29 @@ class Upkeep:
             words = "trust bundle of %s is stale: %s; nothing of it is accepted until it is confirmed"
             _log.error(words, name, status.reason)
 
-    def _sweep(self, at: int) -> float | None:
-        """One step, and how long to rest before the next when there is more to do."""
-        if at >= self._sweeps_until:
-            until = at + SWEEP_LEASE_SECONDS
-            if not self._store.leases.take("sweep", holder=self._holder, now=at, until=until):
-                return None
-            self._sweeps_until = until
-        began = time.monotonic()
-        swept = self._sweeper.step(at)
-        if swept is None:
-            # A busy store makes steps longer, and the rests with them.
-            return SWEEP_RESTS * (time.monotonic() - began)
-        if swept.expired or swept.removed:
-            _log.info("swept", extra={"expired": swept.expired, "removed": swept.removed})
-        return None
+    def _in_steps(
+        self, lease: str, step: Callable[[int], _Done | None], say: Callable[[_Done], None]
+    ) -> Callable[[int], float | None]:
+        """Only the process that has the lease takes steps. The chore does one step, and says how long to rest before
+        the next when there is more to do."""
+        ends_at = 0
+
+        def sweep(at: int) -> float | None:
+            nonlocal ends_at
+            if at >= ends_at:
+                until = at + SWEEP_LEASE_SECONDS
+                if not self._store.leases.take(lease, holder=self._holder, now=at, until=until):
+                    return None
+                ends_at = until
+            began = time.monotonic()
+            done = step(at)
+            if done is None:
+                # A busy store makes steps longer, and the rests with them.
+                return SWEEP_RESTS * (time.monotonic() - began)
+            say(done)
+            return None
+
+        return sweep
 
     def _rotate(self, at: int) -> None:
         kid = self._ring.rotate_if_due(at, every=self._periods.rotate_every)
@@ -292,3 +306,13 @@ class Upkeep:
             moved = self._heads.moved(heads, at)
             if moved:
                 _log.info("audit heads", extra={"heads": moved})
+
+
+def _say_swept(swept: Swept) -> None:
+    if swept.expired or swept.removed:
+        _log.info("swept", extra={"expired": swept.expired, "removed": swept.removed})
+
+
+def _say_flow_swept(swept: SweptFlow) -> None:
+    if swept.grants or swept.consents:
+        _log.info("swept grants", extra={"grants": swept.grants, "consents": swept.consents})

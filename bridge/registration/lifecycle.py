@@ -1,4 +1,4 @@
-"""What happens to records without anybody asking: idle ones expire, ended ones are forgotten."""
+"""What happens without anybody asking: idle records expire, and what has ended is forgotten."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.client import ClientRecord
+from bridge.store.authorization_ports import GrantStore, SweptFlow
 from bridge.store.ports import ClientStore, Swept
 
 # So few records at a time that whoever writes meanwhile hardly waits longer than for anybody else's write.
@@ -53,3 +54,24 @@ class Sweeper:
             outcome=record.state.value,
             client_id=record.client_id,
         )
+
+
+class FlowSweeper:
+    """The same for what the code flow leaves behind: requests, grants, sessions, consents (PCR-28)."""
+
+    def __init__(self, grants: GrantStore) -> None:
+        self._grants = grants
+        self._so_far = SweptFlow(0, 0, 0, 0)
+
+    def step(self, now: int) -> SweptFlow | None:
+        """As `Sweeper.step`. Raises: Unavailable."""
+        swept, so_far = self._grants.sweep(now=now, batch=BATCH), self._so_far
+        done = SweptFlow(
+            so_far.requests + swept.requests,
+            so_far.grants + swept.grants,
+            so_far.sessions + swept.sessions,
+            so_far.consents + swept.consents,
+        )
+        is_more = max(swept.requests, swept.grants, swept.sessions, swept.consents) >= BATCH
+        self._so_far = done if is_more else SweptFlow(0, 0, 0, 0)
+        return None if is_more else done

@@ -6,10 +6,21 @@ write is durable when the method returns.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from bridge.model.audit import AuditEvent
 from bridge.model.authorization import AuthorizationRequest, Consent, Grant, OpenRequest, Session
+
+
+@dataclass(frozen=True, slots=True)
+class SweptFlow:
+    """What one sweep of the code flow removed."""
+
+    requests: int
+    grants: int
+    sessions: int
+    consents: int
 
 
 class RequestStore(Protocol):
@@ -78,14 +89,19 @@ class GrantStore(Protocol):
         """What the user agreed to let this client have."""
         ...
 
-    def sweep(self, *, now: int, batch: int) -> int:
-        """Remove at most `batch` requests, grants, sessions and spent sign-ins each whose time is over (PCR-28). How
-        many grants."""
+    def counts(self) -> dict[str, int]:
+        """How many `requests` wait, how many `grants` have not ended and how many `sessions` there are, for metrics.
+        Those whose time is over count until they are swept."""
+        ...
+
+    def sweep(self, *, now: int, batch: int) -> SweptFlow:
+        """Remove at most `batch` requests, grants and sessions each whose time is over (PCR-28), and consents of
+        users who were not seen for a long time."""
         ...
 
 
 class SessionStore(Protocol):
-    """Browsers in which somebody is signed in, and sign-ins at another provider that must be used once."""
+    """Browsers in which somebody is signed in."""
 
     def begin(self, session: Session) -> None:
         """Keep a new session."""

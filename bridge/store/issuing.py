@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bridge.model.errors import BridgeError, RegistrationChanged
+from bridge.model.errors import BridgeError, GrantSpent, RegistrationChanged
 from bridge.model.identity import Marker
 from bridge.model.reasons import Reason
 from bridge.store import statements as sql
@@ -22,6 +22,7 @@ from bridge.store.audit_chain import Line, line_of
 from bridge.store.claims import Claims
 from bridge.store.outcome import Outcome
 from bridge.store.ports import Issue
+from bridge.store.redeeming import Redeeming
 from bridge.store.transaction import Transaction
 
 # Asked: an array of [client_id, member, subject]. Answer: one array of arrays, in that order.
@@ -69,19 +70,23 @@ def run(tx: Transaction, writes: Sequence[IssueWrite]) -> list[Outcome]:
     issues = [write.issue for write in writes if write.issue is not None]
     seen = iter(_check(tx, issues))
     claims = Claims(tx, [marker for write in writes for marker in write.markers])
+    redeeming = Redeeming(tx, [issue.use for issue in issues if issue.use is not None])
     uses = _Uses()
     outcomes = []
     for write in writes:
         row = next(seen) if write.issue is not None else None
-        error = _refusal(write, row, claims)
+        error = _refusal(write, row, claims, redeeming)
         if error is None:
             claims.claim(write.markers)
             if write.line is not None:
                 tx.audit_line(write.line)
             if write.issue is not None and row is not None:
+                if write.issue.use is not None:
+                    redeeming.note(write.issue.use, write.now)
                 uses.note(write.issue, row, write.now)
         outcomes.append(Outcome(error=error))
     claims.write(tx)
+    redeeming.write(tx)
     uses.write(tx)
     return outcomes
 
@@ -94,12 +99,18 @@ def _check(tx: Transaction, issues: Iterable[Issue]) -> list[Seen]:
     return found
 
 
-def _refusal(write: IssueWrite, row: Seen | None, claims: Claims) -> BridgeError | None:
-    if write.issue is not None and row is not None:
-        changed = _changed(write.issue, row, write.now)
+def _refusal(write: IssueWrite, row: Seen | None, claims: Claims, redeeming: Redeeming) -> BridgeError | None:
+    issue = write.issue
+    if issue is not None and row is not None:
+        changed = _changed(issue, row, write.now)
         if changed:
-            return RegistrationChanged(Reason.REGISTRATION_CHANGED, f"{write.issue.client_id}: {changed}")
-    return claims.refusal(write.markers, write.marker_limit) if write.markers else None
+            return RegistrationChanged(Reason.REGISTRATION_CHANGED, f"{issue.client_id}: {changed}")
+    # Before the grant: a request that came twice, proof and all, is a replay of the proof. To take it for a second
+    # use of the code would end the grant of a client whose network repeats itself.
+    replayed = claims.refusal(write.markers, write.marker_limit) if write.markers else None
+    if replayed is None and issue is not None and issue.use is not None and redeeming.is_spent(issue.use, write.now):
+        return GrantSpent()
+    return replayed
 
 
 def _changed(issue: Issue, row: Seen, now: int) -> str:
@@ -107,6 +118,8 @@ def _changed(issue: Issue, row: Seen, now: int) -> str:
     state, epoch, expires_at, _, member_state, member_epoch, member_expires_at, _, tombstone = row
     if tombstone:
         return "denied"
+    if issue.epoch is None:
+        return ""
     if state != "active" or epoch != issue.epoch:
         return f"the record is {state or 'gone'}, epoch {epoch} and not {issue.epoch}"
     if _is_past(expires_at, now):
@@ -132,6 +145,8 @@ class _Uses:
 
     def note(self, issue: Issue, row: Seen, now: int) -> None:
         """One use. `row` is what `CHECK` gave; a use that was noted before in this commit stands above it."""
+        if issue.epoch is None:
+            return
         _, _, expires_at, used_at, _, _, member_expires_at, member_used_at, _ = row
         noted = self._clients.get(issue.client_id)
         if noted is not None:

@@ -7,7 +7,7 @@ refuses a store that the step cannot carry over; `after` checks what the step pr
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from bridge.model.errors import StartRefused
 from bridge.store.connections import create_file, open_reader, open_writer, unavailable
 from bridge.store.gate import WriterGate
 from bridge.store.ports import SchemaStatus
-from bridge.store.schema import DOCUMENTS, FIRST_RELEASE, REGISTRATION
+from bridge.store.schema import CODE_FLOW, DOCUMENTS, FIRST_RELEASE, REGISTRATION
 
 SET = "bridge"
 
@@ -47,9 +47,14 @@ def _expect_empty(database: Database) -> None:
         raise StartRefused([f"the file holds other tables ({', '.join(foreign[:5])}); name a new file in store.url"])
 
 
-def _create_first_release(database: Database) -> None:
-    for statement in FIRST_RELEASE:
-        database.execute(statement)
+def _statements(statements: Sequence[str]) -> Callable[[Database], None]:
+    """The step that is these statements, one after the other."""
+
+    def apply(database: Database) -> None:
+        for statement in statements:
+            database.execute(statement)
+
+    return apply
 
 
 def _expect_sound(database: Database) -> None:
@@ -58,20 +63,11 @@ def _expect_sound(database: Database) -> None:
         raise StartRefused([f"the database is damaged: {problem}" for problem in problems])
 
 
-def _prepare_registration(database: Database) -> None:
-    for statement in REGISTRATION:
-        database.execute(statement)
-
-
-def _prepare_documents(database: Database) -> None:
-    for statement in DOCUMENTS:
-        database.execute(statement)
-
-
 STEPS: tuple[Step, ...] = (
-    Step("0001_first_release", _create_first_release, _expect_empty, _expect_sound),
-    Step("0002_registration", _prepare_registration, after=_expect_sound),
-    Step("0003_documents", _prepare_documents, after=_expect_sound),
+    Step("0001_first_release", _statements(FIRST_RELEASE), _expect_empty, _expect_sound),
+    Step("0002_registration", _statements(REGISTRATION), after=_expect_sound),
+    Step("0003_documents", _statements(DOCUMENTS), after=_expect_sound),
+    Step("0004_code_flow", _statements(CODE_FLOW), after=_expect_sound),
 )
 
 

@@ -222,3 +222,70 @@ DOCUMENTS: tuple[str, ...] = (
     ) STRICT, WITHOUT ROWID""",
     "CREATE INDEX document_fetches_ended ON document_fetches (ends_at)",
 )
+
+# Step 4: the code flow. What goes over a wire stands here as its hex SHA-256 alone.
+CODE_FLOW: tuple[str, ...] = (
+    # `expires_at`: until when any browser may open it. `browser` is the last that did. `ends_at` is the same end
+    # until it is opened, and then until when that browser may decide.
+    """CREATE TABLE requests (
+        handle TEXT NOT NULL PRIMARY KEY,
+        client_id TEXT NOT NULL,
+        request TEXT NOT NULL,
+        expires_at INTEGER NOT NULL,
+        ends_at INTEGER NOT NULL,
+        browser TEXT
+    ) STRICT""",
+    "CREATE INDEX requests_ended ON requests (ends_at)",
+    """CREATE TABLE grants (
+        grant_id TEXT NOT NULL PRIMARY KEY,
+        code_digest TEXT NOT NULL UNIQUE,
+        user_id TEXT NOT NULL,
+        user_name TEXT NOT NULL,
+        client_id TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        evidence TEXT NOT NULL,
+        door TEXT NOT NULL,
+        scopes TEXT NOT NULL,
+        resources TEXT NOT NULL,
+        redirect_uri TEXT NOT NULL,
+        code_challenge TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        code_expires_at INTEGER NOT NULL,
+        ends_at INTEGER NOT NULL,
+        actor TEXT,
+        epoch TEXT,
+        dpop_jkt TEXT,
+        fingerprint TEXT NOT NULL,
+        pushed_transaction TEXT,
+        metadata TEXT NOT NULL,
+        code_used_at INTEGER,
+        generation INTEGER NOT NULL,
+        refresh_expires_at INTEGER,
+        ended_at INTEGER
+    ) STRICT""",
+    "CREATE INDEX grants_ended ON grants (ends_at)",
+    "CREATE INDEX grants_by_user ON grants (user_id, created_at, grant_id) WHERE ended_at IS NULL",
+    """CREATE TABLE sessions (
+        digest TEXT NOT NULL PRIMARY KEY,
+        user_id TEXT NOT NULL,
+        user_name TEXT NOT NULL,
+        signed_in_at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX sessions_ended ON sessions (expires_at)",
+    # `seen_at`: when the user last agreed to something or signed in.
+    """CREATE TABLE consents (
+        user_id TEXT NOT NULL,
+        client_id TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        scopes TEXT NOT NULL,
+        resources TEXT NOT NULL,
+        agreed_at INTEGER NOT NULL,
+        seen_at INTEGER NOT NULL,
+        PRIMARY KEY (user_id, client_id)
+    ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX consents_unseen ON consents (seen_at)",
+    # Kept with each change, as `client_counts` is. Grants count as long as they have not ended.
+    "CREATE TABLE flow_counts (what TEXT NOT NULL PRIMARY KEY, held INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    "INSERT INTO flow_counts (what, held) VALUES ('requests', 0), ('grants', 0), ('sessions', 0)",
+)

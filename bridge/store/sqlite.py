@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from bridge.model.errors import StartRefused, Unavailable
@@ -18,11 +19,14 @@ from bridge.store.connections import Readers
 from bridge.store.documents import DOCUMENT_LIMIT, SqliteDocuments
 from bridge.store.exhausted import Exhausted
 from bridge.store.gate import WriterGate
+from bridge.store.grants import SqliteGrants
 from bridge.store.group_commit import PATIENCE, GroupCommit
 from bridge.store.management import SqliteManagement
 from bridge.store.migrations import require_current
 from bridge.store.remembered import SqliteKeys, SqliteLeases, SqliteTokens
+from bridge.store.requests import REQUEST_LIMIT, SqliteRequests
 from bridge.store.session import WriterSession
+from bridge.store.sign_ins import SqliteSessions
 from bridge.store.transaction import Transaction
 
 # At a hundred bytes each about half a gigabyte; an hour of a thousand proofs a second fits.
@@ -31,6 +35,15 @@ MARKER_LIMIT = 5_000_000
 PROBE = """
 INSERT INTO probes (one, written) VALUES (1, 1) ON CONFLICT (one) DO UPDATE SET written = probes.written + 1
 """
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """How many of each there may be at most."""
+
+    markers: int
+    documents: int
+    requests: int
 
 
 class SqliteStore:
@@ -44,8 +57,7 @@ class SqliteStore:
         pen: AuditPen,
         *,
         patience: float,
-        markers: int,
-        documents: int,
+        limits: _Limits,
     ):
         """Use `open`."""
         self._gate = gate
@@ -55,13 +67,16 @@ class SqliteStore:
         self._lock = threading.Lock()
         self.writer = pen.writer
         exhausted = Exhausted()
-        self.clients = SqliteClients(self._readers, self._commit, exhausted, marker_limit=markers)
+        self.clients = SqliteClients(self._readers, self._commit, exhausted, marker_limit=limits.markers)
         self.management = SqliteManagement(self._readers, self._commit)
         self.buckets = SqliteBuckets(self._readers, self._commit, exhausted)
-        self.tokens = SqliteTokens(self._readers, self._commit, marker_limit=markers)
+        self.tokens = SqliteTokens(self._readers, self._commit, marker_limit=limits.markers)
         self.keys = SqliteKeys(self._readers, self._commit)
         self.leases = SqliteLeases(self._commit)
-        self.documents = SqliteDocuments(self._readers, self._commit, limit=documents)
+        self.documents = SqliteDocuments(self._readers, self._commit, limit=limits.documents)
+        self.requests = SqliteRequests(self._readers, self._commit, exhausted, limit=limits.requests)
+        self.grants = SqliteGrants(self._readers, self._commit)
+        self.sessions = SqliteSessions(self._readers, self._commit)
         self.audit = SqliteAudit(path, self._readers, self._commit, key)
 
     @classmethod
@@ -75,6 +90,7 @@ class SqliteStore:
         patience: float = PATIENCE,
         marker_limit: int = MARKER_LIMIT,
         document_limit: int = DOCUMENT_LIMIT,
+        request_limit: int = REQUEST_LIMIT,
     ) -> SqliteStore:
         """Open a store whose schema is that of this release.
 
@@ -89,7 +105,8 @@ class SqliteStore:
             raise StartRefused([f"{error.filename or path}: {error.strerror}"]) from error
         key = ChainKey(audit_key)
         pen = AuditPen(key, writer or secrets.token_hex(8), clock)
-        return cls(path, gate, key, pen, patience=patience, markers=marker_limit, documents=document_limit)
+        limits = _Limits(marker_limit, document_limit, request_limit)
+        return cls(path, gate, key, pen, patience=patience, limits=limits)
 
     def ping(self) -> None:
         """Take the write lock and let it go; after a failure, really write, so that a full disk is seen.

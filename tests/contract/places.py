@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from bridge.store.gate import WriterGate
 from bridge.store.migrations import create_if_empty
 from bridge.store.ports import Store
 from bridge.store.sqlite import SqliteStore
@@ -23,6 +25,7 @@ class Place(Protocol):
 
     def create(self) -> None: ...
     def open(self, **options: Any) -> Store: ...
+    def held(self) -> AbstractContextManager[None]: ...
     def close(self) -> None: ...
 
 
@@ -44,6 +47,16 @@ class SqlitePlace:
         store = SqliteStore.open(self.path, **({"audit_key": AUDIT_KEY, "clock": started_at} | options))
         self.opened.append(store)
         return store
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """While this lasts nobody commits; what waits by then shares a commit."""
+        gate = WriterGate(self.path)
+        try:
+            with gate:
+                yield
+        finally:
+            gate.close()
 
     def close(self) -> None:
         for store in self.opened:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
+from typing import Any
 
 from bridge.model.audit import AuditEventKind
+from bridge.model.authorization import GrantUse
 from bridge.model.errors import BridgeError, LimitReached, RegistrationChanged
 from bridge.model.identity import Marker
 from bridge.store.ports import Access, RegistrationLimits, Store
+from tests.contract.flows import BROWSER, HANDLE, digest, grant, push, redemption, rotation
+from tests.contract.flows import spend as issue_from
 from tests.contract.places import Place
 from tests.contract.records import API, NOW, WIDE, ensure, event, instance, issue, issue_for, shared, spiffe
 
@@ -29,17 +36,19 @@ class Start:
     task: Task
     process: int
     rounds: int
+    options: dict[str, Any]
 
 
-def race(place: Place, task: Task, *, rounds: int = 1) -> list[object]:
-    """Run `task(store, number)` in all threads of all processes at once; what each call returned.
+def race(place: Place, task: Task, *, rounds: int = 1, **options: Any) -> list[object]:
+    """Run `task(store, number)` in all threads of all processes at once; what each call returned. `options` are
+    those with which the stores are opened.
 
     `number` is different for every call. A domain error is returned by its class name.
     """
     context = get_context("spawn")
     # A task waits for its fellows at the barrier, so no process can take two.
     with context.Pool(PROCESSES, initializer=_meet_at, initargs=(context.Barrier(PROCESSES),)) as pool:
-        starts = [Start(place, task, process, rounds) for process in range(PROCESSES)]
+        starts = [Start(place, task, process, rounds, options) for process in range(PROCESSES)]
         return [value for values in pool.map_async(run, starts, chunksize=1).get(DEADLINE) for value in values]
 
 
@@ -52,7 +61,7 @@ def _meet_at(barrier: Barrier) -> None:
 
 def run(start: Start) -> list[object]:
     """One process: all its threads begin together, when every other process is ready too."""
-    store = start.place.open(patience=DEADLINE)
+    store = start.place.open(patience=DEADLINE, **start.options)
     barrier = threading.Barrier(THREADS, action=lambda: _meeting[0].wait(DEADLINE))
     values: list[object] = []
 
@@ -147,3 +156,37 @@ def use_while_revoked(store: Store, number: int) -> str:
     except LimitReached:
         return "limit"
     return "issued"
+
+
+FEW_REQUESTS = 7
+
+
+def redeem(store: Store, number: int) -> str:
+    issue_from(store, ensure(store.clients), redemption(grant()))
+    return "issued"
+
+
+def refresh(store: Store, number: int) -> str:
+    """Each tries to end the refresh token that it sees in force."""
+    given = store.grants.get(grant().grant_id)
+    assert given is not None
+    issue_from(store, ensure(store.clients), rotation(given, given.generation))
+    return "issued"
+
+
+def decide(store: Store, number: int) -> bool:
+    given = grant(number)
+    return store.requests.decide(HANDLE, browser=BROWSER, grant=given, consent=None, event=None, now=NOW)
+
+
+def push_another(store: Store, number: int) -> str:
+    push(store, digest(f"request {number}"))
+    return "pushed"
+
+
+def spend_and_die(place: Place, use: GrantUse, told: Connection) -> None:
+    """A process that issues a token, says so, and is killed before it can do anything else."""
+    store = place.open()
+    issue_from(store, ensure(store.clients), use)
+    told.send("issued")
+    os.kill(os.getpid(), signal.SIGKILL)

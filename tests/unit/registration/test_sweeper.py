@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from bridge.model.audit import AuditEventKind
 from bridge.model.client import ClientState
-from bridge.registration.lifecycle import BATCH, Sweeper
+from bridge.registration.lifecycle import BATCH, FlowSweeper, Sweeper
+from bridge.store.authorization_ports import SweptFlow
 from bridge.store.ports import Store, Swept
+from tests.contract.flows import digest, give, push, session
 from tests.contract.places import ADAPTERS
 from tests.contract.records import DAY, NOW, ensure, spiffe
 
 MANY = 2 * BATCH + 7
+
+_Done = TypeVar("_Done")
 
 
 @pytest.fixture
@@ -37,7 +42,7 @@ def fill(store: Store, number: int, *, idle: int) -> None:
         ensure(store.clients, spiffe(f"spiffe://example.org/idle-{idle}/{n}"), idle=idle)
 
 
-def steps(step: Callable[[int], Swept | None], now: int) -> tuple[int, Swept]:
+def steps(step: Callable[[int], _Done | None], now: int) -> tuple[int, _Done]:
     """How many steps it took until nothing was left, and what was done."""
     for number in count(1):
         swept = step(now)
@@ -63,3 +68,19 @@ def test_where_nothing_is_due_one_step_is_all(store: Store, sweeper: Sweeper) ->
     assert steps(sweeper.step, NOW) == (1, Swept(0, 0, 0))
     assert steps(sweeper.step, NOW + DAY) == (1, Swept(3, 0, 0))
     assert steps(sweeper.step, NOW + DAY) == (1, Swept(0, 0, 0)), "what was said is not said again"
+
+
+def test_what_the_code_flow_leaves_behind_goes_step_by_step_too_T_41(store: Store) -> None:
+    """PCR-28: all that is over, and nothing else."""
+    sweeper, later = FlowSweeper(store.grants), NOW + 2 * DAY
+    for number in range(MANY):
+        push(store, digest(f"{number}"))
+    give(store)
+    store.sessions.begin(session())
+    push(store, digest("live"), now=later)
+    store.sessions.begin(session("live", signed_in_at=later, expires_at=later + 60))
+    assert sweeper.step(later) is None
+    assert store.grants.counts()["requests"] == MANY + 1 - BATCH
+    assert steps(sweeper.step, later) == (2, SweptFlow(MANY, 1, 1, 0))
+    assert store.grants.counts() == {"requests": 1, "grants": 0, "sessions": 1}
+    assert steps(sweeper.step, later) == (1, SweptFlow(0, 0, 0, 0))

@@ -9,9 +9,11 @@ import pytest
 from bridge.model.client import ClientKind, ClientState, Provenance
 from bridge.model.errors import LimitReached, Unavailable
 from bridge.model.evidence import EvidenceKind
+from bridge.store import authorization_statements as flow
 from bridge.store import statements as sql
 from bridge.store.bulk import seed_clients
 from bridge.store.ports import ClientFilter, RegistrationLimits
+from bridge.store.redeeming import GRANTS_IN_USE
 from tests.contract.places import SqlitePlace
 from tests.contract.records import NOW, ensure, event, issue, record, spiffe
 
@@ -71,6 +73,14 @@ def plans_of(sqlite: SqlitePlace, statement: str, values: tuple[object, ...]) ->
 @pytest.mark.parametrize(
     ("statement", "values", "index"),
     [
+        pytest.param(flow.SWEEP_REQUESTS, (NOW, 9), "requests_ended (ends_at<?)", id="ended requests"),
+        pytest.param(flow.SWEEP_GRANTS, (NOW, 9), "grants_ended (ends_at<?)", id="ended grants"),
+        pytest.param(flow.SWEEP_SESSIONS, (NOW, 9), "sessions_ended (expires_at<?)", id="ended sessions"),
+        pytest.param(flow.SWEEP_CONSENTS, (NOW, 9), "consents_unseen (seen_at<?)", id="unseen consents"),
+        pytest.param(flow.GRANTS_OF_USER, ("user", NOW, 9), "grants_by_user (user_id=?)", id="grants of a user"),
+        pytest.param(flow.END_GRANTS_OF_USER, (NOW, "user", "c"), "grants_by_user (user_id=?)", id="end of them"),
+        pytest.param(flow.SEE_USER, (NOW, "user", NOW), "(user_id=?)", id="consents of a user"),
+        pytest.param(GRANTS_IN_USE, ('["a"]',), "sqlite_autoindex_grants_1 (grant_id=?)", id="grants in use"),
         pytest.param(sql.LEASES, ("parent", NOW, 9), "clients_leased (parent=? AND expires_at>?)", id="leases"),
         pytest.param(sql.WAITING, ("", "", 9), "approvals_waiting", id="waiting"),
         pytest.param(sql.BUCKETS_IN_USE, ("kind", NOW, 9), "buckets_by_fill (kind=? AND full_at>?)", id="buckets"),

@@ -16,6 +16,7 @@ from bridge.model.errors import LimitReached, StartRefused
 from bridge.store.migrations import STEPS, Step, create_if_empty, migrate, require_current, status
 from bridge.store.ports import RegistrationLimits, SchemaStatus, Waiting
 from bridge.store.sqlite import SqliteStore
+from tests.contract.flows import give, grant
 from tests.contract.records import API, AUDIT_KEY, IDLE, NOW, ensure, spiffe
 
 NAMES = tuple(step.name for step in STEPS)
@@ -133,6 +134,32 @@ def test_a_store_of_the_second_step_keeps_its_records_and_can_keep_documents(tmp
         copy = DocumentCopy(DocumentKind.DOCUMENT, "https://client.example/c", b"{}", "00", "", NOW, NOW + 60, False)
         assert store.documents.keep(copy, holder="me")
         assert store.documents.find(copy.kind, copy.url).copy == copy
+    finally:
+        store.close()
+
+
+def test_a_store_of_the_third_step_keeps_its_documents_and_can_keep_grants(tmp_path: Path) -> None:
+    """F-8."""
+    path = tmp_path / "bridge.db"
+    migrate(path, steps=STEPS[:3])
+    connection = sqlite3.connect(path)
+    connection.execute(
+        "INSERT INTO documents VALUES ('document', 'https://client.example/c', ?, '00', '', ?, ?, 0)",
+        (b"{}", NOW, NOW + 60),
+    )
+    connection.execute("INSERT INTO tombstones VALUES (?, ?)", (API, NOW))
+    connection.commit()
+    connection.close()
+    assert status(path) == SchemaStatus(3, LATEST, NAMES[3:])
+    done: list[str] = []
+    assert migrate(path, done.append) == CURRENT
+    assert done == list(NAMES[3:])
+    store = SqliteStore.open(path, audit_key=AUDIT_KEY, clock=lambda: NOW)
+    try:
+        assert store.documents.find(DocumentKind.DOCUMENT, "https://client.example/c").copy is not None
+        assert store.clients.find(API, subject=API).denied
+        assert store.grants.counts() == {"requests": 0, "grants": 0, "sessions": 0}
+        assert store.grants.get(give(store).grant_id) == grant()
     finally:
         store.close()
 

@@ -18,6 +18,8 @@ from bridge.observe import metrics
 from bridge.observe.observer import RequestObserver
 from bridge.store import admission
 from bridge.store.ports import RegistrationLimits, Store
+from bridge.store.requests import REQUEST_LIMIT
+from tests.contract.flows import give, push, session
 from tests.contract.places import ADAPTERS
 from tests.contract.records import API, NOW, WIDE, ensure, event, instance, spiffe
 
@@ -126,6 +128,24 @@ def test_of_all_other_buckets_no_key_is_shown_but_the_fullest_use_and_how_many_a
         assert key not in shown
     measures.take(NOW + 60)
     assert (used(ANONYMOUS), empty(ANONYMOUS)) == (0, 0)
+
+
+def test_the_code_flow_is_counted_and_requests_stand_against_their_limit(store: Store, measures: Measures) -> None:
+    """T-42: by what it is alone, never by client or user."""
+
+    def counted(what: str) -> float | None:
+        return REGISTRY.get_sample_value("bridge_code_flow", {"what": what})
+
+    give(store)
+    for _ in range(2):
+        push(store, f"{_}")
+    store.sessions.begin(session())
+    measures.take(NOW)
+    assert [counted(what) for what in ("requests", "grants", "sessions")] == [2, 1, 1]
+    assert used("waiting_requests") == 2 / REQUEST_LIMIT
+    store.grants.end("grant-1", event=None, now=NOW)
+    measures.take(NOW)
+    assert counted("grants") == 0
 
 
 def test_a_refusal_counts_under_the_name_of_its_limit() -> None:

@@ -1,0 +1,49 @@
+"""The ports: small protocols of atomic verbs that every store implements and one contract suite holds.
+
+All times are epoch seconds, UTC. Every method may raise `Unavailable`; nothing was written then. A
+write is durable when the method returns. Those of the code flow are in `authorization_ports`.
+"""
+
+from __future__ import annotations
+
+from bridge.store.ports.audit import AuditStore, ChainFault, ChainHead
+from bridge.store.ports.clients import ClientStore
+from bridge.store.ports.database import SchemaStatus, Store
+from bridge.store.ports.management import Access, ManagementStore
+from bridge.store.ports.records import (
+    Changed,
+    ClientFilter,
+    Ensured,
+    Found,
+    Issue,
+    RegistrationLimits,
+    Stale,
+    Swept,
+    Waiting,
+)
+from bridge.store.ports.remembered import BucketStore, DocumentStore, KeyStore, LeaseStore, TokenStore
+
+__all__ = [
+    "Access",
+    "AuditStore",
+    "BucketStore",
+    "ChainFault",
+    "ChainHead",
+    "Changed",
+    "ClientFilter",
+    "ClientStore",
+    "DocumentStore",
+    "Ensured",
+    "Found",
+    "Issue",
+    "KeyStore",
+    "LeaseStore",
+    "ManagementStore",
+    "RegistrationLimits",
+    "SchemaStatus",
+    "Stale",
+    "Store",
+    "Swept",
+    "TokenStore",
+    "Waiting",
+]

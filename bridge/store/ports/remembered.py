@@ -1,0 +1,102 @@
+"""The ports of what all workers remember together: buckets, single tokens, keys, leases, fetched documents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from bridge.model.audit import AuditEvent
+from bridge.model.document import DocumentCopy, DocumentKind, FoundDocument
+from bridge.model.identity import Marker
+from bridge.model.signing_key import SigningKeyRow
+
+
+class BucketStore(Protocol):
+    """Token buckets that all workers share. Those of registrations are spent by `ClientStore.ensure`."""
+
+    def spend(self, kind: str, key: str, *, per_minute: int, burst: int, now: int) -> int:
+        """Take one token of the bucket of that kind (a limit's name) and key. 0, or the number of seconds until
+        there will be one; nothing is taken then."""
+        ...
+
+    def use(self, *, now: int) -> list[tuple[str, str, int, int]]:
+        """(limit, key, level, burst) of buckets that are not full, in whole tokens, for metrics; of each
+        limit a bounded number, those that will be full last."""
+        ...
+
+
+class TokenStore(Protocol):
+    """What must be remembered of single tokens."""
+
+    def claim(self, marker: Marker, *, now: int) -> bool:
+        """Mark something as used. False: it was already."""
+        ...
+
+    def revoke_token(self, jti: str, *, expires_at: int, event: AuditEvent, now: int) -> None:
+        """End one token. Idempotent; the audit row is written the first time only."""
+        ...
+
+    def is_revoked(self, jti: str) -> bool:
+        """Whether that one token was ended."""
+        ...
+
+
+class KeyStore(Protocol):
+    """Token signing keys."""
+
+    def keys(self) -> list[SigningKeyRow]:
+        """All keys that still have a row, oldest first."""
+        ...
+
+    def add_first(self, rows: Sequence[SigningKeyRow], *, event: AuditEvent) -> bool:
+        """Insert `rows` if there is no key at all. False: somebody was faster."""
+        ...
+
+    def rotate(
+        self, *, promote: str, signs_from: int, retire_others_at: int, successor: SigningKeyRow, event: AuditEvent
+    ) -> bool:
+        """Let the waiting key `promote` sign from `signs_from`, give every key that signs until then its
+        end, and insert the next waiting key. False, and nothing written, if `promote` no longer waits."""
+        ...
+
+    def drop_retired(self, *, now: int) -> int:
+        """Remove keys whose `retires_at` has passed."""
+        ...
+
+
+class LeaseStore(Protocol):
+    """Chores that one process at a time should do."""
+
+    def take(self, name: str, *, holder: str, now: int, until: int) -> bool:
+        """Get or prolong the lease. False: another holder has it until later than `now`."""
+        ...
+
+
+class DocumentStore(Protocol):
+    """Documents fetched from outside, shared by all workers, and who fetches which of them now."""
+
+    def find(self, kind: DocumentKind, url: str) -> FoundDocument:
+        """The copy, however old, and who asks. One read, no write."""
+        ...
+
+    def begin(self, kind: DocumentKind, url: str, *, holder: str, now: int, until: int) -> bool:
+        """Get the right to ask a URL, until then at most. False: somebody has it, be it the same holder."""
+        ...
+
+    def keep(self, copy: DocumentCopy, *, holder: str) -> bool:
+        """Put this copy in place of an older one, and give the right to ask back. False: there are as many as
+        there may be, and it is not kept; none is put out for it, so that nobody's URLs can wash out another's."""
+        ...
+
+    def drop(self, copy: DocumentCopy, *, holder: str) -> None:
+        """Forget this copy, if it is still the one that is there, and give the right to ask back."""
+        ...
+
+    def release(self, kind: DocumentKind, url: str, *, holder: str, until: int | None = None) -> None:
+        """Give the right to ask back, at once, or keep it until then: nobody is to ask before."""
+        ...
+
+    def sweep(self, *, before: int, ended_before: int, batch: int) -> int:
+        """Remove at most `batch` copies fetched before that, and rights to ask that ended before that and were
+        never given back. How many copies."""
+        ...
