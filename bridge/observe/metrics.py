@@ -55,6 +55,12 @@ live_records = Gauge(
     ["trust_domain", "state"],
     multiprocess_mode="livemostrecent",
 )
+flow = Gauge(
+    "bridge_code_flow",
+    "Authorization requests that wait, grants that have not ended, and sessions.",
+    ["what"],
+    multiprocess_mode="mostrecent",
+)
 limit_used = Gauge(
     "bridge_limit_used_ratio",
     "Used share of a limit, 1 at the limit; of a trust domain or a rule where one is named, else of the fullest.",
