@@ -23,11 +23,13 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """All resources by URI. `home` is the one resource that each scope belongs to."""
+    """All resources by URI. `home` is the one resource that each scope belongs to. `words` is what a person is told
+    that a scope or a resource is."""
 
     resources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     home: Mapping[str, str] = field(default_factory=dict)
     introspectors: Mapping[str, tuple[Pattern, ...]] = field(default_factory=dict)
+    words: Mapping[str, str] = field(default_factory=dict)
 
     def may_introspect(self, resource: str, spiffe_id: SpiffeId) -> bool:
         """Whether the resource names this identity in `introspect_by`."""
@@ -62,6 +64,7 @@ def compile_catalogue(document: CatalogueFile, report: Report) -> Catalogue:
     home: dict[str, str] = {}
     resources: dict[str, tuple[str, ...]] = {}
     introspectors: dict[str, tuple[Pattern, ...]] = {}
+    words = {uri: resource.description for uri, resource in document.resources.items()}
     for uri, resource in document.resources.items():
         fault = uri_fault(uri)
         if fault is not None:
@@ -73,9 +76,10 @@ def compile_catalogue(document: CatalogueFile, report: Report) -> Catalogue:
                 words = f"the scope '{scope}' also belongs to {home[scope]}: scope names are unique"
                 report.error("duplicate-scope", words, "resources", uri, scope)
             home.setdefault(scope, uri)
+        words |= resource.scopes
         resources[uri] = tuple(sorted(resource.scopes))
         introspectors[uri] = _patterns(uri, resource.introspect_by or [], report)
-    return Catalogue(resources, home, introspectors)
+    return Catalogue(resources, home, introspectors, words)
 
 
 def _patterns(uri: str, texts: list[str], report: Report) -> tuple[Pattern, ...]:
