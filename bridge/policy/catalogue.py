@@ -64,7 +64,7 @@ def compile_catalogue(document: CatalogueFile, report: Report) -> Catalogue:
     home: dict[str, str] = {}
     resources: dict[str, tuple[str, ...]] = {}
     introspectors: dict[str, tuple[Pattern, ...]] = {}
-    words = {uri: resource.description for uri, resource in document.resources.items()}
+    said = {uri: resource.description for uri, resource in document.resources.items()}
     for uri, resource in document.resources.items():
         fault = uri_fault(uri)
         if fault is not None:
@@ -76,10 +76,10 @@ def compile_catalogue(document: CatalogueFile, report: Report) -> Catalogue:
                 words = f"the scope '{scope}' also belongs to {home[scope]}: scope names are unique"
                 report.error("duplicate-scope", words, "resources", uri, scope)
             home.setdefault(scope, uri)
-        words |= resource.scopes
+        said |= resource.scopes
         resources[uri] = tuple(sorted(resource.scopes))
         introspectors[uri] = _patterns(uri, resource.introspect_by or [], report)
-    return Catalogue(resources, home, introspectors, words)
+    return Catalogue(resources, home, introspectors, said)
 
 
 def _patterns(uri: str, texts: list[str], report: Report) -> tuple[Pattern, ...]:
