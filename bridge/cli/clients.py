@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bridge.cli.audit_rows import emit_rows, row_fields
+from bridge.cli.client_documents import SeenDocument, is_document_url, look_at, require_yes
 from bridge.cli.client_endings import Ending, ending_of, was_revoked
 from bridge.cli.client_list import list_clients
 from bridge.cli.client_recheck import recheck
@@ -189,18 +190,24 @@ def undeny(identifier: str, note: str, as_json: bool, config: Path) -> int:
 @clients.command()
 @_argument
 @_note_option
+@click.option("--yes", is_flag=True, help="Do not ask: approve what the document at a URL says now.")
 @json_option
 @config_option
-def approve(identifier: str, note: str, as_json: bool, config: Path) -> int:
+def approve(identifier: str, note: str, yes: bool, as_json: bool, config: Path) -> int:
     """Approve all that a client waits for. An approval is for these terms and ends with the record.
 
     ID is a client_id; a SPIFFE ID approves its instances that wait, too. `bridge clients list --pending` shows
     who waits, and for what.
 
+    Of a client that is known by a URL nothing was fetched yet: its document is fetched now and shown, and you are
+    asked. Where nobody can be asked, say --yes. Of what the document says later, policy decides as ever.
+
     \b
     Example:
       bridge clients approve spiffe://example.org/ns/web/sa/api --note "SEC-7, reviewed"
+      bridge clients approve https://app.example.com/client.json
     """
+    seen = _look(config, identifier, yes, as_json) if is_document_url(identifier) else None
     return _change(
         config,
         AuditEventKind.APPROVED,
@@ -208,7 +215,23 @@ def approve(identifier: str, note: str, as_json: bool, config: Path) -> int:
         note,
         as_json,
         lambda store, event: store.clients.approve(identifier, note=note, event=event, now=event.time),
+        seen,
     )
+
+
+def _look(config: Path, url: str, yes: bool, as_json: bool) -> SeenDocument:
+    """Show the document of a client that waits, and have it approved. Raises: Failure when it is not."""
+    from bridge.app import open_store
+
+    settings = settings_of(config)
+    with closing(open_store(settings)) as store:
+        if not any(waiting_of(store.clients, url)):
+            raise Failure(f"{_nothing(AuditEventKind.APPROVED)} {printable(url)}; see `bridge clients list --pending`")
+    seen = look_at(settings, url)
+    if not as_json:
+        seen.tell()
+    require_yes(url, said=yes)
+    return seen
 
 
 def _change(
@@ -218,8 +241,9 @@ def _change(
     reason: str,
     as_json: bool,
     verb: Callable[[Store, AuditEvent], Changed],
+    seen: SeenDocument | None = None,
 ) -> int:
-    """Run one verb of the store under one audit event, and say what it touched."""
+    """Run one verb of the store under one audit event, and say what it touched. `seen` is what was looked at before."""
     from bridge.app import new_id, now, open_store
     from bridge.cli.operator import operator_name
 
@@ -234,6 +258,7 @@ def _change(
             door=Door.OPERATOR.value,
             source_address=operator_name(),
             subject=identifier,
+            ask={} if seen is None else {"document": seen.digest},
             outcome=outcome,
             reason=reason,
         )
@@ -242,14 +267,17 @@ def _change(
         if not changed:
             raise Failure(f"{_nothing(kind)} {printable(identifier)}; see `bridge clients list`")
         ending = ending_of(store, settings, identifier, kind, changed, already=already, now=event.time)
-    _tell_change(event, changed, ending, as_json)
+    _tell_change(event, changed, ending, seen, as_json)
     return 0
 
 
-def _tell_change(event: AuditEvent, changed: Changed, ending: Ending | None, as_json: bool) -> None:
+def _tell_change(
+    event: AuditEvent, changed: Changed, ending: Ending | None, seen: SeenDocument | None, as_json: bool
+) -> None:
     members = [{"client_id": client_id, "spiffe_id": spiffe_id} for client_id, spiffe_id in changed.members]
     if as_json:
         fields = {} if ending is None else ending.fields()
+        fields |= {} if seen is None else {"document": seen.fields()}
         touched = {"client_ids": list(changed.client_ids), "members": members}
         emit_json({"id": event.id, "event": event.event.value, **touched, **fields})
         return
