@@ -61,8 +61,11 @@ def undeny(tx: Transaction, target: str, *, event: AuditEvent, now: int) -> Chan
 
 
 def approve(tx: Transaction, target: str, *, note: str, event: AuditEvent, now: int) -> Changed:
-    """Approve what waits for live records; an ended one has to ask again (ROFU-12)."""
-    clients = []
+    """Approve what waits for live records; an ended one has to ask again (ROFU-12).
+
+    The audit row names the rule whose terms were approved; where several waited, its `ask` lists them.
+    """
+    clients, rules = [], set[str]()
     for client_id, kind, quota, state in tx.rows(sql.APPROVABLE, (target, target, now)):
         approved = tx.change_returning(sql.APPROVE, (now, note, client_id))
         if state == ClientState.PENDING.value:
@@ -71,9 +74,11 @@ def approve(tx: Transaction, target: str, *, note: str, event: AuditEvent, now: 
         elif not approved:
             continue
         clients.append(client_id)
+        rules.update(row[0] for row in approved)
     changed = Changed(client_ids=tuple(clients))
     if changed:
-        tx.audit(event)
+        several = {"rules": sorted(rules)} if len(rules) > 1 else {}
+        tx.audit(replace(event, rule="" if several else next(iter(rules), ""), ask={**event.ask, **several}))
     return changed
 
 

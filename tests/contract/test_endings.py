@@ -208,6 +208,17 @@ def test_terms_wait_until_they_are_approved_and_the_record_becomes_active(store:
     assert state(store) is ClientState.ACTIVE
 
 
+def test_an_approval_s_audit_row_names_the_rules_whose_terms_it_was_for(store: Store) -> None:
+    ensure(store.clients)
+    for rules in ([TERMS[0]], ["a", "b"]):
+        for rule in rules:
+            store.clients.await_approval(API, rule=rule, digest="digest-1", now=NOW)
+        assert approve(store)
+    one, several = [event for event in events(store) if event.event is AuditEventKind.APPROVED]
+    assert (one.rule, one.ask) == (TERMS[0], {})
+    assert (several.rule, several.ask) == ("", {"rules": ["a", "b"]})
+
+
 def test_an_approval_acts_on_the_terms_that_wait_and_on_no_later_ones(store: Store) -> None:
     ensure(store.clients)
     assert not approve(store), "nothing waits"
