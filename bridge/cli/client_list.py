@@ -17,6 +17,7 @@ from bridge.cli.client_records import (
     WAITING_COLUMNS,
     all_members,
     all_records,
+    ends_at,
     record_fields,
     waiting_fields,
 )
@@ -70,16 +71,19 @@ def list_clients(
 
     _check_options(pending=pending, tree=tree, as_json=as_json, others=(state, prefix, parent))
     where = ClientFilter(ClientState(state) if state else None, trust_domain, rule, parent, prefix)
-    with closing(open_store(settings_of(config))) as store:
+    settings = settings_of(config)
+    pending_expiry = settings.registration.pending_expiry
+    with closing(open_store(settings)) as store:
         if pending:
-            found = (waiting_fields(one) for one in itertools.islice(_waiting(store.clients, where), limit))
+            found = (waiting_fields(*one) for one in itertools.islice(_waiting(store.clients, where), limit))
             _emit(found, WAITING_COLUMNS, as_json)
         elif tree:
-            _say_tree(store.clients, where, limit, now())
+            _say_tree(store.clients, where, limit, now(), pending_expiry)
         else:
             at = now()
-            records = (record_fields(record, at) for record in all_records(store.clients, where, limit, now=at))
-            _emit(records, _COLUMNS, as_json)
+            records = all_records(store.clients, where, limit, now=at)
+            fields = (record_fields(record, at, pending_expiry=pending_expiry) for record in records)
+            _emit(fields, _COLUMNS, as_json)
     return 0
 
 
@@ -98,38 +102,34 @@ def _emit(found: Iterator[dict[str, object]], columns: tuple[str, ...], as_json:
         emit_table(columns, ([fields[name] for name in columns] for fields in found))
 
 
-def _waiting(clients: ClientStore, where: ClientFilter) -> Iterator[Waiting]:
-    """What waits, by client_id and rule."""
+def _waiting(clients: ClientStore, where: ClientFilter) -> Iterator[tuple[Waiting, ClientRecord | None]]:
+    """What waits, by client_id and rule, each with its client's record."""
     after = ("", "")
     while page := clients.waiting(limit=PAGE, after=after):
         for one in page:
             if where.rule not in (None, one.rule):
                 continue
-            if where.trust_domain is None or _trust_domain_of(clients, one.client_id) == where.trust_domain:
-                yield one
+            record = clients.get(one.client_id)
+            if where.trust_domain in (None, None if record is None else record.trust_domain):
+                yield one, record
         after = (page[-1].client_id, page[-1].rule)
 
 
-def _trust_domain_of(clients: ClientStore, client_id: str) -> str | None:
-    record = clients.get(client_id)
-    return None if record is None else record.trust_domain
-
-
-def _say_tree(clients: ClientStore, where: ClientFilter, limit: int | None, now: int) -> None:
+def _say_tree(clients: ClientStore, where: ClientFilter, limit: int | None, now: int, pending_expiry: int) -> None:
     """Each client at the top with its members and instances, a line each, in the order of names."""
     for name, record in itertools.islice(_tops(clients, where, now), limit):
-        own = "(instances only)" if record is None else _words(record, now)
+        own = "(instances only)" if record is None else _words(record, now, pending_expiry)
         say(f"{printable(name)}  {own}")
         for member in all_members(clients, record, limit) if record is not None else ():
             used = timestamp(member.last_used_at)
             say(f"{_INDENT}{printable(member.spiffe_id)}  member  {paint(member.state_at(now).value)}  used {used}")
         for instance in all_records(clients, replace(where, parent=name, subject_prefix=None), limit, now=now):
-            say(f"{_INDENT}{printable(instance.client_id)}  {_words(instance, now)}")
+            say(f"{_INDENT}{printable(instance.client_id)}  {_words(instance, now, pending_expiry)}")
 
 
-def _words(record: ClientRecord, now: int) -> str:
+def _words(record: ClientRecord, now: int, pending_expiry: int) -> str:
     state = paint(record.state_at(now).value)
-    ends = timestamp(record.expires_at) or "never"
+    ends = timestamp(ends_at(record, pending_expiry)) or "never"
     return f"{record.kind.value}  {state}  {printable(record.rule)}  used {timestamp(record.last_used_at)}  ends {ends}"
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # So many records end in one transaction: live requests wait for it no longer than for a sweep.
 BATCH = 200
 _LIVE = (ClientState.ACTIVE, ClientState.PENDING)
-_COLUMNS = ("client_id", "member", "rule", "outcome", "new_rule", "new_client_id", "ended")
+_COLUMNS = ("client_id", "identity", "rule", "outcome", "new_rule", "new_client_id", "ended")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +44,21 @@ class _Judged:
         """Which record or member it is."""
         return self.record.client_id, None if self.member is None else self.member.spiffe_id
 
+    def cells(self) -> list[object]:
+        """For people: who it is, also where the client's name does not say it, and what is new."""
+        fields = {**self.fields(), "ended": "yes" if self.ended else "no"}
+        fields["identity"] = self.record.subject if self.member is None else self.member.spiffe_id
+        for name in ("identity", "new_client_id"):
+            if fields[name] == self.record.client_id:
+                fields[name] = None
+        return [fields[name] for name in _COLUMNS]
+
     def fields(self) -> dict[str, object]:
-        """For programs; people see some of them."""
+        """For programs."""
         client_id, member = self.place
         return {
             "client_id": client_id,
+            "subject": self.record.subject,
             "member": member,
             "rule": self.record.rule,
             "outcome": self.verdict.outcome.value,
@@ -101,11 +111,11 @@ def recheck(
         judged = _counted(_judged(store.clients, policy, where, now()), tally)
         if is_applied:
             judged = _ended(judged, store, policy.version, run, tally)
-        shown = (one.fields() for one in judged if everything or one.verdict.changes)
+        shown = (one for one in judged if everything or one.verdict.changes)
         if as_json:
-            emit_json_array(shown)
+            emit_json_array(one.fields() for one in shown)
         else:
-            emit_table(_COLUMNS, ([fields[name] for name in _COLUMNS] for fields in shown))
+            emit_table(_COLUMNS, (one.cells() for one in shown))
     note(f"{tally.looked_at} looked at, {tally.changes} change, {tally.ended} ended")
     if tally.ended:
         note(f"`bridge audit show {run}` shows the record of this")

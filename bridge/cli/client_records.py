@@ -23,12 +23,21 @@ if TYPE_CHECKING:
 PAGE = 500
 MEMBER_COLUMNS = ("spiffe_id", "state", "first_seen_at", "last_used_at")
 INSTANCE_COLUMNS = ("client_id", "state", "rule", "created_at", "last_used_at", "expires_at")
-WAITING_COLUMNS = ("client_id", "rule", "waits_since")
+WAITING_COLUMNS = ("client_id", "subject", "rule", "waits_since")
 
 
-def record_fields(record: ClientRecord, now: int) -> dict[str, object]:
-    """A record in the shape of `clients list --json`. `state` is the one that holds at `now`. One that was
-    denied before it was ever seen has had no identity and no use."""
+def ends_at(record: ClientRecord, pending_expiry: int) -> int | None:
+    """When a sweep ends the record if nothing happens, epoch seconds; None for never. One that waits for an
+    operator ends `pending_expiry` seconds after it asked, though its idle end is later."""
+    if record.state is not ClientState.PENDING:
+        return record.expires_at
+    waits_until = record.last_used_at + pending_expiry
+    return waits_until if record.expires_at is None else min(waits_until, record.expires_at)
+
+
+def record_fields(record: ClientRecord, now: int, *, pending_expiry: int) -> dict[str, object]:
+    """A record in the shape of `clients list --json`. `state` is the one that holds at `now`, `expires_at` as
+    `ends_at`. One that was denied before it was ever seen has had no identity and no use."""
     seen = not never_seen(record)
     return {
         "client_id": record.client_id,
@@ -40,7 +49,7 @@ def record_fields(record: ClientRecord, now: int) -> dict[str, object]:
         "parent": record.parent,
         "created_at": timestamp(record.created_at),
         "last_used_at": timestamp(record.last_used_at) if seen else None,
-        "expires_at": timestamp(record.expires_at),
+        "expires_at": timestamp(ends_at(record, pending_expiry)),
         "identities": record.identities if seen else 0,
         "metadata": dict(record.metadata),
     }
@@ -64,9 +73,15 @@ def no_record_fields(identity: str) -> dict[str, object]:
     return {**dict.fromkeys((*names, *times)), "subject": identity, "identities": 0, "metadata": {}}
 
 
-def waiting_fields(waiting: Waiting) -> dict[str, object]:
-    """What waits for an operator, for programs and people."""
-    return {"client_id": waiting.client_id, "rule": waiting.rule, "waits_since": timestamp(waiting.asked_at)}
+def waiting_fields(waiting: Waiting, record: ClientRecord | None) -> dict[str, object]:
+    """What waits for an operator, for programs and people. `record` is the client's: the name of an instance or
+    of a statement's client tells nobody who asks, its subject does."""
+    return {
+        "client_id": waiting.client_id,
+        "subject": None if record is None else record.subject,
+        "rule": waiting.rule,
+        "waits_since": timestamp(waiting.asked_at),
+    }
 
 
 def waiting_of(clients: ClientStore, client_id: str) -> Iterator[Waiting]:

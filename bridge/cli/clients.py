@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,12 +85,13 @@ def show(identifier: str, limit: int | None, as_json: bool, config: Path) -> int
             members = [member]
         elif record is not None:
             members = list(all_members(store.clients, record, limit))
-        fields = no_record_fields(identifier) if record is None else record_fields(record, at)
-        named = [*([] if record is None else [record.client_id]), *(one.client_id for one in instances)]
-        waits = [waiting_fields(one) for name in named for one in waiting_of(store.clients, name)]
+        described = partial(record_fields, now=at, pending_expiry=settings.registration.pending_expiry)
+        fields = no_record_fields(identifier) if record is None else described(record)
+        named = [*([] if record is None else [record]), *instances]
+        waits = [waiting_fields(one, name) for name in named for one in waiting_of(store.clients, name.client_id)]
         rows = [row_fields(row) for row in _recent(store, identifier)]
     shown = [member_fields(member) for member in members or ()]
-    below = [record_fields(one, at) for one in instances]
+    below = [described(one) for one in instances]
     if as_json:
         emit_json({**fields, "members": shown, "instances": below, "waiting": waits, "audit": rows})
         return 0

@@ -57,6 +57,7 @@ def test_what_changes_is_shown_and_nothing_is_done(run: Run, store: Store, folde
     assert ran.json == [
         {
             "client_id": live[1],
+            "subject": live[1],
             "member": None,
             "rule": RULE,
             "outcome": "denied",
@@ -69,7 +70,7 @@ def test_what_changes_is_shown_and_nothing_is_done(run: Run, store: Store, folde
     assert states(store, *live) == ["active"] * 3
     people = run("clients", "recheck")
     assert people.code == 1
-    assert people.out.splitlines()[1].split("\t")[:4] == [live[1], "-", RULE, "denied"]
+    assert people.out.splitlines()[1].split("\t") == [live[1], "-", RULE, "denied", "out", "-", "no"]
     assert "3 looked at, 1 change, 0 ended" in people.err
 
 

@@ -109,16 +109,38 @@ def test_pending_shows_client_rule_and_since_when_rofu_12(run: Run, records: Rec
     store.clients.await_approval(API, rule="r", digest="d1", now=at - 60)
     partner = "spiffe://partner.example/ns/web/sa/job"
     store.clients.await_approval(partner, rule="more", digest="d2", now=at)
-    first = {"client_id": API, "rule": "r", "waits_since": timestamp(at - 60)}
-    second = {"client_id": partner, "rule": "more", "waits_since": timestamp(at)}
+    first = {"client_id": API, "subject": API, "rule": "r", "waits_since": timestamp(at - 60)}
+    second = {"client_id": partner, "subject": partner, "rule": "more", "waits_since": timestamp(at)}
     assert run("clients", "list", "--pending", "--json").json == [first, second]
     assert run("clients", "list", "--pending", "--json", "--limit", "1").json == [first]
     assert run("clients", "list", "--pending", "--json", "--rule", "more").json == [second]
     assert run("clients", "list", "--pending", "--json", "--trust-domain", "example.org").json == [first]
     header, line, _ = run("clients", "list", "--pending").out.splitlines()
-    assert (header.split("\t"), line.split("\t")[:2]) == (["client_id", "rule", "waits_since"], [API, "r"])
+    assert header.split("\t") == ["client_id", "subject", "rule", "waits_since"]
+    assert line.split("\t")[:3] == [API, API, "r"]
     assert run("clients", "approve", API).code == 0
     assert run("clients", "list", "--pending", "--json").json == [second]
+
+
+def test_an_instance_that_waits_is_shown_with_the_identity_that_asks(run: Run, store: Store, at: int) -> None:
+    waiting = instance(store, 0, at, pending=True)
+    store.clients.await_approval(waiting, rule="r", digest="d1", now=at)
+    for found in (
+        run("clients", "list", "--pending", "--json").json,
+        run("clients", "show", API, "--json").json["waiting"],
+    ):
+        assert [(one["client_id"], one["subject"]) for one in found] == [(waiting, f"{API} key-0")]
+
+
+@pytest.mark.parametrize(("pending_expiry", "ends_after"), [("2m", 120), ("90d", 3600)], ids=["swept", "idle"])
+def test_what_waits_is_shown_with_the_end_that_comes_first(
+    run: Run, store: Store, at: int, monkeypatch: pytest.MonkeyPatch, pending_expiry: str, ends_after: int
+) -> None:
+    monkeypatch.setenv("BRIDGE_REGISTRATION__PENDING_EXPIRY", pending_expiry)
+    waiting, ends = instance(store, 0, at, pending=True), timestamp(at + ends_after)
+    assert [one["expires_at"] for one in run("clients", "list", "--json").json] == [ends]
+    assert run("clients", "show", waiting, "--json").json["expires_at"] == ends
+    assert f"ends {ends}" in run("clients", "list", "--tree").out
 
 
 @pytest.mark.parametrize(
