@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from bridge.chores import Chore
+from bridge.fetch.held_copies import KEEP_SECONDS
 from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.bundle import BundleHealth, BundleStatus
 from bridge.model.errors import Unavailable
@@ -45,6 +46,8 @@ HEADS_LEASE_SECONDS = 150
 SWEEP_LEASE_SECONDS = 5
 SWEEP_RESTS = 4
 FLOW_SWEEP_SECONDS = 60
+DOCUMENT_SWEEP_SECONDS = 300
+DOCUMENT_BATCH = 50
 # All workers get a SIGHUP at the same time, and one of them says so; sources have so long to look.
 LOOKED_SECONDS = 5
 LOOK_PATIENCE = 2.0
@@ -95,6 +98,7 @@ class Upkeep:
             store.clients, keep_ended=periods.keep_ended, pending_expiry=periods.pending_expiry, new_id=new_id
         )
         self._sweep = self._in_steps("sweep", records.step, _say_swept)
+        self._sweep_documents = self._in_steps("sweep documents", self._sweep_some_documents, lambda swept: None)
         self._sweep_flow = self._in_steps("sweep grants", FlowSweeper(store.grants).step, _say_flow_swept)
 
     def chores(self) -> tuple[Chore, ...]:
@@ -109,6 +113,7 @@ class Upkeep:
             Chore("record metrics", 15, self._measure_records),
             Chore("sweep", sweep_every, self._sweep),
             Chore("sweep grants", FLOW_SWEEP_SECONDS, self._sweep_flow),
+            Chore("sweep documents", DOCUMENT_SWEEP_SECONDS, self._sweep_documents),
             Chore("rotate keys", 60, self._leased("rotate", 60, self._rotate)),
             Chore("prune audit", 3600, self._leased("prune", 3600, self._prune)),
             Chore("audit heads", HEADS_LOOK_SECONDS, self._log_heads),
@@ -288,6 +293,11 @@ class Upkeep:
             return None
 
         return sweep
+
+    def _sweep_some_documents(self, at: int) -> int | None:
+        """Copies that nobody may use any more, whatever their servers say; a client that comes back is fetched anew."""
+        swept = self._store.documents.sweep(before=at - KEEP_SECONDS, ended_before=at, batch=DOCUMENT_BATCH)
+        return None if swept >= DOCUMENT_BATCH else swept
 
     def _rotate(self, at: int) -> None:
         kid = self._ring.rotate_if_due(at, every=self._periods.rotate_every)
