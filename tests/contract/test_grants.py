@@ -67,7 +67,7 @@ def test_a_code_is_no_name_and_a_name_is_no_code(store: Store) -> None:
 
 
 def test_a_grant_ends_once_with_one_row_and_stays_there_to_be_recognised(store: Store, place: Place) -> None:
-    """OAS-10, T-33: whoever comes with its code or refresh token later can be told from somebody who made one up."""
+    """OAS-14, T-33: whoever comes with its code or refresh token later can be told from somebody who made one up."""
     one, two = give(store), give(store, grant(2))
     assert end(place.open(), one, now=NOW + 5)
     assert not end(store, one, now=NOW + 9)
@@ -100,7 +100,7 @@ def end_of_user(store: Store, user: User = ADA, client_id: str = API) -> int:
 
 
 def test_a_user_ends_all_that_one_client_has_with_one_row_and_is_asked_again(store: Store) -> None:
-    """OAS-27: other clients and other users keep theirs."""
+    """CIMD-27: other clients and other users keep theirs."""
     give(store, consent=consent())
     give(store, grant(2))
     others = [give(store, grant(3, client_id=OTHER), consent=consent(OTHER)), give(store, grant(4, user=BOB))]
@@ -121,7 +121,7 @@ def test_a_consent_alone_is_forgotten_with_a_row(store: Store) -> None:
 
 
 def test_the_last_consent_of_a_user_to_a_client_is_the_one_that_counts(store: Store) -> None:
-    """OAS-27, CIMD-24: with what it was given to."""
+    """CIMD-27: with what it was given to."""
     other = consent(fingerprint=digest("new"), scopes=(), resources=("a", "b"), agreed_at=NOW + 9)
     for number, said in enumerate((consent(), other)):
         give(store, grant(number), consent=said)

@@ -52,7 +52,7 @@ def found(store: Store, given: Grant) -> Grant:
 
 
 def test_a_redeemed_code_is_used_and_its_first_refresh_token_is_in_force(store: Store, client: Ensured) -> None:
-    """OAS-10: and the token's row is there, both or none."""
+    """OAS-14: and the token's row is there, both or none."""
     given = give(store)
     spend(store, client, redemption(given), now=NOW + 7)
     end = NOW + 30 * DAY
@@ -64,7 +64,7 @@ def test_a_redeemed_code_is_used_and_its_first_refresh_token_is_in_force(store: 
 
 
 def test_a_code_is_redeemed_once(store: Store, client: Ensured) -> None:
-    """OAS-10, PCR-17, T-33: the second use changes nothing; ending the grant is for whoever looks again."""
+    """OAS-14, PCR-17, T-33: the second use changes nothing; ending the grant is for whoever looks again."""
     given = give(store)
     spend(store, client, redemption(given))
     before = found(store, given)
@@ -102,7 +102,7 @@ def test_a_code_is_redeemed_in_time(store: Store, client: Ensured, at: int, fiel
 def test_who_began_redeems_and_who_redeems_stays(
     store: Store, client: Ensured, first: str | None, claimed: str | None, good: bool
 ) -> None:
-    """T-37: one workload per grant, from the redemption on at the latest."""
+    """OAS-29: one workload per grant, from the redemption on at the latest."""
     given = give(store, grant(actor=first))
     if not good:
         with pytest.raises(GrantSpent):
@@ -119,7 +119,7 @@ def test_who_began_redeems_and_who_redeems_stays(
 
 
 def test_a_refresh_token_is_rotated_and_the_one_before_is_spent(store: Store, client: Ensured) -> None:
-    """OAS-16, T-33."""
+    """OAS-15, T-33."""
     given = give(store)
     spend(store, client, redemption(given))
     spend(store, client, rotation(given, 1, refresh_expires_at=NOW + 31 * DAY, ends_at=NOW + 31 * DAY), now=NOW + DAY)
@@ -133,7 +133,7 @@ def test_a_refresh_token_is_rotated_and_the_one_before_is_spent(store: Store, cl
 
 
 def test_a_refresh_token_that_is_not_rotated_serves_again(store: Store, client: Ensured) -> None:
-    """PCR-20: bound to a key, it stays."""
+    """OAS-15, PCR-20: bound to a key, it stays."""
     given = give(store)
     spend(store, client, redemption(given))
     for day in (1, 2):
@@ -154,7 +154,7 @@ def test_a_refresh_token_idles_out(store: Store, client: Ensured, late: int, goo
 
 
 def test_a_grant_without_a_refresh_token_is_not_refreshed(store: Store, client: Ensured) -> None:
-    """OAS-16: neither by a generation of none nor by one that was never given."""
+    """PCR-21: neither by a generation of none nor by one that was never given."""
     given = give(store)
     spend(store, client, redemption(given, next_generation=0, refresh_expires_at=None))
     for generation in (0, 1):
@@ -242,7 +242,7 @@ def test_a_pushed_client_needs_no_record(store: Store) -> None:
 
 
 def test_a_denied_subject_gets_nothing_through_a_pushed_client(store: Store) -> None:
-    """T-24: its tombstone is looked at where somebody authenticated; the twin is somebody else."""
+    """ROFU-24: its tombstone is looked at where somebody authenticated; the twin is somebody else."""
     store.clients.deny(API, absent=spiffe(), event=event(AuditEventKind.DENIED), now=NOW)
     given = give(store)
     with pytest.raises(RegistrationChanged):

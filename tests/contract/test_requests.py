@@ -175,7 +175,7 @@ def test_nobody_decides_about_a_request_that_nobody_opened(store: Store) -> None
 
 
 def test_a_full_table_refuses_new_requests_and_puts_none_out(place: Place) -> None:
-    """T-42, PCR-30: what was pushed stays good, and there is room again when one is decided."""
+    """T-42: what was pushed stays good, and there is room again when one is decided."""
     store = place.open(request_limit=3)
     handles = [digest(f"{number}") for number in range(4)]
     for handle in handles[:3]:

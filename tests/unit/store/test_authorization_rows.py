@@ -68,5 +68,5 @@ def test_a_grant_comes_back_as_it_was_stored(one: Grant) -> None:
 
 @given(st.builds(Consent, ANY, ANY, ANY, MANY, MANY, NUMBERS))
 def test_a_consent_comes_back_as_it_was_stored(one: Consent) -> None:
-    """OAS-27: neither more nor less than was agreed to."""
+    """CIMD-27: neither more nor less than was agreed to."""
     assert consent_of(consent_row(one)) == one
