@@ -43,8 +43,8 @@ test-live: $(STAMP) ## the live tests on a real SPIRE server and agent (needs Go
 	@spire-dev/build.sh
 	@$(BIN)/python -m pytest tests/live
 
-bench: $(STAMP) ## the figures: speed and memory, with a table at the end
-	@$(BIN)/python -m tests.bench
+bench: $(STAMP) ## the figures: speed and memory, with a table at the end (BENCH=--help lists options)
+	@$(BIN)/python -m tests.bench $(BENCH)
 
 lock: $(STAMP) ## renew the lock files
 	@$(BIN)/pip-compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe -o requirements.txt pyproject.toml

@@ -34,8 +34,9 @@ def serve(as_json: bool, config: Path) -> int:
     """Run the service in the foreground until SIGTERM or Ctrl-C, then answer what was asked and end.
 
     Prints one line when it is ready; the log goes to standard error, a JSON object a line. On SIGHUP it
-    looks at policies, bundles and certificates at once; changed files are noticed without it too. An
-    empty store gets its schema, a seal key and the first signing keys.
+    looks at policies, bundles and certificates at once; changed files are noticed without it too. The
+    configuration itself is read at the start only. An empty store gets its schema, a seal key and the first
+    signing keys.
 
     \b
     Exit codes:

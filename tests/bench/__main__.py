@@ -19,12 +19,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="shorter runs and smaller tables, about five minutes")
     parser.add_argument("--json", action="store_true", help="the table as JSON")
-    parser.add_argument("--only", action="append", metavar="NAME", help="only this part; may be repeated")
+    names = ", ".join(_parts(quick=False))
+    parser.add_argument("--only", action="append", metavar="NAME", help=f"only this part; may be repeated ({names})")
     options = parser.parse_args(arguments)
     parts = _parts(quick=options.quick)
     unknown = set(options.only or ()) - set(parts)
     if unknown:
-        parser.error(f"unknown part {', '.join(sorted(unknown))}; there are {', '.join(parts)}")
+        parser.error(f"unknown part {', '.join(sorted(unknown))}; there are {names}")
     figures: list[Figure] = []
     began = time.monotonic()
     try:
