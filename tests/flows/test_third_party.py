@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shutil
 import ssl
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.flows.client import JWT_SPIFFE, decode
-from tests.flows.mcp_resource import mcp_resource
+from tests.flows.mcp_resource import catalogue_entry, grant, mcp_resource, whoami
 from tests.flows.stand import CATALOGUE, LEDGER, RULES, Stand
 
 
@@ -73,24 +72,16 @@ def test_authlib_gets_a_token_with_a_jwt_svid(stand: Stand) -> None:
 def served(fresh: Callable[..., Stand]) -> Iterator[tuple[Stand, str]]:
     """A service with a rule for an agent, and the MCP server that trusts it."""
     stand = fresh()
-    with mcp_resource(stand.client.issuer) as resource:
-        admit_agents(stand, resource)
+    with mcp_resource(stand.client.issuer, stand.folder / "tls/ca.pem") as resource:
+        rule = '\n[[rule]]\nid = "mcp"\nwhy = "an agent"\neffect = "allow"\nwhen = { path = "/ns/agents/sa/*" }\n'
+        (stand.policies / "catalogue.toml").write_text(CATALOGUE + catalogue_entry(resource))
+        stand.write_rules(RULES + rule + grant(resource))
         with stand:
-            yield stand, resource
-
-
-def admit_agents(stand: Stand, resource: str) -> None:
-    rule = (
-        '\n[[rule]]\nid = "mcp"\nwhy = "an agent"\neffect = "allow"\nwhen = { path = "/ns/agents/sa/*" }\n'
-        f'grant = {{ resources = ["{resource}"], scopes = ["tools.call"], bind = "if-present" }}\n'
-    )
-    entry = f'\n[resources."{resource}"]\ndescription = "MCP"\nscopes = {{ "tools.call" = "Call" }}\n'
-    (stand.policies / "catalogue.toml").write_text(CATALOGUE + entry)
-    stand.write_rules(RULES + rule)
+            yield stand, resource.identifier
 
 
 def test_the_mcp_clients_workload_identity_provider_signs_in_by_itself(served: tuple[Stand, str]) -> None:
-    import httpx2
+    """The first call is refused for want of a scope; the SDK asks for it as well and comes again."""
     from mcp.client.auth.extensions.client_credentials import PrivateKeyJWTOAuthProvider
 
     stand, resource = served
@@ -111,15 +102,9 @@ def test_the_mcp_clients_workload_identity_provider_signs_in_by_itself(served: t
     async def assertion(audience: str) -> str:
         return stand.jwt("/ns/agents/sa/mcp", audience=audience)
 
-    async def call() -> str:
-        provider = PrivateKeyJWTOAuthProvider(
-            resource, Storage(), "spiffe://example.org/ns/agents/sa/mcp", assertion, issuer=stand.client.issuer
-        )
-        context = ssl.create_default_context(cafile=str(stand.folder / "tls/ca.pem"))
-        async with httpx2.AsyncClient(auth=provider, verify=context) as client:
-            answer = await client.get(resource)
-            return str(answer.json()["token"])
-
-    claims = decode(asyncio.run(call()), 1)
-    assert claims["sub"] == "spiffe://example.org/ns/agents/sa/mcp"
-    assert claims["aud"] == resource != LEDGER
+    agent = "spiffe://example.org/ns/agents/sa/mcp"
+    provider = PrivateKeyJWTOAuthProvider(resource, Storage(), agent, assertion, issuer=stand.client.issuer)
+    told = whoami(resource, provider, ssl.create_default_context(cafile=str(stand.folder / "tls/ca.pem")))
+    assert (told["kind"], told["actor"], told["client_id"]) == ("client", agent, agent)
+    assert told["scopes"] == ["tools.call", "tools.list"]
+    assert told["audience"] == resource != LEDGER

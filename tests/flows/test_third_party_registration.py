@@ -31,7 +31,7 @@ from bridge.lab.jws import JwtKey
 from bridge.lab.x509 import X509Svid
 from tests.flows.client import JWT_SPIFFE, Client, decode
 from tests.flows.enrolling import Registering, jwks
-from tests.flows.mcp_resource import mcp_resource
+from tests.flows.mcp_resource import catalogue_entry, grant, mcp_resource, whoami
 from tests.flows.stand import CATALOGUE
 
 CALLBACK = "http://127.0.0.1:3030/callback"
@@ -114,21 +114,23 @@ def certified(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Regist
     lines = [line for line in stand.config.read_text().splitlines() if not line.startswith(("listen", "issuer"))]
     stand.config.write_text("\n".join([f'issuer = "{issuer}"', *lines]))
     stand.client = Client(port=stand.client.mtls_port, mtls_port=stand.client.mtls_port, ca=stand.folder / "tls/ca.pem")
-    with mcp_resource(issuer) as resource:
-        entry = f'\n[resources."{resource}"]\ndescription = "MCP"\nscopes = {{ "tools.call" = "Call" }}\n'
-        (stand.policies / "catalogue.toml").write_text(CATALOGUE + entry)
-        common = f'resources = ["{resource}"], scopes = ["tools.call"], bind = "if-present"'
+    with mcp_resource(issuer, stand.folder / "tls/ca.pem") as resource:
+        (stand.policies / "catalogue.toml").write_text(CATALOGUE + catalogue_entry(resource))
+        instance = 'bind = "if-present", client = "instance", lease = "1h"'
+        person = (
+            f'bind = "if-present", redirect_uris = ["{CALLBACK}"], '
+            'grant_types = ["authorization_code", "refresh_token"]'
+        )
         rules = (
             '\n[[rule]]\nid = "agents"\nwhy = "each agent is its own client"\neffect = "allow"\n'
-            f'when = {{ path = "/ns/agents/sa/*" }}\ngrant = {{ {common}, client = "instance", lease = "1h" }}\n'
+            f'when = {{ path = "/ns/agents/sa/*" }}\n{grant(resource, instance)}'
             '\n[[rule]]\nid = "desktops"\nwhy = "people sign in"\neffect = "allow"\n'
-            f'when = {{ path = "/ns/desktops/sa/*" }}\ngrant = {{ {common}, redirect_uris = ["{CALLBACK}"], '
-            'grant_types = ["authorization_code", "refresh_token"] }\n'
+            f'when = {{ path = "/ns/desktops/sa/*" }}\n{grant(resource, person)}'
         )
         file = stand.policies / "example.org.toml"
         stand.write_rules(file.read_text() + rules)
         with stand:
-            yield stand, resource
+            yield stand, resource.identifier
 
 
 class Storage:
@@ -170,17 +172,6 @@ async def register_by_the_sdk(stand: Registering, context: ssl.SSLContext, **met
         return await utils.handle_registration_response(await client.send(asked))
 
 
-def call_by_the_sdk(stand: Registering, resource: str, provider: Any, context: ssl.SSLContext) -> dict[str, Any]:
-    """The claims of the token that the SDK got by itself and brought to the MCP server."""
-    import httpx2
-
-    async def call() -> str:
-        async with httpx2.AsyncClient(auth=provider, verify=context) as client:
-            return str((await client.get(resource)).json()["token"])
-
-    return decode(run(call()), 1)
-
-
 def run(work: Coroutine[Any, Any, Any]) -> Any:
     return asyncio.run(work)
 
@@ -217,9 +208,9 @@ def test_the_mcp_sdk_registers_an_agent_s_instance_and_signs_in_by_its_own_key(
     provider = PrivateKeyJWTOAuthProvider(
         resource, Storage(), info.client_id, signed.create_assertion_provider(), issuer=stand.client.issuer
     )
-    claims = call_by_the_sdk(stand, resource, provider, context_of(stand, tmp_path))
-    assert (claims["client_id"], claims["sub"]) == (info.client_id, "spiffe://example.org/ns/agents/sa/mcp")
-    assert claims["aud"] == resource
+    told = whoami(resource, provider, context_of(stand, tmp_path))
+    assert (told["client_id"], told["actor"]) == (info.client_id, "spiffe://example.org/ns/agents/sa/mcp")
+    assert told["audience"] == resource
 
 
 def test_the_mcp_sdk_s_default_response_type_does_not_fit_a_client_without_codes_DCR_6(
@@ -253,7 +244,7 @@ def test_the_mcp_sdk_s_sign_in_flow_has_no_statement_and_is_told_to_send_one(
 
     stand, resource = certified
     with pytest.raises(OAuthRegistrationError, match="send a software_statement"):
-        call_by_the_sdk(stand, resource, sign_in_provider(resource, Storage()), context_of(stand, tmp_path))
+        whoami(resource, sign_in_provider(resource, Storage()), context_of(stand, tmp_path))
 
 
 def test_the_mcp_sdk_s_sign_in_flow_registers_by_certificate_and_then_gives_up_an_svid_s_method_DCR_13(
@@ -265,7 +256,7 @@ def test_the_mcp_sdk_s_sign_in_flow_registers_by_certificate_and_then_gives_up_a
     stand, resource = certified
     context = context_of(stand, tmp_path, stand.authority.x509_svid("/ns/desktops/sa/mcp"))
     with pytest.raises(OAuthRegistrationError, match="unsupported token_endpoint_auth_method 'spiffe_x509'"):
-        call_by_the_sdk(stand, resource, sign_in_provider(resource, Storage()), context)
+        whoami(resource, sign_in_provider(resource, Storage()), context)
     recorded = [client for client in stand.clients() if client["subject"].endswith("/ns/desktops/sa/mcp")]
     assert [client["metadata"]["redirect_uris"] for client in recorded] == [[CALLBACK]]
 
