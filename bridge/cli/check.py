@@ -85,7 +85,8 @@ def _all_parts(config: Path) -> Iterator[_Part]:
         return
     configuration.found.append(f"{config}, issuer {settings.issuer}")
     yield configuration
-    looks = {"tls": _tls, "policies": _policies, "store": _store, "bundles": _bundles, "statements": _statements}
+    looks = {"tls": _tls, "policies": _policies, "store": _store, "bundles": _bundles}
+    looks |= {"statements": _statements, "fetches": _fetches}
     for name, look in looks.items():
         yield _looked_at(name, look, settings)
 
@@ -191,9 +192,6 @@ def _statements(settings: Settings, part: _Part) -> None:
 
     at = now()
     issuers = open_issuers(settings, open_fetcher(settings))
-    if settings.fetch.allow_hosts:
-        hosts = ", ".join(settings.fetch.allow_hosts)
-        part.hints.append(f"fetch.allow_hosts: for development only; whoever may name a URL reaches {hosts}")
     for name in issuers.by_url:
         issuers.refresh(name, now=at)
     faults = issuers.faults()
@@ -208,3 +206,21 @@ def _statements(settings: Settings, part: _Part) -> None:
             part.hints.append(
                 f"{name}: put its public keys there, as a JWK Set; until then none of its statements holds"
             )
+
+
+def _fetches(settings: Settings, part: _Part) -> None:
+    """An exemption from the address guard is for development: here it is a fault as soon as anybody but this machine
+    can reach the service (CIMD-13)."""
+    from bridge.app import open_fetcher
+    from bridge.config.settings import is_loopback
+
+    open_fetcher(settings)
+    if not settings.fetch.allow_hosts:
+        part.found.append("clients' documents and keys come from public addresses only")
+        return
+    words = f"allow_hosts: whoever may name a URL reaches {', '.join(settings.fetch.allow_hosts)} from here"
+    listeners = (settings.listen, settings.mtls_listen, settings.metrics_listen)
+    if all(is_loopback(address) for address in listeners if address):
+        part.hints.append(f"{words}; for development only")
+    else:
+        part.faults.append(f"{words}, and this service listens beyond loopback; never in production, take it out")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from bridge.app import prepare
+from bridge.config import load_settings
 from bridge.jose.keys import SigningKey
 from tests.unit.cli.conftest import Run
 
-PARTS = ["configuration", "tls", "policies", "store", "bundles", "statements"]
+PARTS = ["configuration", "tls", "policies", "store", "bundles", "statements", "fetches"]
 
 
 def parts(run: Run) -> dict[str, dict[str, object]]:
@@ -168,3 +171,35 @@ def test_a_rule_about_an_issuer_that_is_not_configured_is_a_warning(run: Run, fo
     )
     assert finding["line"]
     assert run("policy", "check", "--policies", folder / "policies").code == 0
+
+
+@pytest.mark.parametrize(("address", "code"), [("127.0.0.1:8443", 0), ("0.0.0.0:8443", 1)], ids=["loopback", "open"])
+def test_hosts_exempt_from_the_address_guard_are_loud_and_a_fault_where_others_can_come_CIMD_13(
+    run: Run, folder: Path, address: str, code: int
+) -> None:
+    config = folder / "bridge.toml"
+    text = config.read_text()
+    assert 'listen = "127.0.0.1:8443"' in text
+    text = text.replace('listen = "127.0.0.1:8443"', f'listen = "{address}"')
+    config.write_text(text)
+    assert run("check").code == 0
+    config.write_text(text + '\n[fetch]\nallow_hosts = ["10.0.0.7:9443"]\n')
+    ran = run("check")
+    assert ran.code == code
+    (line,) = [line for line in ran.out.splitlines() if "allow_hosts" in line]
+    assert line.split()[:2] == ["fault" if code else "hint", "fetches"]
+    assert "10.0.0.7:9443" in line
+
+
+def test_a_start_says_aloud_which_hosts_are_exempt_CIMD_13(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def said() -> list[str]:
+        caplog.clear()
+        prepare(load_settings(folder / "bridge.toml", {}))
+        return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+    assert said() == []
+    with (folder / "bridge.toml").open("a") as config:
+        config.write('\n[fetch]\nallow_hosts = ["10.0.0.7:9443"]\n')
+    (line,) = said()
+    assert "10.0.0.7:9443" in line
+    assert "never in production" in line
