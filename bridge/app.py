@@ -23,6 +23,7 @@ from bridge.observe.serving_metrics import ServingMetrics
 from bridge.policy.folder import PolicyDefaults, PolicyFolder
 from bridge.policy.in_force import PolicyInForce
 from bridge.registration.refusals import RefusalLog
+from bridge.serving.crew import standing_aside
 from bridge.spire.book import BundleBook
 from bridge.spire.endpoint import InvalidEndpoint, WorkloadEndpoint
 from bridge.spire.sources import BundleSources, FileSourceOptions, WorkloadApiOptions
@@ -65,7 +66,7 @@ def open_store(settings: Settings, seal: SealKey | None = None) -> Store:
     """The store of this configuration. Raises: StartRefused when its schema is not this release's."""
     seal = seal or read_seal_key(settings.seal_file)
     require_current(settings.database)
-    return SqliteStore.open(settings.database, audit_key=seal.derive("audit"), clock=now)
+    return SqliteStore.open(settings.database, audit_key=seal.derive("audit"), clock=now, aside=standing_aside)
 
 
 def open_ring(settings: Settings, store: Store, seal: SealKey | None = None) -> KeyRing:
@@ -103,7 +104,7 @@ def open_fetcher(settings: Settings) -> Fetcher:
         ) from error
     return Fetcher(
         at_once=max(1, settings.limits.outbound_fetches // settings.workers),
-        threads=ThreadShare(settings.threads),
+        threads=ThreadShare(settings.threads, aside=standing_aside),
         context=context,
         allow_hosts=frozenset(settings.fetch.allow_hosts),
         observe=lambda purpose, outcome, seconds: metrics.fetched(purpose.value, outcome, seconds),

@@ -54,11 +54,13 @@ class WsgiCall:
         return self._written.append
 
     def answer(self) -> Answer:
-        """Collect the whole answer, which may wait. Raises: as above."""
+        """Collect the whole answer, which may wait. To be asked once. Raises: as above."""
+        # They may refer back to this call, and each request would leave a circle to the collector.
+        chunks, self.chunks = self.chunks, ()
         try:
-            body = b"".join(self.chunks)
+            body = b"".join(chunks)
         finally:
-            close = getattr(self.chunks, "close", None)
+            close = getattr(chunks, "close", None)
             if close is not None:
                 close()
         if not self._started:

@@ -1,8 +1,9 @@
 """Threads that work off one queue, as few at a time as keep the interpreter busy.
 
 Python runs one thread at a time. When many have something to compute they only take it from each other,
-and a request costs a quarter more for it. So few threads are kept at work; but when requests wait while
-the process does not even use one core, those few must be waiting for something, and more are called in.
+and a request costs a quarter more for it. So few threads are kept at work. One that says that it waits for something
+(`standing_aside`) lets another take its place meanwhile; and when requests wait while the process does not even
+use one core, those few must be waiting for something that nobody spoke of, and more are called in.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from queue import SimpleQueue
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -20,6 +22,24 @@ T = TypeVar("T")
 AT_WORK = 2
 # The share of one core below which a process with waiting work is itself waiting.
 _BUSY = 0.7
+
+# Which crew this thread belongs to.
+_own = threading.local()
+
+
+@contextmanager
+def standing_aside() -> Iterator[None]:
+    """For a wait that lets the interpreter go and may take long: another thread of the same crew works meanwhile.
+    Without effect in a thread of no crew."""
+    crew: Crew[Any] | None = getattr(_own, "crew", None)
+    if crew is None:
+        yield
+        return
+    crew.leave()
+    try:
+        yield
+    finally:
+        crew.come_back()
 
 
 class Crew(Generic[T]):
@@ -66,6 +86,18 @@ class Crew(Generic[T]):
         if self._items:
             self._call_one()
 
+    def leave(self) -> None:
+        """The calling thread, which is at work, is about to wait for something."""
+        with self._lock:
+            self._awake -= 1
+        if self._items:
+            self._call_one()
+
+    def come_back(self) -> None:
+        """It goes on, be there one too many for a moment: it rests after what it is at."""
+        with self._lock:
+            self._awake += 1
+
     def close(self, *, wait: bool) -> None:
         """End the threads after what they are at; `wait` for that."""
         for _ in self._threads:
@@ -82,6 +114,7 @@ class Crew(Generic[T]):
         self._calls.put(True)
 
     def _serve(self) -> None:
+        _own.crew = self
         while self._calls.get():
             while self._may_go_on():
                 try:

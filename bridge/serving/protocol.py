@@ -17,6 +17,7 @@ from bridge.serving import answers
 from bridge.serving.adapter import Outcome
 from bridge.serving.answers import Answer, BadAnswer, Refusal, answer_of, render
 from bridge.serving.context import ConnectionContext
+from bridge.serving.gone import GONE
 from bridge.serving.peer import address_of, peer_chain
 from bridge.serving.reader import Exchange, Phase, RequestReader
 from bridge.serving.request import environ_of_connection, environ_of_request, split_target
@@ -101,6 +102,8 @@ class WholeRequestProtocol(asyncio.Protocol):
         self._queue.clear()
         if self._serving is not None and self._serving.job is not None:
             self._serving.job.abandoned = True
+        # It holds the TLS object, and this object in its turn: a circle of fifty kilobytes for the collector.
+        self._transport = GONE
 
     def eof_received(self) -> bool:
         """A client may close its sending side and still want its answer (TLS has no such half)."""
@@ -179,7 +182,11 @@ class WholeRequestProtocol(asyncio.Protocol):
 
     def _deliver(self, outcome: Outcome) -> None:
         exchange, self._serving = self._serving, None
-        if exchange is None or self._transport.is_closing():
+        if exchange is None:
+            return
+        # The reader keeps the exchange until the next one; nothing of the answer is to wait that long.
+        exchange.job = None
+        if self._transport.is_closing():
             return
         if isinstance(outcome, Refusal):
             self._note(outcome, exchange.request_id)

@@ -100,9 +100,10 @@ class RequestReader:
         self.phase = Phase.IDLE
 
     def release(self) -> None:
-        """Let go of the parser, which refers back to this object."""
+        """Let go of the parser, which refers back to this object, and of whoever is told."""
         self.end()
-        self._parser = None
+        self._parser = self._last = None
+        self._take = self._go_on = _nobody
 
     def _judge_pieces(self, before: Phase, begun: int, size: int) -> Refusal | None:
         """Caps on what is not whole yet, so that a header that never ends is not collected."""
@@ -192,3 +193,7 @@ class RequestReader:
     def _stop(self, refusal: Refusal) -> NoReturn:
         self._refusal = refusal
         raise _Stop
+
+
+def _nobody(*_: object) -> None:
+    """Told, and does nothing."""

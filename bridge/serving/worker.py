@@ -26,6 +26,8 @@ from bridge.serving.sockets import Listener
 
 # Descriptors of a worker that are not connections: store, bundles, log, loop.
 _OTHER_DESCRIPTORS = 512
+# After how many new objects the collector looks at the youngest, and how much rarer at the older ones.
+_COLLECT = (20_000, 20, 50)
 
 
 class WorkerProcess(Process):
@@ -103,9 +105,12 @@ class WorkerProcess(Process):
         _raise_descriptor_limit(self.options.caps.connections + _OTHER_DESCRIPTORS)
         app: ServedApp = resolve(self.options.factory)(self.options.argument)
         app.start()
-        # What is here now stays: the collector need not look at it again and again.
+        # What is here now stays: the collector need not look at it again and again. What comes later is mostly
+        # caches that grow, and a look at all of them stops every request for up to a tenth of a second; requests
+        # and connections leave next to nothing that only the collector could free.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*_COLLECT)
         server = WorkerServer(
             self.config,
             self.options,

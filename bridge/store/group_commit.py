@@ -22,7 +22,7 @@ import threading
 import time
 from _thread import LockType, allocate_lock
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from queue import Empty, SimpleQueue
 
 from bridge.model.errors import Unavailable
@@ -36,14 +36,18 @@ PATIENCE = 1.5
 COMMIT_PATIENCE = 0.3
 MAX_BATCH = 256
 
+# What a thread that waits for a write does so in.
+Aside = Callable[[], AbstractContextManager[None]]
+
 
 class Submitted:
     """A write on its way to the disk. See `model.pending`."""
 
-    __slots__ = ("_calls", "_give_up", "_until", "committing", "done", "outcome", "withdrawn", "work")
+    __slots__ = ("_aside", "_calls", "_give_up", "_until", "committing", "done", "outcome", "withdrawn", "work")
 
-    def __init__(self, work: Work, until: float, give_up: Callable[[Submitted], None]) -> None:
+    def __init__(self, work: Work, until: float, give_up: Callable[[Submitted], None], aside: Aside) -> None:
         """`until`: when its caller's patience ends, on the monotonic clock."""
+        self._aside = aside
         self.work = work
         self.outcome: Outcome | None = None
         self.withdrawn = False
@@ -71,8 +75,10 @@ class Submitted:
 
         Raises: Unavailable when patience ends; whatever the write itself raises.
         """
-        if self.outcome is None and not self.done.acquire(timeout=max(0.0, self._until - time.monotonic())):
-            self._give_up(self)
+        if self.outcome is None:
+            with self._aside():
+                if not self.done.acquire(timeout=max(0.0, self._until - time.monotonic())):
+                    self._give_up(self)
         if self.outcome is None:
             raise AssertionError("a write was reported without its outcome")
         return self.outcome.get()
@@ -102,10 +108,11 @@ class GroupCommit:
         *,
         patience: float = PATIENCE,
         commit_patience: float = COMMIT_PATIENCE,
+        aside: Aside = nullcontext,
     ) -> None:
         """`patience`: seconds a caller waits before its write is withdrawn; `commit_patience`: how much
-        longer once the commit has begun."""
-        self._session, self._gate = session, gate
+        longer once the commit has begun. `aside` is what a calling thread waits in."""
+        self._session, self._gate, self._aside = session, gate, aside
         self._patience, self._commit_patience = patience, commit_patience
         self._queue: SimpleQueue[Submitted | None] = SimpleQueue()
         # Guards `withdrawn` and `committing` of every waiting write, and `_closing`.
@@ -126,7 +133,7 @@ class GroupCommit:
         """Have this write done, and do not wait for it. Raises: Unavailable when the store is closed."""
         if os.getpid() != self._pid:
             raise AssertionError("a store must be opened after the fork, by the process that uses it")
-        waiting = Submitted(work, time.monotonic() + self._patience, self._give_up)
+        waiting = Submitted(work, time.monotonic() + self._patience, self._give_up, self._aside)
         with self._lock:
             if self._closing:
                 raise Unavailable(Reason.STORE_UNAVAILABLE, "the store is closed")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from bridge.store.documents import DOCUMENT_LIMIT, SqliteDocuments
 from bridge.store.exhausted import Exhausted
 from bridge.store.gate import WriterGate
 from bridge.store.grants import SqliteGrants
-from bridge.store.group_commit import PATIENCE, GroupCommit
+from bridge.store.group_commit import PATIENCE, Aside, GroupCommit
 from bridge.store.management import SqliteManagement
 from bridge.store.migrations import require_current
 from bridge.store.remembered import SqliteKeys, SqliteLeases, SqliteTokens
@@ -58,11 +59,12 @@ class SqliteStore:
         *,
         patience: float,
         limits: _Limits,
+        aside: Aside,
     ):
         """Use `open`."""
         self._gate = gate
         self._readers = Readers(path)
-        self._commit = GroupCommit(WriterSession(path, pen), gate, patience=patience)
+        self._commit = GroupCommit(WriterSession(path, pen), gate, patience=patience, aside=aside)
         self._failed = False
         self._lock = threading.Lock()
         self.writer = pen.writer
@@ -91,12 +93,13 @@ class SqliteStore:
         marker_limit: int = MARKER_LIMIT,
         document_limit: int = DOCUMENT_LIMIT,
         request_limit: int = REQUEST_LIMIT,
+        aside: Aside = nullcontext,
     ) -> SqliteStore:
         """Open a store whose schema is that of this release.
 
         `audit_key`: at least 32 bytes, the same for every process of this store. `clock`: epoch seconds.
         `writer`: the name of this process's audit chain, never used before; made up when None.
-        `patience`: seconds a caller waits for its write. Raises: StartRefused.
+        `patience`: seconds a caller waits for its write, and `aside` what its thread does so in. Raises: StartRefused.
         """
         require_current(path)
         try:
@@ -106,7 +109,7 @@ class SqliteStore:
         key = ChainKey(audit_key)
         pen = AuditPen(key, writer or secrets.token_hex(8), clock)
         limits = _Limits(marker_limit, document_limit, request_limit)
-        return cls(path, gate, key, pen, patience=patience, limits=limits)
+        return cls(path, gate, key, pen, patience=patience, limits=limits, aside=aside)
 
     def ping(self) -> None:
         """Take the write lock and let it go; after a failure, really write, so that a full disk is seen.
