@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bridge.config import Settings
@@ -15,16 +15,18 @@ from bridge.grants.client_credentials import ClientCredentials
 from bridge.grants.granter import Granter
 from bridge.grants.introspection import TokenQuestions
 from bridge.model.errors import EvidenceRejected
-from bridge.model.evidence import Evidence, Presented, X509Evidence
-from bridge.model.identity import PolicySubject, VerifiedIdentity, VerifiedProof
+from bridge.model.evidence import Presented, SvidEvidence, X509Evidence
+from bridge.model.identity import PolicySubject, Source, VerifiedIdentity, VerifiedProof
 from bridge.model.reasons import Reason
 from bridge.model.terms import Decision
 from bridge.observe import metrics
 from bridge.observe.observer import RequestObserver
 from bridge.observe.readiness import Readiness
 from bridge.policy.in_force import PolicyInForce
-from bridge.registration.authentication import Authentication
+from bridge.registration.authentication import Authentication, VerifyAssertion
+from bridge.registration.document_clients import DocumentClients
 from bridge.registration.enrolment import Enrolment
+from bridge.registration.held_back import HeldBack
 from bridge.registration.introduction import Introduction
 from bridge.registration.management import Management, RegistrationTokens
 from bridge.registration.noise import NoiseLimit
@@ -35,7 +37,7 @@ from bridge.store.ports import RegistrationLimits, Store
 from bridge.tokens.access_token import AccessTokens
 from bridge.tokens.key_ring import KeyRing
 from bridge.tokens.sealing import SealKey
-from bridge.verify.client_assertions import VerifiedAssertion, keys_of_jwks, verify_client_assertion
+from bridge.verify.client_assertions import VerifiedAssertion, verify_client_assertion
 from bridge.verify.dpop import DpopNonces, DpopVerifier
 from bridge.verify.issuer_urls import MAX_KEY_SET_BYTES, FetchedKeySet, KeySetFetch
 from bridge.verify.key_sets import JwtKeys
@@ -88,7 +90,15 @@ def services_of(parts: Parts, readiness: Callable[[], Readiness]) -> Services:
         on_decision=_count_decision,
         on_registered=lambda kind: metrics.registrations.labels(kind.value).inc(),
     )
-    authentication = _authentication(parts, dpop)
+    noise = NoiseLimit(store.buckets, per_minute=settings.limits.anonymous_per_minute)
+    known_by_url = DocumentClients(
+        policy=lambda: parts.policies.current,
+        documents=documents_of(parts, noise),
+        assertion=_assertions(settings),
+        hold_back=HeldBack(registrar, store.clients, noise),
+        refusals=refusals,
+    )
+    authentication = _authentication(parts, dpop, known_by_url)
     granter = Granter(
         clients=store.clients,
         tokens=tokens,
@@ -107,7 +117,6 @@ def services_of(parts: Parts, readiness: Callable[[], Readiness]) -> Services:
     is_managed = settings.registration.management
     statements = StatementVerifier(parts.svids, parts.issuers, audience=settings.issuer + REGISTER)
     nonces = parts.nonces
-    noise = NoiseLimit(store.buckets, per_minute=settings.limits.anonymous_per_minute)
     return Services(
         endpoints=_endpoints(settings),
         client_credentials=ClientCredentials(authentication, registrar, granter, refusals),
@@ -141,20 +150,25 @@ def services_of(parts: Parts, readiness: Callable[[], Readiness]) -> Services:
     )
 
 
-def _authentication(parts: Parts, dpop: DpopVerifier) -> Authentication:
+def _assertions(settings: Settings) -> VerifyAssertion:
+    """How clients' own assertions are checked."""
+
+    def check(assertion: str, *, client_id: str, keys: JwtKeys, now: int) -> VerifiedAssertion:
+        return verify_client_assertion(assertion, client_id=client_id, keys=keys, audience=settings.issuer, now=now)
+
+    return check
+
+
+def _authentication(parts: Parts, dpop: DpopVerifier, documents: DocumentClients) -> Authentication:
     svids = parts.svids
 
     def prove(presented: Presented, *, now: int) -> VerifiedProof | None:
         return None if presented.dpop is None else dpop.verify(presented.dpop, now=now)
 
-    def svid(evidence: Evidence, *, now: int) -> VerifiedIdentity:
+    def svid(evidence: SvidEvidence, *, now: int) -> VerifiedIdentity:
         if isinstance(evidence, X509Evidence):
             return svids.verify_x509(evidence, now=now)
         return svids.verify_jwt(evidence, now=now)
-
-    def check(assertion: str, *, client_id: str, jwks: Mapping[str, object], now: int) -> VerifiedAssertion:
-        keys, audience = keys_of_jwks(jwks), parts.settings.issuer
-        return verify_client_assertion(assertion, client_id=client_id, keys=keys, audience=audience, now=now)
 
     def still_trusted(subject: PolicySubject, at: int) -> None:
         """A lease is worth no more than whoever vouched for it: a trust domain or an issuer that is taken out
@@ -164,8 +178,17 @@ def _authentication(parts: Parts, dpop: DpopVerifier) -> Authentication:
         elif subject.issuer is not None:
             parts.issuers.keys(subject.issuer, now=at)
 
+    def takes_pushed() -> bool:
+        return "pushed_client_registration" in parts.settings.drafts and parts.policies.current.takes(Source.PUSHED)
+
     return Authentication(
-        prove=prove, svid=svid, assertion=check, clients=parts.store.clients, still_trusted=still_trusted
+        prove=prove,
+        svid=svid,
+        assertion=_assertions(parts.settings),
+        clients=parts.store.clients,
+        still_trusted=still_trusted,
+        documents=documents,
+        takes_pushed=takes_pushed,
     )
 
 

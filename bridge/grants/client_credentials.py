@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bridge.grants.granter import Begun, Granter, IssuedToken
 from bridge.grants.promise import PromisedToken
-from bridge.model.errors import RegistrationChanged
+from bridge.model.errors import GrantNotAllowed, RegistrationChanged
 from bridge.model.evidence import Presented, RequestContext
+from bridge.model.reasons import Reason
 from bridge.model.terms import Ask
 from bridge.registration.authentication import Authenticated, Authentication
 from bridge.registration.refused import Refusals
@@ -31,8 +32,11 @@ class ClientCredentials:
 
         A refusal of an authenticated identity is in the audit log before this raises (section 8).
         """
-        caller = self._authentication.authenticate(presented, now=context.now)
+        caller = self._authentication.authenticate(presented, context, ask)
         with self._refusals.watch(caller.identity, ask, context):
+            if caller.identity.is_public:
+                # Anybody could have it (RFC 6749 section 4.4, CIMD-22).
+                raise GrantNotAllowed(Reason.POLICY_GRANT_TYPE, f"{caller.identity.name} is a public client")
             begun = self._begin(caller, ask, context)
         return PromisedToken(begun, lambda begun: self._finish(begun, caller, ask, context))
 

@@ -7,8 +7,8 @@ from typing import Protocol
 
 from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.client import ClientState
-from bridge.model.errors import CredentialReplayed, ForeignToken, ProofRejected
-from bridge.model.evidence import Presented, RequestContext
+from bridge.model.errors import CredentialReplayed, EvidenceRejected, ForeignToken, ProofRejected
+from bridge.model.evidence import NoEvidence, Presented, RequestContext
 from bridge.model.identity import DPOP_MARKER, BindingMethod, Marker
 from bridge.model.reasons import Reason
 from bridge.model.spiffe_id import SpiffeId
@@ -51,8 +51,11 @@ class TokenQuestions:
     def introspect(self, presented: Presented, token: str, context: RequestContext) -> dict[str, object]:
         """What the caller may know of a token: all of it, or `{"active": false}` and nothing else.
 
-        Raises: EvidenceRejected and its kin for the caller. Spec: OAS-21 to 23, T-39.
+        Raises: EvidenceRejected and its kin for the caller, also for a public client: it may end its own tokens,
+        and ask nothing. Spec: OAS-21 to 23, T-39.
         """
+        if isinstance(presented.evidence, NoEvidence):
+            raise EvidenceRejected(Reason.CREDENTIAL_MISSING, "introspection needs a credential")
         caller, client_id = self._authenticate(presented, context)
         claims = self._tokens.read(token, now=context.now)
         if claims is None or not self._visible(claims, caller, client_id):
@@ -105,7 +108,7 @@ class TokenQuestions:
         )
 
     def _authenticate(self, presented: Presented, context: RequestContext) -> tuple[Authenticated, str]:
-        caller = self._authentication.authenticate(presented, now=context.now)
+        caller = self._authentication.authenticate(presented, context)
         with self._refusals.watch(caller.identity, Ask(context.door, ""), context):
             client_id, markers = self._registrar.resolve(caller)
             for marker in markers:

@@ -44,7 +44,8 @@ class Provenance:
 
     `evidence` is the kind of evidence that granted the registration, or an instance its lease. `stated` names
     the metadata members that a statement stated (DCR-30); `statement_digest` (hex SHA-256), `statement_issuer`
-    and `statement_expires_at` (epoch seconds) are of that statement (DCR-35).
+    and `statement_expires_at` (epoch seconds) are of that statement (DCR-35). `document_digest` (hex SHA-256 over
+    what is read of it) and `document_fetched_at` (epoch seconds) are of the document behind the metadata (T-8).
     """
 
     evidence: EvidenceKind | None = None
@@ -52,6 +53,8 @@ class Provenance:
     statement_digest: str = ""
     statement_issuer: str = ""
     statement_expires_at: int = 0
+    document_digest: str = ""
+    document_fetched_at: int = 0
 
 
 NO_PROVENANCE = Provenance()
@@ -130,6 +133,7 @@ class Registration:
 
     `lease_until` (epoch seconds) is up to when this request's credential leases an instance, None for all
     other clients; without `renews` it does not, because the caller came by the instance's own key.
+    `document_ends_at` (epoch seconds) is the end that a client's document gives itself, None without one.
     """
 
     identity: VerifiedIdentity
@@ -139,12 +143,14 @@ class Registration:
     created: bool
     lease_until: int | None = None
     renews: bool = True
+    document_ends_at: int | None = None
 
     @property
     def ends_at(self) -> int | None:
-        """When the lease ends under which this request is answered; None where there is none."""
+        """When the lease ends under which this request is answered, or the client's document; None where there is
+        no end."""
         if self.lease_until is None:
-            return None
+            return self.document_ends_at
         held = self.record.expires_at or 0
         return max(held, self.lease_until) if self.renews else held
 

@@ -61,12 +61,27 @@ class DpopEvidence:
     url: str
 
 
-Evidence = X509Evidence | JwtEvidence
+def names_document(client_id: str) -> bool:
+    """Whether a `client_id` claims to be the URL of a metadata document; no other client's name here starts so
+    (CIMD-30). Not checked: that it is one that a client may have."""
+    return client_id.startswith("https://")
+
+
+@dataclass(frozen=True, slots=True)
+class NoEvidence:
+    """A request without any credential that names a client: good for public clients alone."""
+
+    client_id: str
+
+
+SvidEvidence = X509Evidence | JwtEvidence
+Evidence = X509Evidence | JwtEvidence | NoEvidence
 
 
 @dataclass(frozen=True, slots=True)
 class Presented:
-    """Everything one request presents about who it is: exactly one credential, and a DPoP proof if sent."""
+    """Everything one request presents about who it is: one credential or, for a public client, none but its name;
+    and a DPoP proof if sent."""
 
     evidence: Evidence
     dpop: DpopEvidence | None = None

@@ -59,12 +59,22 @@ class PolicySubject:
 
     @property
     def name(self) -> str:
-        """The one string that audit and records call this subject by."""
+        """The one string that policy and records call this subject by."""
         if self.source is Source.METADATA_DOCUMENT:
             return self.url or ""
         if self.source is Source.SOFTWARE_STATEMENT:
             return f"{self.issuer} {self.subject}"
+        if self.source is Source.PUSHED:
+            return self.source.value
         return str(self.spiffe_id) if self.spiffe_id is not None else ""
+
+    @property
+    def actor(self) -> str:
+        """Who it is that acts, as audit rows, members and tokens say it: the SPIFFE ID that acts for a document, if
+        one does (SCA-32); else the subject's name."""
+        if self.source is Source.METADATA_DOCUMENT and self.spiffe_id is not None:
+            return str(self.spiffe_id)
+        return self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +88,7 @@ class VerifiedIdentity:
             `replay_digest` what a `Marker` for one use of a JWT-SVID is made of: a hex SHA-256 that is equal
             for all spellings of one token (its hash is not: an ECDSA signature has a twin that anybody can
             compute). Empty for X.509-SVIDs, whose key is proved anew by each handshake.
+    A public client shows nothing (`is_public`): it is whoever it says, and may do what anybody may in its name.
     Spec:   SPIFFE-ID 2; RFC 8705 3.1 (`x5t#S256`); RFC 9449 6.1 (`jkt`).
     """
 
@@ -92,8 +103,13 @@ class VerifiedIdentity:
 
     @property
     def name(self) -> str:
-        """The subject's name, as audit and records call it."""
-        return self.subject.name
+        """Who acts, as audit rows, members and tokens say it."""
+        return self.subject.actor
+
+    @property
+    def is_public(self) -> bool:
+        """Whether nothing was shown that proves who this is: the word of a public client."""
+        return not self.credential_hash
 
     @property
     def proved(self) -> frozenset[BindingMethod]:

@@ -123,6 +123,17 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class Prospect:
+    """What a subject could get at all, before it proved or asked anything. ALLOW: some rule would give it
+    something; ASK: only once an operator approved it; DENY: nothing, and `rule` is the one that denies it, if one
+    does."""
+
+    effect: Effect
+    policy_version: str
+    rule: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """How an identity stands where it asks for no grant. `denied_by`: the rule that denies it altogether;
     `once`: a rule that knows it lets each JWT-SVID be used once."""

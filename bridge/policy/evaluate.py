@@ -9,7 +9,7 @@ from bridge.model.evidence import Door
 from bridge.model.identity import BindingMethod, PolicySubject, Source
 from bridge.model.reasons import Reason
 from bridge.model.spiffe_id import SpiffeId
-from bridge.model.terms import Ask, ClientChoice, Decision, Denial, Effect, Replay, Standing, Terms
+from bridge.model.terms import Ask, ClientChoice, Decision, Denial, Effect, Prospect, Replay, Standing, Terms
 from bridge.policy.catalogue import Catalogue
 from bridge.policy.cover import Cover, Shortfall, Stage, cover, missing_proof
 from bridge.policy.explain import Explanation, explain
@@ -31,6 +31,11 @@ class PolicySet:
         self.catalogue = catalogue
         self.version = version
         self._index = Index(self.rules)
+        self._taken = frozenset(rule.source for rule in self.rules if rule.denial is None)
+
+    def takes(self, source: Source) -> bool:
+        """Whether any client of that source could get in."""
+        return source in self._taken
 
     def scopes(self) -> tuple[str, ...]:
         """All scopes of the catalogue, sorted (`scopes_supported`)."""
@@ -111,6 +116,25 @@ class PolicySet:
         refusal = tally.refusal(Denial.IDENTITY)
         once = any(rule.terms is not None and rule.terms.replay is Replay.ONCE for *_, rule in tally.admitted)
         return Standing(None if refusal is None else refusal.id, once)
+
+    def admits(self, subject: PolicySubject, door: Door) -> Prospect:
+        """Whether anybody wants this subject, whatever it will ask: what is known before its document is fetched
+        (CIMD-24).
+
+        Denies are those that hold at `door`. Rules that give something count whatever their door: a code is
+        redeemed elsewhere than where it was asked for.
+        """
+        naming = self._index.naming(subject)
+        refusal = Tally.of(naming, subject, Ask(door, "")).refusal(Denial.IDENTITY)
+        if refusal is not None:
+            return Prospect(Effect.DENY, self.version, refusal.id)
+        effect = Effect.DENY
+        for *_, rule in naming:
+            if rule.denial is None and rule.allows_evidence(subject) and rule.admits_actor(subject):
+                if rule.effect is Effect.ALLOW:
+                    return Prospect(Effect.ALLOW, self.version)
+                effect = Effect.ASK
+        return Prospect(effect, self.version)
 
     def explain(self, subject: PolicySubject, ask: Ask, *, proved: frozenset[BindingMethod]) -> Explanation:
         """The decision that `decide` makes, and what every other rule of the source lacked. Slow: it looks

@@ -21,7 +21,7 @@ from bridge.registration.naming import AUTH_METHODS, ClientName, thumbprint_of
 
 AUTHORIZATION_CODE, REFRESH_TOKEN, PRIVATE_KEY_JWT = "authorization_code", "refresh_token", "private_key_jwt"
 # Taken over as they were said: nothing is decided by them.
-_DESCRIBING = frozenset(
+DESCRIBING = frozenset(
     {
         "application_type", "client_name", "client_uri", "contacts", "logo_uri", "policy_uri", "software_id",
         "software_version", "tos_uri", "token_endpoint_auth_signing_alg",
@@ -100,7 +100,7 @@ def compose(
         raise _invalid("jwks_uri is not read here; send jwks")
     grants, redirect_uris = _grants_and_redirects(said, terms)
     members: dict[str, object] = {
-        name: value for name, value in metadata.members.items() if name.partition("#")[0] in _DESCRIBING
+        name: value for name, value in metadata.members.items() if name.partition("#")[0] in DESCRIBING
     }
     members |= _promises(metadata, terms)
     members["grant_types"] = list(grants)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bridge.jose import base64url
+from bridge.model.authorization import PUSHED_CLIENT_ID
 from bridge.model.client import ClientKind, ClientRecord
 from bridge.model.errors import InvalidRequest, ProofMissing
 from bridge.model.evidence import EvidenceKind
@@ -52,6 +53,12 @@ def name_of(subject: PolicySubject, choice: ClientChoice, thumbprint: str | None
     trust_domain = None if subject.spiffe_id is None else subject.spiffe_id.trust_domain.name
     if choice.mode is ClientMode.SHARED and choice.shared_id is not None:
         return ClientName(choice.shared_id, ClientKind.SHARED, choice.shared_id, trust_domain, member=subject.name)
+    if subject.source is Source.METADATA_DOCUMENT and choice.mode is ClientMode.IDENTITY and subject.url:
+        # Of no trust domain: an SVID may act for it, and is then a member like those of a shared client.
+        acting = None if subject.spiffe_id is None else str(subject.spiffe_id)
+        return ClientName(subject.url, ClientKind.METADATA_DOCUMENT, subject.url, None, member=acting)
+    if subject.source is Source.PUSHED:
+        return ClientName(PUSHED_CLIENT_ID, ClientKind.PUSHED, PUSHED_CLIENT_ID, None)
     own = _own_name(subject, choice)
     if choice.mode is ClientMode.IDENTITY:
         kind = ClientKind.SPIFFE if subject.source is Source.SPIFFE else ClientKind.STATEMENT
@@ -95,6 +102,8 @@ def subject_of(record: ClientRecord) -> PolicySubject | None:
     if evidence is None:
         return None
     name = identity_name_of(record)
+    if record.kind is ClientKind.METADATA_DOCUMENT:
+        return PolicySubject(Source.METADATA_DOCUMENT, EvidenceKind.METADATA_DOCUMENT, url=name)
     if evidence is EvidenceKind.SOFTWARE_STATEMENT:
         issuer, _, subject = name.partition(" ")
         return PolicySubject(Source.SOFTWARE_STATEMENT, evidence, issuer=issuer, subject=subject)

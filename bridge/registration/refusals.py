@@ -93,5 +93,6 @@ class RefusalLog:
 
 def _key(event: AuditEvent) -> _Key:
     """What makes two refusals equal, in a size that no caller can choose."""
-    what = (event.subject, event.evidence, event.door, event.reason, event.rule, sorted(event.ask.items()))
+    who = (event.subject, event.client_id, event.evidence)
+    what = (*who, event.door, event.reason, event.rule, sorted(event.ask.items()))
     return hashlib.sha256(repr(what).encode()).digest()

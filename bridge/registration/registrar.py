@@ -8,34 +8,35 @@ through one door yesterday and another today is one record.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from bridge.model.audit import AuditEvent, AuditEventKind
-from bridge.model.client import ClientKind, ClientState, ProposedClient, Provenance, Registration
+from bridge.model.client import ClientKind, ClientRecord, ClientState, ProposedClient, Provenance, Registration
 from bridge.model.errors import (
     ApprovalPending,
-    BridgeError,
     EvidenceRejected,
-    GrantNotAllowed,
     IdentityDenied,
     PolicyDenied,
     ProofMissing,
-    ScopeNotAllowed,
-    TargetNotAllowed,
+    RegistrationChanged,
 )
-from bridge.model.evidence import EvidenceKind, RequestContext
+from bridge.model.evidence import Door, EvidenceKind, RequestContext
 from bridge.model.identity import BindingMethod, Marker, PolicySubject, VerifiedIdentity
 from bridge.model.reasons import Reason
-from bridge.model.terms import Ask, ClientChoice, ClientMode, Decision, Denial, Effect, Standing, Terms
+from bridge.model.terms import Ask, ClientChoice, ClientMode, Decision, Effect, Standing, Terms
 from bridge.registration.authentication import Authenticated
 from bridge.registration.composing import InstanceKey, first_use_metadata
+from bridge.registration.denials import refusal_of
+from bridge.registration.documented import follow, is_current, metadata_of, provenance_of, require_stated_grant
 from bridge.registration.known import KnownClients
 from bridge.registration.naming import ClientName, name_of, thumbprint_of
 from bridge.store.ports import ClientStore, Ensured, Found, RegistrationLimits
 
 # How long after its end a once-only assertion's mark is kept: the leeway under which it is still taken.
 ASSERTION_LEEWAY = 30
+# A document's client is looked at anew so often when others change its record meanwhile.
+ATTEMPTS = 3
 
 
 class Policy(Protocol):
@@ -44,6 +45,7 @@ class Policy(Protocol):
     def decide(self, subject: PolicySubject, ask: Ask, *, proved: frozenset[BindingMethod]) -> Decision: ...
     def client_for(self, subject: PolicySubject) -> ClientChoice | None: ...
     def standing(self, subject: PolicySubject) -> Standing: ...
+    def offers(self, subject: PolicySubject, door: Door, grant_type: str) -> tuple[Decision, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +59,6 @@ class Admission:
     terms: Terms
     name: ClientName
     key: InstanceKey | None = None
-
-
-_DENIALS: dict[Denial, type[BridgeError]] = {
-    Denial.IDENTITY: PolicyDenied,
-    Denial.GRANT_TYPE: GrantNotAllowed,
-    Denial.SCOPE: ScopeNotAllowed,
-    Denial.RESOURCE: TargetNotAllowed,
-    Denial.PROOF: ProofMissing,
-}
 
 
 class Registrar:
@@ -106,9 +99,9 @@ class Registrar:
         standing = policy.standing(subject)
         if standing.denied_by is not None:
             raise PolicyDenied(Reason.POLICY_DENY_RULE, f"{standing.denied_by} denies it", rule=standing.denied_by)
-        found = self._clients.find(client_id, subject=subject.name)
+        found = self._clients.find(client_id, subject=caller.identity.name)
         if found.denied:
-            raise IdentityDenied(Reason.IDENTITY_DENIED, subject.name)
+            raise IdentityDenied(Reason.IDENTITY_DENIED, caller.identity.name)
         if found.record is not None and found.record.state is ClientState.PENDING:
             raise ApprovalPending(Reason.APPROVAL_PENDING, f"{client_id} waits", rule=found.record.rule)
         return client_id, caller.markers + (assertion_markers(caller.identity) if standing.once else ())
@@ -118,17 +111,41 @@ class Registrar:
         decision = self._policy().decide(subject, ask, proved=proved)
         self._on_decision(decision)
         if decision.terms is None or decision.effect is Effect.DENY:
-            raise _refusal(decision)
+            raise refusal_of(decision)
         return decision
 
-    def admit(self, caller: Authenticated, ask: Ask, *, key: InstanceKey | None = None) -> Admission:
+    def covers(self, subject: PolicySubject, ask: Ask) -> bool:
+        """Whether policy would give all of this ask to a subject that proves every key. Nothing is decided by it."""
+        return self._policy().decide(subject, ask, proved=frozenset(BindingMethod)).effect is not Effect.DENY
+
+    def offers(self, subject: PolicySubject, door: Door, grant_type: str) -> tuple[Decision, ...]:
+        """All that policy has for this subject at that door, whatever it would name. Nothing is decided by it."""
+        return self._policy().offers(subject, door, grant_type)
+
+    def client_of(self, caller: Authenticated) -> ClientName:
+        """The client that this caller is, whatever it asks. Raises: EvidenceRejected when it named another one,
+        ProofMissing when it is an instance that shows no key. Not checked: policy, and whether there is a record."""
+        return self._name(caller, self._policy().client_for(caller.identity.subject) or ClientChoice(), None)[0]
+
+    def admit(
+        self,
+        caller: Authenticated,
+        ask: Ask,
+        *,
+        key: InstanceKey | None = None,
+        proved: frozenset[BindingMethod] | None = None,
+    ) -> Admission:
         """Decide what was asked, and name the caller's client. `key`: the instance's, where the request brought
-        it otherwise than by a DPoP proof.
+        it otherwise than by a DPoP proof. `proved`: the keys that count as shown, where it is not those of this
+        request alone.
 
         Raises: PolicyDenied and its kin; EvidenceRejected when it named another client.
         """
-        decision = self.decide(caller.identity.subject, ask, proved=caller.identity.proved)
+        shown = caller.identity.proved if proved is None else proved
+        decision = self.decide(caller.identity.subject, ask, proved=shown)
         name, key = self._name(caller, decision.client, key)
+        if caller.document is not None:
+            require_stated_grant(caller.document, ask)
         assert decision.terms is not None, "decide gives terms or raises"
         return Admission(decision, decision.terms, name, key)
 
@@ -143,23 +160,81 @@ class Registrar:
         no record (ROFU-9), except a PENDING one when policy says `ask`.
         Spec: ROFU-3, 5, 8, 9, 12, 22, 24.
         """
-        admission = self.admit(caller, ask)
+        return self.settle(self.admit(caller, ask), caller, context, afresh=afresh)
+
+    def settle(
+        self, admission: Admission, caller: Authenticated, context: RequestContext, *, afresh: bool = False
+    ) -> Registration:
+        """The second half of `register`: the live record of a caller that was admitted, made now if need be."""
+        ended, live = self._find(admission, caller, context, afresh=afresh)
+        if live is not None:
+            return live
+        name, identity, document = admission.name, caller.identity, caller.document
+        if document is not None:
+            metadata = metadata_of(document, admission.terms)
+        else:
+            metadata = first_use_metadata(admission.terms, identity.subject, name, admission.key, ended)
+        provenance = provenance_of(identity, document)
+        return self.ensure(admission, caller, context, metadata=metadata, provenance=provenance)
+
+    def existing(
+        self, admission: Admission, caller: Authenticated, context: RequestContext, *, afresh: bool = False
+    ) -> Registration | None:
+        """As `settle`, and nothing is made: None when the caller has no live record, or waits for an operator."""
+        return self._find(admission, caller, context, afresh=afresh)[1]
+
+    def _find(
+        self, admission: Admission, caller: Authenticated, context: RequestContext, *, afresh: bool
+    ) -> tuple[ClientRecord | None, Registration | None]:
+        """The record whatever its state, and the registration if it is live; that may be one that was read before."""
         name, identity = admission.name, caller.identity
+        if name.kind is ClientKind.PUSHED:
+            return None, self._transient(admission, caller, context.now)
         if admission.decision.effect is Effect.ALLOW and not afresh:
             known = self._known.recall(name.client_id, identity.name)
             if known is not None and known.record is not None and _is_live(known, name, context.now):
-                return self._registration(admission, caller, Ensured(known.record, known.member, False), context.now)
+                if is_current(known.record, caller.document):
+                    ensured = Ensured(known.record, known.member, False)
+                    return known.record, self._registration(admission, caller, ensured, context.now)
+        for attempt in range(ATTEMPTS):
+            try:
+                return self._read(admission, caller, context)
+            except RegistrationChanged:
+                # Two requests saw a new document at once. The other one has put it on the record.
+                if attempt == ATTEMPTS - 1:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+    def _read(
+        self, admission: Admission, caller: Authenticated, context: RequestContext
+    ) -> tuple[ClientRecord | None, Registration | None]:
+        """As `_find`, read now, with what the client's document says now on the record."""
         found, live = self.look(admission, caller, context)
         if live is not None:
-            self._known.note(name.client_id, identity.name, found)
-            return live
-        return self.ensure(
-            admission,
-            caller,
-            context,
-            metadata=first_use_metadata(admission.terms, identity.subject, name, admission.key, found.record),
-            provenance=Provenance(identity.subject.evidence),
+            if caller.document is not None and not is_current(live.record, caller.document):
+                live = follow(self._clients, live, caller.document, context)
+            self._known.note(admission.name.client_id, caller.identity.name, replace(found, record=live.record))
+        return found.record, live
+
+    def _transient(self, admission: Admission, caller: Authenticated, now: int) -> Registration:
+        """A pushed client has no record: what stands for one is made anew for each request, and never stored."""
+        name = admission.name
+        if self._clients.find(name.client_id, subject=caller.identity.name).denied:
+            raise IdentityDenied(Reason.IDENTITY_DENIED, name.client_id)
+        record = ClientRecord(
+            client_id=name.client_id,
+            kind=name.kind,
+            subject=name.subject,
+            trust_domain=None,
+            state=ClientState.ACTIVE,
+            rule=admission.terms.rule,
+            epoch=0,
+            created_at=now,
+            last_used_at=now,
+            expires_at=None,
+            identities=0,
         )
+        return Registration(caller.identity, admission.decision, record, None, created=False)
 
     def look(
         self, admission: Admission, caller: Authenticated, context: RequestContext
@@ -259,6 +334,7 @@ class Registrar:
             lease_until=lease_until(record.kind, admission.terms, caller.identity, now),
             # A key of its own is worth what was vouched for: it cannot prolong that.
             renews=caller.record is None or record.kind is not ClientKind.INSTANCE,
+            document_ends_at=None if caller.document is None else caller.document.value.expires_at,
         )
 
     def _name(
@@ -311,21 +387,3 @@ def _is_live(found: Found, name: ClientName, now: int) -> bool:
     if found.record is None or found.record.state_at(now) is not ClientState.ACTIVE:
         return False
     return name.member is None or (found.member is not None and found.member.state_at(now) is ClientState.ACTIVE)
-
-
-def _refusal(decision: Decision) -> BridgeError:
-    """The error for a decision that denies. Words of policy reach the client only where they tell it which
-    proof or which parameter to send; everything else is for the log."""
-    denial = decision.denial or Denial.IDENTITY
-    public = None
-    if denial is Denial.PROOF:
-        public = decision.because
-    elif denial is Denial.RESOURCE and decision.because.startswith("name a resource"):
-        public = "name a resource"
-    return _DENIALS[denial](
-        decision.reason or Reason.POLICY_NO_RULE,
-        decision.because,
-        public=public,
-        rule=decision.rule or "",
-        policy_version=decision.policy_version,
-    )

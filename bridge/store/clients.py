@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import cast
 
 from bridge.model.audit import AuditEvent
-from bridge.model.client import ClientKind, ClientRecord, ClientState, Member, ProposedClient
+from bridge.model.client import ClientKind, ClientRecord, ClientState, Member, ProposedClient, Provenance
 from bridge.model.errors import LimitReached, RegistrationChanged
 from bridge.model.identity import Marker
 from bridge.model.pending import PendingWrite
@@ -30,7 +30,7 @@ from bridge.store.ports import (
     Waiting,
 )
 from bridge.store.registering import Registering
-from bridge.store.rows import CLIENT_FIELDS, client_of, member_of, metadata_text
+from bridge.store.rows import CLIENT_FIELDS, client_of, member_of, metadata_text, provenance_text
 from bridge.store.sweeping import Sweeping
 from bridge.store.transaction import Transaction
 
@@ -88,7 +88,16 @@ class SqliteClients:
             raise
 
     def replace_metadata(
-        self, client_id: str, *, epoch: int, rule: str, metadata: Mapping[str, object], event: AuditEvent, now: int
+        self,
+        client_id: str,
+        *,
+        epoch: int,
+        rule: str,
+        metadata: Mapping[str, object],
+        event: AuditEvent,
+        now: int,
+        provenance: Provenance | None = None,
+        ends_tokens: bool = False,
     ) -> ClientRecord:
         """As the port says."""
 
@@ -97,9 +106,17 @@ class SqliteClients:
             record = None if row is None else client_of(row)
             if record is None or record.epoch != epoch or record.state_at(now) is not ClientState.ACTIVE:
                 raise RegistrationChanged(Reason.REGISTRATION_CHANGED, f"{client_id}: not active under epoch {epoch}")
-            tx.change(sql.REPLACE_METADATA, (rule, metadata_text(metadata), client_id))
+            changed = replace(
+                record,
+                rule=rule,
+                metadata=metadata,
+                provenance=record.provenance if provenance is None else provenance,
+                epoch=max(record.epoch + 1, now) if ends_tokens else record.epoch,
+            )
+            said = metadata_text(metadata), provenance_text(changed.provenance)
+            tx.change(sql.REPLACE_METADATA, (rule, *said, changed.epoch, client_id))
             tx.audit(event)
-            return replace(record, rule=rule, metadata=metadata)
+            return changed
 
         return cast(ClientRecord, self._commit.submit(put))
 

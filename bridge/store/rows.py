@@ -161,6 +161,8 @@ def provenance_text(provenance: Provenance) -> str:
         "statement_digest": provenance.statement_digest,
         "statement_issuer": provenance.statement_issuer,
         "statement_expires_at": provenance.statement_expires_at,
+        "document_digest": provenance.document_digest,
+        "document_fetched_at": provenance.document_fetched_at,
     }
     return metadata_text({name: value for name, value in said.items() if value})
 
@@ -179,6 +181,8 @@ def provenance_of(text: str) -> Provenance:
         statement_digest=said.get("statement_digest", ""),
         statement_issuer=said.get("statement_issuer", ""),
         statement_expires_at=said.get("statement_expires_at", 0),
+        document_digest=said.get("document_digest", ""),
+        document_fetched_at=said.get("document_fetched_at", 0),
     )
 
 

@@ -65,7 +65,7 @@ UPDATE clients SET state = ?, rule = ?, epoch = ?, last_used_at = ?, expires_at 
        metadata = ?, provenance = ?
 WHERE client_id = ?
 """
-REPLACE_METADATA = "UPDATE clients SET rule = ?, metadata = ? WHERE client_id = ?"
+REPLACE_METADATA = "UPDATE clients SET rule = ?, metadata = ?, provenance = ?, epoch = ? WHERE client_id = ?"
 SEE_MEMBER = "UPDATE clients SET identities = identities + ? WHERE client_id = ?"
 UPSERT_MEMBER = f"""
 INSERT INTO members ({MEMBER}, ended_at) VALUES (?, ?, 'active', ?, ?, ?, ?, NULL)

@@ -20,7 +20,14 @@ from bridge.verify.claimed import claimed_by_jwt
 from bridge.verify.key_sets import JwtKeys, MalformedKeySet, keys_of_jwk_set, select_key
 from bridge.verify.signed_jwt import LEEWAY, MAX_ASSERTION_BYTES, JwtHeader
 
-__all__ = ["ASSERTION_MARKER", "VerifiedAssertion", "keys_of_jwks", "unverified_subject", "verify_client_assertion"]
+__all__ = [
+    "ASSERTION_MARKER",
+    "VerifiedAssertion",
+    "keys_of_jwks",
+    "unverified_key_id",
+    "unverified_subject",
+    "verify_client_assertion",
+]
 
 # The marker kind of these assertions: each is good for once (KBC-33).
 ASSERTION_MARKER = "private_key_jwt"
@@ -35,13 +42,14 @@ class VerifiedAssertion:
     """A client assertion that held: a key of the client's record signed it for this service.
 
     `credential_hash` is the hex SHA-256 of the assertion, `key_id` the key's `kid` or else its thumbprint,
-    `expires_at` its end in epoch seconds. Not checked: that it is new. `marker` must be claimed in the
-    store, in the same transaction as what is issued.
+    `algorithm` what it was signed by, `expires_at` its end in epoch seconds. Not checked: that it is new. `marker`
+    must be claimed in the store, in the same transaction as what is issued.
     """
 
     client_id: str
     credential_hash: str
     key_id: str
+    algorithm: str
     expires_at: int
     marker: Marker
 
@@ -65,6 +73,16 @@ def unverified_subject(assertion: str) -> str | None:
     except MalformedToken:
         return None
     return subject if isinstance(subject, str) and _CLIENT_ID.fullmatch(subject) else None
+
+
+def unverified_key_id(assertion: str) -> str | None:
+    """The `kid` that anybody may have written: good for asking anew for keys that may have it. None where there is
+    none, and for what is no compact JWS within 16 KiB."""
+    try:
+        kid = parse_compact(assertion, max_bytes=MAX_ASSERTION_BYTES).header.get("kid")
+    except MalformedToken:
+        return None
+    return kid if isinstance(kid, str) else None
 
 
 def verify_client_assertion(
@@ -101,6 +119,7 @@ def _verify(assertion: str, client_id: str, keys: JwtKeys, audience: str, now: i
         client_id=client_id,
         credential_hash=hashlib.sha256(assertion.encode("ascii")).hexdigest(),
         key_id=key.kid or key.thumbprint,
+        algorithm=header.alg,
         expires_at=math.ceil(expires_at),
         marker=_marker(client_id, jti, expires_at),
     )

@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bridge.grants.form import Form
+from bridge.model.authorization import PUSHED_CLIENT_ID
 from bridge.model.errors import EvidenceRejected, InvalidRequest, ProofRejected
-from bridge.model.evidence import DpopEvidence, JwtEvidence, Presented, PresentedStatement, X509Evidence
+from bridge.model.evidence import (
+    DpopEvidence,
+    JwtEvidence,
+    NoEvidence,
+    Presented,
+    PresentedStatement,
+    X509Evidence,
+    names_document,
+)
 from bridge.model.reasons import Reason
-from bridge.web.forms import Form
 
 JWT_SPIFFE = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe"
 JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -17,6 +26,7 @@ JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 def present(environ: Mapping[str, Any], form: Form, *, url: str) -> Presented:
     """The credential and the DPoP proof of this request (PEP 3333). `url` is the endpoint as clients know it.
 
+    Clients that may be public come without a credential: those known by a URL, and pushed ones.
     Raises: InvalidRequest for half an assertion pair or two credentials (SCA-1, SCA-31, OAS-5);
     EvidenceRejected when there is none or one of an unknown type (SCA-2); ProofRejected for two proofs.
     Spec: interface section 4. Certificate headers are never read here (SCA-19).
@@ -45,6 +55,8 @@ def present(environ: Mapping[str, Any], form: Form, *, url: str) -> Presented:
         return Presented(X509Evidence(chain, client_id), dpop)
     if basic_or_secret:
         raise EvidenceRejected(Reason.CREDENTIAL_UNSUPPORTED, "client secrets are not used here")
+    if client_id is not None and (client_id == PUSHED_CLIENT_ID or names_document(client_id)):
+        return Presented(NoEvidence(client_id), dpop)
     raise EvidenceRejected(Reason.CREDENTIAL_MISSING)
 
 

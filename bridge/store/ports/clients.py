@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from bridge.model.audit import AuditEvent
-from bridge.model.client import ClientRecord, ClientState, Member, ProposedClient
+from bridge.model.client import ClientRecord, ClientState, Member, ProposedClient, Provenance
 from bridge.model.identity import Marker
 from bridge.model.pending import PendingWrite
 from bridge.store.ports.records import (
@@ -61,9 +61,20 @@ class ClientStore(Protocol):
         ...
 
     def replace_metadata(
-        self, client_id: str, *, epoch: int, rule: str, metadata: Mapping[str, object], event: AuditEvent, now: int
+        self,
+        client_id: str,
+        *,
+        epoch: int,
+        rule: str,
+        metadata: Mapping[str, object],
+        event: AuditEvent,
+        now: int,
+        provenance: Provenance | None = None,
+        ends_tokens: bool = False,
     ) -> ClientRecord:
-        """Put other metadata in place of the record's (RFC 7592 section 2.2), and `event` beside it.
+        """Put other metadata in place of the record's (RFC 7592 section 2.2), and `event` beside it. `provenance`
+        is replaced where given; with `ends_tokens` the record stands under a new epoch afterwards, so that all
+        tokens of before are dead (CIMD-28).
 
         Raises: RegistrationChanged when the record is not ACTIVE under that epoch any more.
         """

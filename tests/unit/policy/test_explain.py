@@ -8,7 +8,7 @@ from bridge.model.evidence import Door, EvidenceKind
 from bridge.model.identity import BindingMethod, PolicySubject
 from bridge.model.terms import Ask, Effect
 from bridge.policy.explain import client_id_of
-from bridge.registration.registrar import _refusal
+from bridge.registration.denials import refusal_of
 from tests.unit.policy.policy_folders import HEADERS, LEDGER, MAIL, Policies, document, rule, wants, workload
 
 
@@ -194,7 +194,7 @@ def test_what_does_not_exist_is_for_the_log_and_never_for_the_client(
 ) -> None:
     """Only what a client can do about a refusal goes to the wire."""
     both = rule("both", when='path = "/both"', resources=f'"{LEDGER}", "{MAIL}"', scopes='"ledger.read", "mail.send"')
-    error = _refusal(policies.load(rule() + both).decide(subject, ask, proved=frozenset()))
+    error = refusal_of(policies.load(rule() + both).decide(subject, ask, proved=frozenset()))
     assert error.public == (public or type(error).public)
     assert "policy file" not in error.public
     assert "catalogue" not in error.public
