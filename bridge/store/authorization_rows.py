@@ -83,7 +83,7 @@ def grant_row(grant: Grant) -> tuple[object, ...]:
         grant.grant_id,
         grant.code_digest,
         grant.user.user_id,
-        grant.user.name,
+        _name(grant.user.name),
         grant.client_id,
         grant.kind.value,
         grant.evidence.value,
@@ -144,7 +144,7 @@ def grant_of(row: Row) -> Grant:
 
 def session_row(session: Session) -> tuple[object, ...]:
     """The columns of a session."""
-    return session.digest, session.user.user_id, session.user.name, session.signed_in_at, session.expires_at
+    return session.digest, session.user.user_id, _name(session.user.name), session.signed_in_at, session.expires_at
 
 
 def session_of(row: Row) -> Session:
@@ -169,3 +169,9 @@ def consent_of(row: Row) -> Consent:
 def _text(value: object) -> str:
     """JSON in ASCII: what a client sent is written whatever characters it has, half a surrogate pair too."""
     return json.dumps(value, separators=(",", ":"), sort_keys=True)
+
+
+def _name(name: str) -> str:
+    """A name as a database takes it. It comes from another provider, and is shown and nothing else: half a surrogate
+    pair in it becomes a replacement character."""
+    return name.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -143,6 +143,16 @@ def test_a_session_is_known_to_every_process_until_it_is_over(store: Store, plac
     assert again.sessions.get(digest("other"), now=NOW) is None
 
 
+def test_a_name_that_is_no_text_signs_in_all_the_same(store: Store) -> None:
+    """It comes from another provider, and is only shown."""
+    odd = User("user-eve", "Eve \ud83d")
+    store.sessions.begin(session(user=odd))
+    give(store, grant(user=odd))
+    shown = User("user-eve", "Eve \ufffd")
+    assert store.sessions.get(digest("cookie"), now=NOW) == session(user=shown)
+    assert store.grants.get("grant-1") == grant(user=shown)
+
+
 def test_to_sign_out_ends_one_session_and_says_whose_it_was(store: Store) -> None:
     for name in ("cookie", "other"):
         store.sessions.begin(session(name))
