@@ -69,6 +69,20 @@ $trust_domain
 [statement_issuers."https://ci.example.org"]
 jwks_file = "$jwks_file"
 
+# Who approves what clients ask for: people who sign in at an OpenID provider. Without this section there is no
+# /authorize. With no client_secret_file this service authenticates by private_key_jwt with its own keys (/jwks).
+# The provider has to send people back to <issuer>/sign-in/callback.
+#   [users]
+#   source = "oidc"
+#   issuer = "https://idp.$name"
+#   client_id = "bridge"
+#   client_secret_file = "secrets/upstream"
+#   session_idle = "30m"
+#   session_life = "8h"
+# On one machine, to try things out: whoever opens the page signs in as whomever they like.
+#   [users]
+#   source = "development"
+
 # Seals the private signing keys in the store and keys the audit log's chains. Back it up apart from the
 # store: without it the store's keys are lost.
 [keys]

@@ -30,6 +30,7 @@ def cross_checks(settings: Settings) -> Faults:
         *_trust_domain_faults(settings),
         *_statement_issuer_faults(settings),
         *_registration_faults(settings),
+        *_user_faults(settings),
         *_token_faults(settings),
         *_draft_faults(settings),
         *_not_built_faults(settings),
@@ -47,6 +48,8 @@ def serving_faults(settings: Settings) -> Faults:
         files.append((("tls", "private_key"), settings.tls.private_key))
     if settings.fetch.ca_file is not None:
         files.append((("fetch", "ca_file"), settings.fetch.ca_file))
+    if settings.users is not None and settings.users.client_secret_file is not None:
+        files.append((("users", "client_secret_file"), settings.users.client_secret_file))
     for name, issuer in settings.statement_issuers.items():
         if issuer.jwks_file is not None:
             files.append((("statement_issuers", name, "jwks_file"), issuer.jwks_file))
@@ -155,6 +158,32 @@ def _registration_faults(settings: Settings) -> Faults:
     return []
 
 
+def _user_faults(settings: Settings) -> Faults:
+    users = settings.users
+    if users is None:
+        return []
+    faults: Faults = []
+    given = {key for key in ("issuer", "client_id", "client_secret_file") if getattr(users, key) is not None}
+    required = {"issuer", "client_id"} if users.source == "oidc" else set()
+    allowed = required | {"client_secret_file"} if users.source == "oidc" else set()
+    faults += [(("users", key), f'required for source = "{users.source}"') for key in sorted(required - given)]
+    faults += [(("users", key), f'is no key of source = "{users.source}"') for key in sorted(given - allowed)]
+    if users.issuer is not None and "?" in users.issuer:
+        faults.append((("users", "issuer"), "has a query, which no OpenID provider's issuer has"))
+    if users.issuer == settings.issuer:
+        faults.append((("users", "issuer"), "is this service itself, which is no OpenID provider"))
+    if users.session_idle > users.session_life:
+        faults.append((("users", "session_idle"), "is above session_life"))
+    listeners = (settings.listen, settings.mtls_listen, settings.metrics_listen)
+    if users.source == "development" and not all(is_loopback(address) for address in listeners if address):
+        words = '"development" lets anybody be anybody: only where every listener is a loopback address'
+        faults.append((("users", "source"), words))
+    if users.source == "development" and settings.trusted_proxies:
+        words = '"development" lets anybody be anybody: not with trusted_proxies, which bring in others'
+        faults.append((("users", "source"), words))
+    return faults
+
+
 def _token_faults(settings: Settings) -> Faults:
     faults: Faults = []
     if settings.tokens.default_ttl > settings.tokens.max_ttl:
@@ -175,9 +204,8 @@ def _draft_faults(settings: Settings) -> Faults:
 def _not_built_faults(settings: Settings) -> Faults:
     """Sections of the contract whose doors come in a later release. Silence would look like protection."""
     faults: Faults = []
-    for name in ("trusted_proxies", "users"):
-        if getattr(settings, name):
-            faults.append(((name,), f"is {_NOT_BUILT}; take the section out"))
+    if settings.trusted_proxies:
+        faults.append((("trusted_proxies",), f"is {_NOT_BUILT}; take the section out"))
     if "pushed_client_registration" in settings.drafts:
         faults.append((("drafts", "pushed_client_registration"), f"is {_NOT_BUILT}; take the line out"))
     return faults

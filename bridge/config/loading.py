@@ -25,6 +25,7 @@ _PATH_KEYS: tuple[tuple[str, ...], ...] = (
     ("policies", "directory"),
     ("keys", "seal_file"),
     ("fetch", "ca_file"),
+    ("users", "client_secret_file"),
 )
 _Key = tuple[str | int, ...]
 # Sections of one table per name, and which of its keys are paths.

@@ -154,6 +154,18 @@ class FetchSettings(_Section):
     ca_file: str | None = None
 
 
+class UserSettings(_Section):
+    """Who approves authorization requests: people who sign in at an OpenID provider, or, in development, whoever
+    types a name. Units: seconds; a session ends after `session_life`, or `session_idle` without a page asked for."""
+
+    source: Literal["oidc", "development"]
+    issuer: Annotated[str, AfterValidator(_https_url)] | None = None
+    client_id: Annotated[str, Field(min_length=1, max_length=2048, pattern=r"^[!-~]+$")] | None = None
+    client_secret_file: str | None = None
+    session_idle: Duration = 1800
+    session_life: Duration = 8 * 3600
+
+
 class KeySettings(_Section):
     """The file that seals private signing keys in the store."""
 
@@ -222,7 +234,7 @@ class Settings(_Section):
     trusted_proxies: list[dict[str, Any]] = []
     statement_issuers: dict[str, StatementIssuerSettings] = {}
     fetch: FetchSettings = FetchSettings()
-    users: dict[str, Any] | None = None
+    users: UserSettings | None = None
     keys: KeySettings = KeySettings()
     tokens: TokenSettings = TokenSettings()
     registration: RegistrationSettings = RegistrationSettings()
