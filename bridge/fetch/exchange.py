@@ -1,4 +1,4 @@
-"""One GET and its one answer over a connection that stands, judged as the bytes arrive (CIMD-6 to 9, T-2, T-6).
+"""One request and its one answer over a connection that stands, judged as the bytes arrive (CIMD-6 to 9, T-2, T-6).
 
 The answer is parsed by h11, which reads no socket by itself: each read can have what is left of the deadline, and
 the head has a bound. The standard library's client would read lines at its own pace.
@@ -24,6 +24,8 @@ _WIRE_BYTES_PER_BYTE = 8
 _READ_BYTES = 16 * 1024
 MAX_ETAG_LENGTH = 256
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"')
+# What a form may be answered with: how it went is said in the body.
+_FORM_STATUSES = {200, 400, 401, 403}
 # All that anybody needs to know of a head.
 _KEPT = frozenset({"age", "cache-control", "content-type", "date", "etag", "expires"})
 
@@ -54,9 +56,22 @@ class Get:
 
 
 @dataclass(frozen=True, slots=True)
+class Post:
+    """A form to be sent, with a value for `Authorization` if there is one. Never repeated by itself."""
+
+    host: str
+    target: str
+    accept: MediaTypes
+    max_bytes: int
+    form: bytes
+    authorization: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Fetched:
-    """A good answer. `status` is 200, or 304 when the copy that `etag` named is still the document; then `body` is
-    empty. `headers` are the few that say what it is and how long it holds, names in lower case.
+    """A good answer. `status` is 200; or 304 when the copy that `etag` named is still the document, `body` is empty
+    then; or, to a form, what RFC 6749 section 5.2 refuses one with. `headers` are the few that say what it is and how
+    long it holds, names in lower case.
 
     Not checked: what the body says, not even that it is JSON.
     """
@@ -77,7 +92,7 @@ def is_etag(text: str) -> bool:
     return len(text) <= MAX_ETAG_LENGTH and _ETAG.fullmatch(text) is not None
 
 
-def exchange(stream: ssl.SSLSocket, get: Get, deadline: Deadline) -> Fetched:
+def exchange(stream: ssl.SSLSocket, get: Get | Post, deadline: Deadline) -> Fetched:
     """Send the request and read its answer, no further than it is good.
 
     Raises: DocumentFailure (REDIRECT, STATUS, TOO_LARGE, MEDIA_TYPE, ENCODING, MALFORMED); NetworkFailure
@@ -86,23 +101,25 @@ def exchange(stream: ssl.SSLSocket, get: Get, deadline: Deadline) -> Fetched:
     parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
     _send(stream, parser, get, deadline)
     body = bytearray()
+    status = 200
     headers: Mapping[str, str] = {}
     for event in _events(stream, parser, MAX_HEAD_BYTES + _WIRE_BYTES_PER_BYTE * get.max_bytes, deadline):
         if isinstance(event, h11.Response):
-            _check_status(event.status_code, revalidates=get.etag is not None)
+            status = event.status_code
+            _check_status(status, get)
             headers = _headers(event)
-            if event.status_code == 304:
+            if status == 304:
                 return Fetched(304, b"", headers)
             _check_head(event, headers, get)
         elif isinstance(event, h11.Data):
             body += event.data
             if len(body) > get.max_bytes:
                 raise _too_large(get.max_bytes)
-    return Fetched(200, bytes(body), headers)
+    return Fetched(status, bytes(body), headers)
 
 
-def _send(stream: ssl.SSLSocket, parser: h11.Connection, get: Get, deadline: Deadline) -> None:
-    # No cookie, no credential, nothing that tells this service from another of its kind.
+def _send(stream: ssl.SSLSocket, parser: h11.Connection, get: Get | Post, deadline: Deadline) -> None:
+    # No cookie, no credential but a form's own, nothing that tells this service from another of its kind.
     headers = [
         ("Host", get.host),
         ("User-Agent", "spiffe-oauth-bridge"),
@@ -110,10 +127,16 @@ def _send(stream: ssl.SSLSocket, parser: h11.Connection, get: Get, deadline: Dea
         ("Accept-Encoding", "identity"),
         ("Connection", "close"),
     ]
-    if get.etag is not None:
+    method, form = "GET", b""
+    if isinstance(get, Post):
+        method, form = "POST", get.form
+        headers += [("Content-Type", "application/x-www-form-urlencoded"), ("Content-Length", str(len(form)))]
+        if get.authorization is not None:
+            headers.append(("Authorization", get.authorization))
+    elif get.etag is not None:
         headers.append(("If-None-Match", get.etag))
-    request = parser.send(h11.Request(method="GET", target=get.target, headers=headers))
-    data = memoryview((request or b"") + (parser.send(h11.EndOfMessage()) or b""))
+    request = parser.send(h11.Request(method=method, target=get.target, headers=headers)) or b""
+    data = memoryview(request + (parser.send(h11.Data(form)) or b"") + (parser.send(h11.EndOfMessage()) or b""))
     while data:
         stream.settimeout(deadline.remaining())
         try:
@@ -160,8 +183,9 @@ def _protocol_failure(error: h11.RemoteProtocolError, *, ended: bool) -> Documen
     return DocumentFailure(DocumentFault.MALFORMED, "the answer is not HTTP")
 
 
-def _check_status(status: int, *, revalidates: bool) -> None:
-    if status == 200 or (status == 304 and revalidates):
+def _check_status(status: int, get: Get | Post) -> None:
+    expected = _FORM_STATUSES if isinstance(get, Post) else {200} if get.etag is None else {200, 304}
+    if status in expected:
         return
     if status >= 500:
         raise NetworkFailure(NetworkFault.SERVER, f"the server says {status}")
@@ -180,7 +204,7 @@ def _headers(response: h11.Response) -> Mapping[str, str]:
     return MappingProxyType(found)
 
 
-def _check_head(response: h11.Response, headers: Mapping[str, str], get: Get) -> None:
+def _check_head(response: h11.Response, headers: Mapping[str, str], get: Get | Post) -> None:
     """Refuse before a byte of the body is read what the head already tells."""
     for name, value in response.headers:
         if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):

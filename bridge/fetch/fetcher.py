@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import ssl
 import time
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from enum import StrEnum
 from bridge.fetch.deadline import Clock
 from bridge.fetch.exchange import JSON_TYPES, Fetched, MediaTypes
 from bridge.fetch.failures import DocumentFailure, NetworkFailure
-from bridge.fetch.guarded import CONNECT_SECONDS, MAX_BYTES, TOTAL_SECONDS, guarded_get, place_of
+from bridge.fetch.guarded import CONNECT_SECONDS, MAX_BYTES, TOTAL_SECONDS, guarded_get, guarded_post, place_of
 from bridge.fetch.guards import AddressGuard, Guard, OperatorsAddress
 from bridge.fetch.resolving import Resolver, SystemResolver
 from bridge.fetch.slots import FetchSlots, ThreadShare
@@ -25,6 +26,7 @@ class Purpose(StrEnum):
     DOCUMENT = "document"
     CLIENT_KEYS = "client_keys"
     ISSUER_KEYS = "issuer_keys"
+    LOGIN = "login"
 
 
 # Told of each fetch that went out: what for, what came of it (`200`, `304`, or the fault), in how many seconds.
@@ -56,6 +58,7 @@ class Fetcher:
         self._slots = slots or FetchSlots(at_once=at_once, per_host=PER_HOST, clock=clock)
         self._observe, self._clock = observe, clock
         self._seconds, self._connect_seconds = seconds, connect_seconds
+        self._posts = itertools.count()
 
     @property
     def threads(self) -> ThreadShare:
@@ -94,6 +97,48 @@ class Fetcher:
         Raises: as `get`.
         """
         return self._run(url, self._operators, purpose, accept, max_bytes, etag, in_request)
+
+    def post(
+        self, url: str, *, purpose: Purpose, form: bytes, authorization: str | None = None, max_bytes: int = MAX_BYTES
+    ) -> Fetched:
+        """Send a form to a URL that somebody outside named, from a thread that answers a request.
+
+        The same form twice is sent twice. Raises: as `get`.
+        """
+        return self._post(url, self._guard, purpose, form, authorization, max_bytes)
+
+    def post_configured(
+        self, url: str, *, purpose: Purpose, form: bytes, authorization: str | None = None, max_bytes: int = MAX_BYTES
+    ) -> Fetched:
+        """Send a form to a URL of the configuration, which may be on an inner host. Raises: as `get`."""
+        return self._post(url, self._operators, purpose, form, authorization, max_bytes)
+
+    def _post(
+        self, url: str, guard: Guard, purpose: Purpose, form: bytes, authorization: str | None, max_bytes: int
+    ) -> Fetched:
+        def send() -> Fetched:
+            return self._observed(
+                purpose,
+                lambda: guarded_post(
+                    url,
+                    form=form,
+                    authorization=authorization,
+                    guard=guard,
+                    resolve=self._resolve,
+                    context=self._context,
+                    max_bytes=max_bytes,
+                    seconds=self._seconds,
+                    connect_seconds=self._connect_seconds,
+                    clock=self._clock,
+                ),
+            )
+
+        server = place_of(url).server
+        # A name of its own: nobody may wait for another one's answer.
+        flight = f"{next(self._posts)} {url}"
+        return self._slots.run(
+            send, url=flight, server=server, form=None, patience=self._seconds + 1, threads=self._threads
+        )
 
     def _run(
         self,

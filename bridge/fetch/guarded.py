@@ -1,4 +1,5 @@
-"""`guarded_get`: one small document from an https URL, or the reason why not. All outbound fetches come this way.
+"""`guarded_get`: one small document from an https URL, or the reason why not; and `guarded_post`, the answer to a form.
+All outbound requests come this way.
 
 In this order, each before the next can do harm: the URL in its one spelling, all addresses of its host, a
 connection to one of those, TLS in the host's name, one request, one bounded answer, all within one deadline
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from bridge.fetch.addresses import Address, parse_address
 from bridge.fetch.connecting import connect
 from bridge.fetch.deadline import Clock, Deadline
-from bridge.fetch.exchange import JSON_TYPES, Fetched, Get, MediaTypes, exchange, is_etag
+from bridge.fetch.exchange import JSON_TYPES, Fetched, Get, MediaTypes, Post, exchange, is_etag
 from bridge.fetch.failures import DocumentFailure, DocumentFault, NetworkFailure, NetworkFault
 from bridge.fetch.guards import HTTPS_PORT, Guard
 from bridge.fetch.resolving import Resolver
@@ -74,12 +75,47 @@ def guarded_get(
     deadline = Deadline.after(seconds, clock)
     place = place_of(url)
     get = Get(place.authority, place.target, accept, max_bytes, etag if etag is not None and is_etag(etag) else None)
+    return _ask(place, get, guard, resolve, context, connect_seconds, deadline)
+
+
+def guarded_post(
+    url: str,
+    *,
+    form: bytes,
+    authorization: str | None,
+    guard: Guard,
+    resolve: Resolver,
+    context: ssl.SSLContext,
+    max_bytes: int = MAX_BYTES,
+    seconds: float = TOTAL_SECONDS,
+    connect_seconds: float = CONNECT_SECONDS,
+    clock: Clock = time.monotonic,
+) -> Fetched:
+    """Send a form to `url` once, under all the rules of `guarded_get`; the answer is JSON.
+
+    Units and errors: as there. Where an error is raised after the connection stood, the form may have arrived.
+    """
+    deadline = Deadline.after(seconds, clock)
+    place = place_of(url)
+    post = Post(place.authority, place.target, JSON_TYPES, max_bytes, form, authorization)
+    return _ask(place, post, guard, resolve, context, connect_seconds, deadline)
+
+
+def _ask(
+    place: Place,
+    request: Get | Post,
+    guard: Guard,
+    resolve: Resolver,
+    context: ssl.SSLContext,
+    each: float,
+    deadline: Deadline,
+) -> Fetched:
     addresses = _addresses(place, resolve, deadline)
     guard.check(place.host, place.port, addresses)
-    stream = connect(addresses, place.port, host=place.host, context=context, each=connect_seconds, deadline=deadline)
+    stream = connect(addresses, place.port, host=place.host, context=context, each=each, deadline=deadline)
     # Closed without TLS's goodbye: nobody waits for the other side's.
     with stream:
-        return exchange(stream, get, deadline)
+        return exchange(stream, request, deadline)
 
 
 def _addresses(place: Place, resolve: Resolver, deadline: Deadline) -> tuple[Address, ...]:
