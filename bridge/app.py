@@ -12,6 +12,7 @@ from bridge.config import Settings, load_settings
 from bridge.fetch.connecting import tls_context
 from bridge.fetch.fetcher import Fetcher
 from bridge.fetch.slots import ThreadShare
+from bridge.files.paths import fingerprint
 from bridge.measures import Measures
 from bridge.model.bundle import BundleHealth
 from bridge.model.errors import StartRefused
@@ -158,6 +159,7 @@ class Worker:
     def __init__(self, settings: Settings, *, config: str = "") -> None:
         """`config` is where the settings came from, for the log."""
         self._settings, self._config = settings, config
+        self._config_as_read = fingerprint(Path(config)) if config else None
         seal = read_seal_key(settings.seal_file)
         self._store = open_store(settings, seal)
         self._ring = open_ring(settings, self._store, seal)
@@ -233,7 +235,8 @@ class Worker:
 
     def reload(self) -> None:
         """Look at every file now (SIGHUP), and say what came of it. May take some seconds."""
-        looked = self._upkeep.looking()
+        stale = bool(self._config) and fingerprint(Path(self._config)) != self._config_as_read
+        looked = self._upkeep.looking(unread=self._config if stale else "")
         self._policies.forget()
         self._sources.refresh_now()
         if self._chores.hurry().wait(RELOAD_SECONDS):

@@ -175,9 +175,10 @@ class Upkeep:
         if was_faulty and not self._policies.is_faulty:
             _log.info("policy files are good again (policies %s)", version)
 
-    def looking(self) -> Callable[[int], None]:
+    def looking(self, unread: str = "") -> Callable[[int], None]:
         """Begin to look at all files because somebody said so (SIGHUP). Call the result, with the time, when the
-        policies were looked at: it gives the sources of bundles a moment, and one worker says what came of it."""
+        policies were looked at: it gives the sources of bundles a moment, and one worker says what came of it.
+        `unread` is a configuration file that changed and does not act, whose author would think that it does."""
         before, reports = self._standing(), self._book.reports()
 
         def looked(at: int) -> None:
@@ -191,6 +192,8 @@ class Upkeep:
                     ", ".join(changed) + " changed" if changed else "nothing changed",
                     extra={"policies": self._policies.current.version, "findings": len(self._policies.findings)},
                 )
+                if unread:
+                    _log.warning("%s changed, and is read at the start only: restart the service", unread)
 
         return looked
 

@@ -57,8 +57,17 @@ def test_the_service_says_when_it_begins_looks_and_ends(fresh: Callable[..., Sta
     assert {line["pid"] for line in lines(stand, "ending")} == workers
     assert {line["pid"] for line in lines(stand, "ended")} == workers
     assert len(lines(stand, "policies and bundles were looked at")) == 1
+    assert not [line for line in lines(stand, str(stand.config)) if "restart" in line["event"]]
     assert len(lines(stand, "audit heads")) == 1
     assert lines(stand, "TLS certificate loaded")[0]["not_after"].endswith("Z")
+
+
+def test_a_changed_configuration_is_named_when_it_was_meant_to_act(fresh: Callable[..., Stand]) -> None:
+    with fresh() as stand:
+        stand.config.write_text(stand.config.read_text() + "\n# changed\n")
+        os.kill(stand.pid, signal.SIGHUP)
+        said = f"{stand.config} changed, and is read at the start only: restart the service"
+        stand.until(lambda: lines(stand, said), "one worker says so")
 
 
 def test_broken_policies_and_mended_ones_are_said_measured_and_audited_T_48(fresh: Callable[..., Stand]) -> None:
