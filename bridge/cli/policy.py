@@ -193,7 +193,8 @@ def explain(
     else:
         say_explanation(request, explanation, everything=everything)
     allowed = explanation.effect is Effect.ALLOW
-    then = recorded and recorded.then(allowed=allowed, policy_version=explanation.decision.policy_version)
+    granted = allowed and not explanation.lacks_proof
+    then = recorded and recorded.then(allowed=granted, policy_version=explanation.decision.policy_version)
     if then:
         note(then)
     return 0 if allowed else 1

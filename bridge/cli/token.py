@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -173,6 +174,17 @@ def _refused(answer: Answer, as_json: bool, scope: str | None) -> int:
         f"refused ({answer.status} {printable(body.get('error'))}): {printable(body.get('error_description'))}\n"
         f"error_id {error_id}; the reason is in the server's log and audit: `bridge audit show {error_id}`"
         + (f"\ntry again in {printable(retry)} s" if retry else "")
-        # A comma may be part of a scope's name, so that it is no wrong usage.
-        + ("\nscopes are separated by blanks, not by commas: --scope 'a b'" if scope and "," in scope else "")
+        + "".join(f"\n{hint}" for hint in _hints(answer, scope))
     )
+
+
+def _hints(answer: Answer, scope: str | None) -> Iterator[str]:
+    """What this command can do about a refusal, or somebody else."""
+    words = str(answer.body.get("error_description"))
+    if answer.status == 400 and "DPoP proof" in words:
+        yield "--dpop FILE sends one, with the key in FILE, which is made if absent"
+    if answer.status == 403:
+        yield "an operator has to approve this client: `bridge clients list --pending`"
+    # A comma may be part of a scope's name, so that it is no wrong usage.
+    if scope and "," in scope:
+        yield "scopes are separated by blanks, not by commas: --scope 'a b'"

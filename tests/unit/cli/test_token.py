@@ -137,16 +137,22 @@ def test_a_key_file_that_others_can_read_is_refused(run: Run, words: list[str], 
 
 
 @pytest.mark.parametrize(
-    ("path", "error"),
-    [(INTRUDER, "401 invalid_client"), (RESEARCH, "403 unauthorized_client"), (EDGE, "400 invalid_request")],
+    ("path", "error", "hint"),
+    [
+        (INTRUDER, "401 invalid_client", None),
+        (RESEARCH, "403 unauthorized_client", "clients list --pending"),
+        (EDGE, "400 invalid_request", "--dpop FILE"),
+    ],
 )
 def test_a_refusal_names_its_id_and_what_to_ask(
-    run: Run, words: list[str], stand: Stand, path: str, error: str
+    run: Run, words: list[str], stand: Stand, path: str, error: str, hint: str | None
 ) -> None:
     assert run(*words, *identity(WEB)).code == 0
     ran = run(*words, *identity(path))
     assert (ran.code, ran.out) == (1, "")
     assert error in ran.err
+    assert [one in ran.err for one in ("clients list --pending", "--dpop FILE")].count(True) == (hint is not None)
+    assert hint is None or hint in ran.err
     found = re.search(r"bridge audit show ([A-Za-z0-9_-]+)", ran.err)
     assert found is not None
     rows = run("audit", "show", found[1], "--json", "--config", stand.config).lines
@@ -154,6 +160,7 @@ def test_a_refusal_names_its_id_and_what_to_ask(
     explained = run("policy", "explain", "--audit", found[1], "--json", "--config", stand.config)
     # Only a missing key is no denial: `explain` then shows what `bind` wants.
     assert explained.code == (0 if path == EDGE else 1)
+    assert "it was refused" not in explained.err
 
 
 def test_a_refusal_for_programs_is_the_servers_own_answer(run: Run, words: list[str]) -> None:
