@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,16 +54,17 @@ class Site:
     """What the host says, by path. `counts` are the requests by path that it got."""
 
     server: TlsServer
+    name: str = HOST
     answers: dict[str, bytes] = field(default_factory=dict)
     before_answering: Callable[[], object] = lambda: None
 
     @property
     def url(self) -> str:
-        return self.server.url("/client.json")
+        return self.server.url("/client.json", host=self.name)
 
     @property
     def jwks_uri(self) -> str:
-        return self.server.url("/jwks.json")
+        return self.server.url("/jwks.json", host=self.name)
 
     @property
     def counts(self) -> Counter[str]:
@@ -80,9 +81,14 @@ class Site:
         """What it answers from now on to whoever asks for the document."""
         self.answers["/client.json"] = http(self.body() if body is None else body, status, **headers)
 
-    def has_keys(self, *kids: str, status: str = "200 OK", **headers: str) -> None:
-        body = json.dumps({"keys": [{"kid": kid} for kid in kids]}).encode()
-        self.answers["/jwks.json"] = http(body, status, **headers)
+    def has_keys(self, *keys: str | Mapping[str, object], **headers: str) -> None:
+        """What the key set holds from now on; where nobody reads a key, its name will do."""
+        jwks = {"keys": [{"kid": key} if isinstance(key, str) else dict(key) for key in keys]}
+        self.answers["/jwks.json"] = http(json.dumps(jwks).encode(), **headers)
+
+    def is_cut_off(self) -> None:
+        """Whoever asks gets no answer."""
+        self.answers = dict.fromkeys(self.answers, b"")
 
     def answer(self, stream: ssl.SSLSocket) -> None:
         path = self.server.requests[-1].split(b" ", 2)[1].decode()
@@ -92,10 +98,10 @@ class Site:
 
 
 @contextmanager
-def site() -> Iterator[Site]:
+def site(name: str = HOST) -> Iterator[Site]:
     """A host with a document that holds for a minute, and keys."""
     with TlsServer() as server:
-        host = Site(server)
+        host = Site(server, name)
         host.says()
         host.has_keys("one")
         server.answer = host.answer

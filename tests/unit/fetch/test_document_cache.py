@@ -248,15 +248,11 @@ def test_a_clock_that_was_set_back_makes_no_copy_immortal_F_5(host: Site, one: W
 # --- hosts that are down ----------------------------------------------------------------------------
 
 
-def cut(host: Site) -> None:
-    host.answers["/client.json"] = host.answers["/jwks.json"] = b""
-
-
 def test_a_good_copy_outlives_its_host_for_a_day_also_over_a_restart_CIMD_15(
     host: Site, one: Worker, tmp_path: Path
 ) -> None:
     one.document(host.url)
-    cut(host)
+    host.is_cut_off()
     restarted = worker(tmp_path, host.server, name="worker-9")
     for at in (LATER, NOW + KEEP_SECONDS - REST_SECONDS):
         assert restarted.document(host.url, at)
@@ -275,7 +271,7 @@ def test_a_copy_that_must_be_confirmed_does_not_outlive_its_host_CIMD_15(
     host.says(cache_control=directive)
     one.document(host.url)
     assert one.document(host.url, LATER - 1)
-    cut(host)
+    host.is_cut_off()
     with pytest.raises(NetworkFailure):
         one.document(host.url, LATER)
 
@@ -381,7 +377,7 @@ def test_an_unknown_key_has_the_set_asked_for_at_most_once_in_five_seconds_CIMD_
 def test_whether_there_is_such_a_key_is_unknown_while_its_host_is_down(host: Site, one: Worker, two: Worker) -> None:
     host.has_keys("one", cache_control="max-age=3600")
     one.keys(host.jwks_uri)
-    cut(host)
+    host.is_cut_off()
     with pytest.raises(NetworkFailure):
         one.keys(host.jwks_uri, NOW + 100, unknown_kid=True)
     for each in (one, two):
