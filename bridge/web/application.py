@@ -12,6 +12,7 @@ from bridge.web.boundary import MANAGEMENT, REGISTRATION, Boundary
 from bridge.web.held import HeldResponse, refusal_held
 from bridge.web.lean import Application, Response
 from bridge.web.metadata import WELL_KNOWN
+from bridge.web.pages.routes import PageRoutes
 from bridge.web.registration_endpoints import ManagementEndpoint, RegistrationEndpoint
 from bridge.web.services import INTROSPECT, JWKS, REGISTER, REVOKE, TOKEN, Services
 from bridge.web.token_endpoints import TokenEndpoints
@@ -22,7 +23,8 @@ def create_app(services: Services) -> Application:
     """The public endpoints (interface section 4) as a WSGI application."""
     app = Application("bridge.web")
     base = urlsplit(services.endpoints.issuer).path
-    boundary = Boundary(services)
+    pages = None if services.pages is None else PageRoutes(services, services.pages)
+    boundary = Boundary(services, None if pages is None else pages.errors)
     tokens, documents = TokenEndpoints(services, boundary), WellKnown(services)
     app.add_url_rule(base + TOKEN, "token", tokens.token, methods=["POST"], provide_automatic_options=False)
     app.add_url_rule(
@@ -30,6 +32,8 @@ def create_app(services: Services) -> Application:
     )
     app.add_url_rule(base + REVOKE, "revoke", tokens.revoke, methods=["POST"], provide_automatic_options=False)
     _add_registration(app, base + REGISTER, services)
+    if pages is not None:
+        pages.add_to(app, base)
     app.add_url_rule(base + JWKS, "jwks", documents.jwks, provide_automatic_options=False)
     app.add_url_rule(WELL_KNOWN + base, "metadata", documents.metadata, provide_automatic_options=False)
     app.add_url_rule("/healthz", "healthz", documents.healthz, provide_automatic_options=False)

@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException
 from bridge.model.errors import BridgeError
 from bridge.web.errors import Family, error_response, http_error_response
 from bridge.web.lean import Response
+from bridge.web.pages.errors import ErrorPages
 from bridge.web.services import Observer, Services
 
 REQUEST_ID = "bridge.request_id"
@@ -19,13 +20,17 @@ Environ = dict[str, Any]
 
 # The endpoints whose errors are not those of RFC 6749.
 REGISTRATION, MANAGEMENT = "register", "registration"
+# Those that people see: routes' names.
+PAGES = frozenset({"authorize", "consent", "account", "sign_in", "callback", "sign_out"})
 _FAMILIES = {REGISTRATION: Family.REGISTRATION, MANAGEMENT: Family.MANAGEMENT}
 
 
 class Boundary:
     """Begins and finishes requests, and answers what was raised in between. `endpoint` is a route's name."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, pages: ErrorPages | None = None) -> None:
+        """`pages` answers for the endpoints that people see."""
+        self._pages = pages
         self._observer: Observer = services.observer
         self._new_id = services.new_id
 
@@ -45,13 +50,15 @@ class Boundary:
         """The answer to a domain error."""
         request_id = environ[REQUEST_ID]
         self._observer.refused(endpoint, error, request_id, environ.get("REMOTE_ADDR", ""))
+        if self._pages is not None and endpoint in PAGES:
+            return self._pages.refused(error, request_id)
         return error_response(
             error, request_id, family=_family(endpoint), authorization_was_sent="HTTP_AUTHORIZATION" in environ
         )
 
     def misdirected(self, environ: Environ, endpoint: str, error: HTTPException) -> Response:
         """The answer to a request that no endpoint took, or that is of no form which `endpoint` takes."""
-        response = http_error_response(error.code or 500, environ[REQUEST_ID], family=_family(endpoint))
+        response = self._http_error(error.code or 500, environ, endpoint)
         allowed = cast("list[str] | None", getattr(error, "valid_methods", None))
         if allowed:
             response.headers["Allow"] = ", ".join(sorted(allowed))
@@ -60,7 +67,12 @@ class Boundary:
     def failed(self, environ: Environ, endpoint: str) -> Response:
         """The answer to a defect of ours, whatever it is: an id and no detail. Called while it is handled."""
         self._observer.failed(endpoint, environ[REQUEST_ID])
-        return http_error_response(500, environ[REQUEST_ID])
+        return self._http_error(500, environ, endpoint)
+
+    def _http_error(self, status: int, environ: Environ, endpoint: str) -> Response:
+        if self._pages is not None and endpoint in PAGES:
+            return self._pages.misdirected(status, environ[REQUEST_ID])
+        return http_error_response(status, environ[REQUEST_ID], family=_family(endpoint))
 
 
 def _family(endpoint: str) -> Family:

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from bridge.grants.answers import AuthorizationAnswer
+from bridge.grants.approvals import Approvals
 from bridge.grants.client_credentials import ClientCredentials
+from bridge.grants.consent import Question
+from bridge.grants.form import Form
 from bridge.grants.introspection import TokenQuestions
+from bridge.model.authorization import User
+from bridge.model.evidence import RequestContext
 from bridge.observe.readiness import Readiness
 from bridge.registration.enrolment import Enrolment
 from bridge.registration.management import Management
+from bridge.tokens.sealing import SealKey
+from bridge.users.development import UnprovedSignIn
+from bridge.users.sessions import Sessions
+from bridge.users.upstream import Upstream
 
 # Where each endpoint stands below the issuer (interface section 4).
 TOKEN, INTROSPECT, REVOKE, JWKS, AUTHORIZE = "/token", "/introspect", "/revoke", "/jwks", "/authorize"
 REGISTER = "/register"
+CONSENT, ACCOUNT, SIGN_IN, SIGN_OUT = "/consent", "/account", "/sign-in", "/sign-out"
+CALLBACK = SIGN_IN + "/callback"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +53,71 @@ class Observer(Protocol):
     def token_issued(self, grant_type: str) -> None: ...
 
 
+class Authorizing(Protocol):
+    """An authorization request and its user. `browser` is the digest of the browser's own cookie.
+
+    Every verb may raise Unavailable, and AnsweredByRedirect for what the client may be told by way of the browser.
+    What else it raises is for the page that the user has before them.
+    """
+
+    def open(self, request_uri: str, *, client_id: str, browser: str, context: RequestContext) -> None:
+        """Have a pushed request before this browser. Raises: InvalidRequest when there is none for it."""
+        ...
+
+    def begin_direct(self, form: Form, *, browser: str, context: RequestContext) -> str:
+        """Take a request of a metadata document's client in plain parameters, and have it before this browser at
+        once. Somebody has signed in there: a document may be fetched. What names it from now on."""
+        ...
+
+    def consent_wanted(self, request_uri: str, *, browser: str, user: User, context: RequestContext) -> Question:
+        """What this user is to decide about a request that is open here, as policy has it now."""
+        ...
+
+    def approve(self, request_uri: str, *, browser: str, user: User, context: RequestContext) -> AuthorizationAnswer:
+        """A yes: the request is consumed, and there is a grant with a code."""
+        ...
+
+    def deny(self, request_uri: str, *, browser: str, user: User, context: RequestContext) -> AuthorizationAnswer:
+        """A no: the request is consumed."""
+        ...
+
+
+# What the catalogue says of a scope or a resource, by name.
+CatalogueWords = Callable[[], Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class PageServices:
+    """What the pages call, where there are users. `cookie_seal` and `form_key` are for cookies and forms alone;
+    `new_secret` gives 32 random bytes as base64url."""
+
+    authorizing: Authorizing
+    approvals: Approvals
+    sign_in: UnprovedSignIn | Upstream
+    sessions: Sessions
+    cookie_seal: SealKey
+    form_key: bytes
+    words: CatalogueWords
+    new_secret: Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """What the policy in force offers beside the token endpoint. `code_flow`: people can approve; `documents` and
+    `pushed`: clients of that kind could get in; `plain_requests`: some may come to `/authorize` without having
+    pushed their request."""
+
+    code_flow: bool = False
+    documents: bool = False
+    pushed: bool = False
+    plain_requests: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """Everything the views call. `clock` gives epoch seconds; `fresh_nonce` a DPoP nonce, or None when
-    nonces are not asked for. Without `enrolment` there is no `/register`, without `management` nothing below it."""
+    nonces are not asked for. Without `enrolment` there is no `/register`, without `management` nothing below it;
+    without `pages` nobody can sign in."""
 
     endpoints: Endpoints
     client_credentials: ClientCredentials
@@ -58,3 +131,4 @@ class Services:
     clock: Callable[[], int] = lambda: int(time.time())
     enrolment: Enrolment | None = None
     management: Management | None = None
+    pages: PageServices | None = None

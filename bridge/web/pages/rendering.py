@@ -1,0 +1,77 @@
+"""From a template to an answer: escaped, without a script, and in nobody's frame (OAS-36, T-43, T-44)."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from bridge.metadata.uris import UnfitUri, read_web
+from bridge.web.lean import Response
+
+_FOLDER = Path(__file__).parent
+STYLE = "/style.css"
+STYLE_MAX_AGE = 86400
+HTML = "text/html; charset=utf-8"
+# What a page may load and where it may lead, beside `form-action`: our style, and nothing else at all.
+_POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    # For browsers that do not know `frame-ancestors`.
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+class Pages:
+    """The templates of this folder. Thread-safe."""
+
+    def __init__(self, *, base: str, host: str) -> None:
+        """`base` is the path of the issuer, before all our paths; `host` is whose pages people are told these are."""
+        self._style = (_FOLDER / "style.css").read_bytes()
+        version = hashlib.sha256(self._style).hexdigest()[:12]
+        self._environment = Environment(
+            loader=FileSystemLoader(_FOLDER / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            auto_reload=False,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.globals.update(base=base, host=host, style=f"{base}{STYLE}?v={version}")
+
+    def show(self, template: str, *, status: int = 200, leads_to: str | None = None, **values: object) -> Response:
+        """The page. `leads_to`: a verified redirect URI that the answer to a form of it may lead to, which browsers
+        hold against `form-action` as well."""
+        target = "" if leads_to is None else f" {_source(leads_to)}"
+        text = self._environment.get_template(template).render(**values)
+        return Response(text, status, {**_HEADERS, "Content-Security-Policy": _POLICY + target}, HTML)
+
+    def style(self) -> Response:
+        """The one style sheet. Its address changes when it does."""
+        headers = {
+            "Cache-Control": f"public, max-age={STYLE_MAX_AGE}, immutable",
+            "X-Content-Type-Options": "nosniff",
+            "Cross-Origin-Resource-Policy": "same-origin",
+        }
+        return Response(self._style, 200, headers, "text/css; charset=utf-8")
+
+
+def see_other(location: str) -> Response:
+    """303: the browser goes on with a GET and takes nothing of this request along (OAS-32, PCR-25)."""
+    headers = {"Location": location, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+    return Response(b"", 303, headers, HTML)
+
+
+def _source(redirect_uri: str) -> str:
+    """The source expression that covers a URI (CSP3 section 2.3.1), which has no IPv6 address and no user part."""
+    try:
+        web = read_web(redirect_uri)
+    except UnfitUri:
+        return redirect_uri.partition(":")[0] + ":"
+    if web.host.startswith("["):
+        return f"{web.scheme}:"
+    return f"{web.scheme}://{web.host}" + ("" if web.port is None else f":{web.port}")
