@@ -11,19 +11,28 @@ from bridge.config import Settings
 from bridge.fetch.document_cache import DocumentCache
 from bridge.fetch.fetcher import Fetcher, Purpose
 from bridge.fetch.freshness import MIN_SECONDS, freshness
+from bridge.grants.authorization_code import AuthorizationCode
+from bridge.grants.authorizing import Authorizing
 from bridge.grants.client_credentials import ClientCredentials
+from bridge.grants.code_flow import CodeFlow
+from bridge.grants.grant_questions import GrantQuestions
+from bridge.grants.grant_uses import GrantUses
 from bridge.grants.granter import Granter
 from bridge.grants.introspection import TokenQuestions
+from bridge.grants.pushed_requests import PushedRequests
+from bridge.grants.refresh import Refresh
+from bridge.grants.refresh_tokens import RefreshTokens
+from bridge.grants.refreshing import Refreshing
 from bridge.model.errors import EvidenceRejected
-from bridge.model.evidence import Presented, SvidEvidence, X509Evidence
+from bridge.model.evidence import Presented, RequestContext, SvidEvidence, X509Evidence
 from bridge.model.identity import PolicySubject, Source, VerifiedIdentity, VerifiedProof
 from bridge.model.reasons import Reason
-from bridge.model.terms import Decision
+from bridge.model.terms import Ask, Decision
 from bridge.observe import metrics
 from bridge.observe.observer import RequestObserver
 from bridge.observe.readiness import Readiness
 from bridge.policy.in_force import PolicyInForce
-from bridge.registration.authentication import Authentication, VerifyAssertion
+from bridge.registration.authentication import Authenticated, Authentication, DocumentCall, VerifyAssertion
 from bridge.registration.document_clients import DocumentClients
 from bridge.registration.enrolment import Enrolment
 from bridge.registration.held_back import HeldBack
@@ -45,7 +54,10 @@ from bridge.verify.metadata_documents import VerifiedDocument, read_document, re
 from bridge.verify.pinned_issuers import PinnedIssuers
 from bridge.verify.statements import StatementVerifier
 from bridge.verify.verifier import SvidVerifier
-from bridge.web.services import REGISTER, Endpoints, Services
+from bridge.web.services import REGISTER, Endpoints, Offered, Services
+
+# The draft that lets pushed clients in, as `[drafts]` names it.
+PUSHED_DRAFT = "pushed_client_registration"
 
 
 def now() -> int:
@@ -56,6 +68,11 @@ def now() -> int:
 def new_id() -> str:
     """An unguessable id of 22 characters, for tokens, keys and correlation."""
     return secrets.token_urlsafe(16)
+
+
+def new_secret() -> str:
+    """32 random bytes as base64url, for what goes over a wire and is kept as a digest."""
+    return secrets.token_urlsafe(32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +131,7 @@ def services_of(parts: Parts, readiness: Callable[[], Readiness]) -> Services:
         clients=store.clients,
         refusals=refusals,
     )
+    refresh_tokens = RefreshTokens(parts.seal.derive("refresh-token"))
     is_managed = settings.registration.management
     statements = StatementVerifier(parts.svids, parts.issuers, audience=settings.issuer + REGISTER)
     nonces = parts.nonces
@@ -129,7 +147,12 @@ def services_of(parts: Parts, readiness: Callable[[], Readiness]) -> Services:
             refusals=refusals,
             may_introspect=lambda: parts.policies.current.may_introspect,
             issuer=settings.issuer,
+            grants=GrantQuestions(store.grants, refresh_tokens),
         ),
+        code_flow=None
+        if settings.users is None
+        else _code_flow(parts, authentication, registrar, refusals, granter, refresh_tokens, known_by_url, noise),
+        offered=lambda: _offered(parts),
         enrolment=Enrolment(
             introduction=Introduction(statement=statements.verify, chain=parts.svids.verify_chain, prove=dpop.verify),
             registrar=registrar,
@@ -147,6 +170,75 @@ def services_of(parts: Parts, readiness: Callable[[], Readiness]) -> Services:
         new_id=new_id,
         fresh_nonce=lambda at: None if nonces is None else nonces.fresh(at),
         clock=parts.clock,
+    )
+
+
+def _code_flow(
+    parts: Parts,
+    authentication: Authentication,
+    registrar: Registrar,
+    refusals: Refusals,
+    granter: Granter,
+    refresh_tokens: RefreshTokens,
+    known_by_url: DocumentClients,
+    noise: NoiseLimit,
+) -> CodeFlow:
+    """What there is only where people can approve."""
+    store = parts.store
+    uses = GrantUses(registrar=registrar, grants=store.grants, granter=granter)
+    refreshing = Refreshing(refresh_tokens, registrar)
+    new_client = EvidenceRejected(Reason.CLIENT_UNKNOWN, "a pushed client, which is always a new one")
+
+    def named(url: str, ask: Ask, context: RequestContext) -> Authenticated:
+        return known_by_url.named(DocumentCall(url, context, None, ask))
+
+    return CodeFlow(
+        pushed_requests=PushedRequests(
+            authentication=authentication,
+            registrar=registrar,
+            refusals=refusals,
+            requests=store.requests,
+            tokens=store.tokens,
+            spend=lambda source_address, at: noise.spend(source_address, noise=new_client, now=at),
+            new_secret=new_secret,
+            new_id=new_id,
+        ),
+        authorization_code=AuthorizationCode(
+            authentication=authentication, refusals=refusals, grants=store.grants, uses=uses, refreshing=refreshing
+        ),
+        refresh=Refresh(
+            authentication=authentication,
+            refusals=refusals,
+            grants=store.grants,
+            uses=uses,
+            tokens=refresh_tokens,
+            refreshing=refreshing,
+        ),
+        authorizing=Authorizing(
+            requests=store.requests,
+            grants=store.grants,
+            registrar=registrar,
+            documents=named,
+            words=lambda: parts.policies.current.catalogue.words,
+            new_secret=new_secret,
+            new_id=new_id,
+        ),
+    )
+
+
+def _takes_pushed(parts: Parts) -> bool:
+    """Off unless the configuration names the draft and a rule admits such clients."""
+    return PUSHED_DRAFT in parts.settings.drafts and parts.policies.current.takes(Source.PUSHED)
+
+
+def _offered(parts: Parts) -> Offered:
+    """What the metadata names, under the policy in force."""
+    code_flow, policy = parts.settings.users is not None, parts.policies.current
+    return Offered(
+        code_flow=code_flow,
+        documents=policy.takes(Source.METADATA_DOCUMENT),
+        pushed=code_flow and _takes_pushed(parts),
+        plain_requests=policy.takes_plain_requests,
     )
 
 
@@ -178,9 +270,6 @@ def _authentication(parts: Parts, dpop: DpopVerifier, documents: DocumentClients
         elif subject.issuer is not None:
             parts.issuers.keys(subject.issuer, now=at)
 
-    def takes_pushed() -> bool:
-        return "pushed_client_registration" in parts.settings.drafts and parts.policies.current.takes(Source.PUSHED)
-
     return Authentication(
         prove=prove,
         svid=svid,
@@ -188,7 +277,7 @@ def _authentication(parts: Parts, dpop: DpopVerifier, documents: DocumentClients
         clients=parts.store.clients,
         still_trusted=still_trusted,
         documents=documents,
-        takes_pushed=takes_pushed,
+        takes_pushed=lambda: _takes_pushed(parts),
     )
 
 

@@ -206,6 +206,4 @@ def _not_built_faults(settings: Settings) -> Faults:
     faults: Faults = []
     if settings.trusted_proxies:
         faults.append((("trusted_proxies",), f"is {_NOT_BUILT}; take the section out"))
-    if "pushed_client_registration" in settings.drafts:
-        faults.append((("drafts", "pushed_client_registration"), f"is {_NOT_BUILT}; take the line out"))
     return faults

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from bridge.grants.markers import replayed
 from bridge.model.audit import AuditEvent, AuditEventKind
-from bridge.model.client import Registration
-from bridge.model.errors import CredentialReplayed, ProofRejected
+from bridge.model.authorization import Grant, GrantUse
+from bridge.model.client import ClientKind, Registration
+from bridge.model.errors import CredentialReplayed
 from bridge.model.evidence import RequestContext
-from bridge.model.identity import DPOP_MARKER, BindingMethod, KeyBinding, Marker
+from bridge.model.identity import BindingMethod, KeyBinding, Marker
 from bridge.model.pending import PendingWrite
-from bridge.model.reasons import Reason
 from bridge.model.terms import Ask, Bind, Effect, Replay, Terms
 from bridge.registration.composing import CERTIFICATE_BOUND
 from bridge.registration.promises import require_promised
@@ -29,15 +30,29 @@ class IssuedToken:
     expires_in: int
     scope: tuple[str, ...]
     token_type: str
+    refresh_token: str | None = None
 
     def to_wire(self) -> dict[str, object]:
         """The members of the token response."""
-        return {
+        answer: dict[str, object] = {
             "access_token": self.raw,
             "token_type": self.token_type,
             "expires_in": self.expires_in,
             "scope": " ".join(self.scope),
         }
+        if self.refresh_token is not None:
+            answer["refresh_token"] = self.refresh_token
+        return answer
+
+
+@dataclass(frozen=True, slots=True)
+class ForUser:
+    """What makes a token stand for a user: the grant, its use, which is written with the token, and the refresh
+    token that goes along, if one does."""
+
+    grant: Grant
+    use: GrantUse
+    refresh_token: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +81,23 @@ class Granter:
         self._idle_expiry, self._observe_write = idle_expiry, observe_write
 
     def begin(
-        self, registration: Registration, ask: Ask, markers: tuple[Marker, ...], context: RequestContext
+        self,
+        registration: Registration,
+        ask: Ask,
+        markers: tuple[Marker, ...],
+        context: RequestContext,
+        *,
+        user: ForUser | None = None,
     ) -> Begun:
         """Sign, and begin to record. Nobody may have the token before `finish` gave it.
 
+        `user`: the token stands for a user and comes of a grant, whose use is written with it; else it stands for
+        the client itself.
         Raises: Unavailable; ProofMissing when the client promised to bind its tokens to a key that this
         request does not prove. Spec: RFC 9068; OAS-18 to 21, 33; section 8 of the contract (no audit row, no
         success).
         """
-        decision, terms = registration.decision, registration.decision.terms
+        terms = registration.decision.terms
         if terms is None:
             raise AssertionError("a registration is only made by a decision with terms")
         require_promised(registration.record, registration.identity)
@@ -85,49 +108,52 @@ class Granter:
         if registration.ends_at is not None:
             # The token is dead with the lease; its `exp` should not say otherwise.
             ends = min(ends, registration.ends_at)
-        claims = AccessTokenClaims(
-            jti=self._new_id(),
-            client_id=registration.record.client_id,
-            sub=registration.identity.name,
-            aud=decision.resources,
-            scope=decision.scopes,
-            issued_at=context.now,
-            expires_at=ends,
-            epoch=registration.epoch,
-            binding=binding,
-        )
+        claims = _claims(registration, self._new_id(), binding, context.now, ends, user)
         signed = self._tokens.sign(claims, now=context.now)
+        once = assertion_markers(registration.identity) if terms.replay is Replay.ONCE else ()
+        event = _event(registration, ask, claims, signed.digest, context, user)
         since = time.perf_counter()
-        write = self._clients.begin_issue(
-            Issue(
-                client_id=claims.client_id,
-                epoch=registration.record.epoch,
-                subject=registration.identity.name,
-                event=_event(registration, ask, claims, signed.digest, context),
-                member=registration.member.spiffe_id if registration.member is not None else None,
-                member_epoch=registration.member.epoch if registration.member is not None else None,
-                markers=markers + (assertion_markers(registration.identity) if terms.replay is Replay.ONCE else ()),
-                idle_expiry=self._idle_expiry,
-                lease_until=registration.lease_until,
-                renews=registration.renews,
-            ),
-            now=context.now,
-        )
+        issue = self._issue(registration, event, (*markers, *once), user, ends)
+        write = self._clients.begin_issue(issue, now=context.now)
         token_type = "DPoP" if binding is not None and binding.method is BindingMethod.JKT else "Bearer"
-        token = IssuedToken(signed.raw, ends - context.now, decision.scopes, token_type)
+        refresh_token = None if user is None else user.refresh_token
+        token = IssuedToken(signed.raw, ends - context.now, claims.scope, token_type, refresh_token)
         return Begun(token, write, since)
+
+    def _issue(
+        self,
+        registration: Registration,
+        event: AuditEvent,
+        markers: tuple[Marker, ...],
+        user: ForUser | None,
+        ends: int,
+    ) -> Issue:
+        """The write: the record as the registration saw it, and the grant, which lasts as long as the token."""
+        record, member = registration.record, registration.member
+        return Issue(
+            client_id=record.client_id,
+            epoch=None if record.kind is ClientKind.PUSHED else record.epoch,
+            subject=registration.identity.name,
+            event=event,
+            member=None if member is None else member.spiffe_id,
+            member_epoch=None if member is None else member.epoch,
+            markers=markers,
+            idle_expiry=self._idle_expiry,
+            lease_until=registration.lease_until,
+            renews=registration.renews,
+            use=None if user is None else replace(user.use, ends_at=max(user.use.ends_at, ends)),
+        )
 
     def finish(self, begun: Begun) -> IssuedToken:
         """Wait until the row is durable, and hand out the token.
 
-        Raises: CredentialReplayed, ProofRejected, RegistrationChanged (decide again), Unavailable.
+        Raises: CredentialReplayed, ProofRejected, RegistrationChanged (decide again), GrantSpent (look again),
+        Unavailable.
         """
         try:
             begun.write.result()
-        except CredentialReplayed as replayed:
-            if replayed.kind != DPOP_MARKER:
-                raise
-            raise ProofRejected(Reason.DPOP_REPLAYED, "the DPoP proof was used before") from replayed
+        except CredentialReplayed as used:
+            raise replayed(used.kind) from used
         finally:
             self._observe_write(time.perf_counter() - begun.since)
         return begun.token
@@ -150,11 +176,47 @@ def _binding(registration: Registration, terms: Terms) -> KeyBinding | None:
             return certificate if registration.record.metadata.get(CERTIFICATE_BOUND) else dpop or certificate
 
 
+def _claims(
+    registration: Registration, jti: str, binding: KeyBinding | None, now: int, ends: int, user: ForUser | None
+) -> AccessTokenClaims:
+    """What the token says. A user's id is opaque and can be no client's name (OAS-20); the SPIFFE ID that acts
+    for the user stands beside it (OAS-29)."""
+    record, decision = registration.record, registration.decision
+    claims = AccessTokenClaims(
+        jti=jti,
+        client_id=record.client_id,
+        sub=registration.identity.name,
+        aud=decision.resources,
+        scope=decision.scopes,
+        issued_at=now,
+        expires_at=ends,
+        epoch="" if record.kind is ClientKind.PUSHED else registration.epoch,
+        binding=binding,
+    )
+    if user is None:
+        return claims
+    return replace(
+        claims,
+        sub=user.grant.user.user_id,
+        client_token=False,
+        actor=user.use.actor,
+        grant=user.grant.grant_id,
+        transaction=user.grant.transaction,
+    )
+
+
 def _event(
-    registration: Registration, ask: Ask, claims: AccessTokenClaims, digest: str, context: RequestContext
+    registration: Registration,
+    ask: Ask,
+    claims: AccessTokenClaims,
+    digest: str,
+    context: RequestContext,
+    user: ForUser | None,
 ) -> AuditEvent:
+    """The row. Of a user's token it also says whose it is and of which grant, and the door is the one where the
+    grant began: there it was decided, and there `policy replay` decides it again."""
     identity, decision = registration.identity, registration.decision
-    return AuditEvent.about(
+    event = AuditEvent.about(
         identity,
         context,
         AuditEventKind.TOKEN_ISSUED,
@@ -166,3 +228,6 @@ def _event(
         issued=digest,
         policy_version=decision.policy_version,
     )
+    if user is None:
+        return event
+    return replace(event, ask={**event.ask, "user": user.grant.user.user_id, "grant": user.grant.grant_id})

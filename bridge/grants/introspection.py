@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from bridge.grants.grant_questions import GrantQuestions, foreign
+from bridge.grants.markers import claim_all
 from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.client import ClientState
-from bridge.model.errors import CredentialReplayed, EvidenceRejected, ForeignToken, ProofRejected
+from bridge.model.errors import EvidenceRejected
 from bridge.model.evidence import NoEvidence, Presented, RequestContext
-from bridge.model.identity import DPOP_MARKER, BindingMethod, Marker
+from bridge.model.identity import BindingMethod
 from bridge.model.reasons import Reason
 from bridge.model.spiffe_id import SpiffeId
 from bridge.model.terms import Ask
@@ -42,11 +44,13 @@ class TokenQuestions:
         refusals: Refusals,
         may_introspect: Callable[[], MayIntrospect],
         issuer: str,
+        grants: GrantQuestions,
     ) -> None:
         self._authentication, self._registrar = authentication, registrar
         self._tokens, self._clients = tokens, clients
         self._revoked, self._refusals = revoked, refusals
         self._may_introspect, self._issuer = may_introspect, issuer
+        self._grants = grants
 
     def introspect(self, presented: Presented, token: str, context: RequestContext) -> dict[str, object]:
         """What the caller may know of a token: all of it, or `{"active": false}` and nothing else.
@@ -57,11 +61,18 @@ class TokenQuestions:
         if isinstance(presented.evidence, NoEvidence):
             raise EvidenceRejected(Reason.CREDENTIAL_MISSING, "introspection needs a credential")
         caller, client_id = self._authenticate(presented, context)
+        refresh_token = self._grants.read(token)
+        if refresh_token is not None:
+            return self._grants.describe(refresh_token, caller, client_id, context.now) or INACTIVE
         claims = self._tokens.read(token, now=context.now)
         if claims is None or not self._visible(claims, caller, client_id):
             return INACTIVE
         if not self._alive(claims, context.now):
             return INACTIVE
+        return {**self._described(claims), **self._grants.beside(claims)}
+
+    def _described(self, claims: AccessTokenClaims) -> dict[str, object]:
+        """What the token itself says."""
         bound_by_dpop = claims.binding is not None and claims.binding.method is BindingMethod.JKT
         answer: dict[str, object] = {
             "active": True,
@@ -83,16 +94,21 @@ class TokenQuestions:
         return answer
 
     def revoke(self, presented: Presented, token: str, context: RequestContext) -> None:
-        """End one token of the caller's own client. Unknown, expired and broken tokens are no error.
+        """End one token of the caller's own client; with a refresh token its whole grant, and every access token of
+        that. Unknown, expired and broken tokens are no error.
 
-        Raises: ForeignToken when it belongs to another client; it stays alive. Spec: OAS-24.
+        Raises: ForeignToken when it belongs to another client; it stays alive. Spec: OAS-24, 25.
         """
         caller, client_id = self._authenticate(presented, context)
+        refresh_token = self._grants.read(token)
+        if refresh_token is not None:
+            self._grants.revoke(refresh_token, caller, client_id, context)
+            return
         claims = self._tokens.read(token, now=context.now)
         if claims is None:
             return
         if claims.client_id != client_id:
-            raise ForeignToken(Reason.TOKEN_FOREIGN, f"{caller.identity.name} asked to revoke another client's token")
+            raise foreign(caller)
         self._revoked.revoke_token(
             claims.jti,
             expires_at=claims.expires_at,
@@ -111,16 +127,8 @@ class TokenQuestions:
         caller = self._authentication.authenticate(presented, context)
         with self._refusals.watch(caller.identity, Ask(context.door, ""), context):
             client_id, markers = self._registrar.resolve(caller)
-            for marker in markers:
-                self._claim(marker, context.now)
+            claim_all(self._revoked, markers, now=context.now)
         return caller, client_id
-
-    def _claim(self, marker: Marker, now: int) -> None:
-        if self._revoked.claim(marker, now=now):
-            return
-        if marker.kind == DPOP_MARKER:
-            raise ProofRejected(Reason.DPOP_REPLAYED, "the DPoP proof was used before")
-        raise CredentialReplayed(marker.kind)
 
     def _visible(self, claims: AccessTokenClaims, caller: Authenticated, client_id: str) -> bool:
         if claims.client_id == client_id:
@@ -130,15 +138,27 @@ class TokenQuestions:
         return spiffe_id is not None and any(allowed(resource, spiffe_id) for resource in claims.aud)
 
     def _alive(self, claims: AccessTokenClaims, now: int) -> bool:
-        """Whether token, member and client all still stand as they did at issue."""
-        member = claims.sub if "." in claims.epoch else None
-        found = self._clients.find(claims.client_id, subject=claims.sub, member=member)
+        """Whether token, grant, member and client all still stand as they did at issue."""
+        if claims.grant is not None and not self._grants.is_live(claims.grant):
+            return False
+        return self._client_stands(claims, now) and not self._revoked.is_revoked(claims.jti)
+
+    def _client_stands(self, claims: AccessTokenClaims, now: int) -> bool:
+        # Of a user's token it is the SPIFFE ID beside the user that can be denied and revoked, or the client alone.
+        acting = claims.sub if claims.client_token else claims.actor or claims.client_id
+        member = acting if "." in claims.epoch else None
+        found = self._clients.find(claims.client_id, subject=acting, member=member)
+        if found.denied:
+            return False
+        if not claims.epoch:
+            # A pushed client has no record. It lives as long as its grant.
+            return claims.grant is not None
         record = found.record
-        if record is None or found.denied or record.state_at(now) is not ClientState.ACTIVE:
+        if record is None or record.state_at(now) is not ClientState.ACTIVE:
             return False
         epoch = str(record.epoch)
         if member is not None:
             if found.member is None or found.member.state_at(now) is not ClientState.ACTIVE:
                 return False
             epoch = f"{record.epoch}.{found.member.epoch}"
-        return epoch == claims.epoch and not self._revoked.is_revoked(claims.jti)
+        return epoch == claims.epoch

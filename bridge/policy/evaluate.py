@@ -18,6 +18,7 @@ from bridge.policy.pattern import address_of
 from bridge.policy.rule import Rule
 from bridge.policy.tally import Cut, Tally
 from bridge.policy.terms import expand
+from bridge.policy.vocabulary import AUTHORIZATION_CODE
 
 _OWN = ClientChoice()
 _NAME_A_RESOURCE = "name a resource"
@@ -32,6 +33,8 @@ class PolicySet:
         self.version = version
         self._index = Index(self.rules)
         self._taken = frozenset(rule.source for rule in self.rules if rule.denial is None)
+        self.takes_plain_requests = any(_takes_plain_requests(rule) for rule in self.rules)
+        """Whether any client could come to `/authorize` without having pushed its request."""
 
     def takes(self, source: Source) -> bool:
         """Whether any client of that source could get in."""
@@ -257,6 +260,13 @@ def _not_in_catalogue(what: str, named: Iterable[str], known: Container[str]) ->
     """That the first of the names does not exist; empty when all do."""
     strange = next((name for name in named if name not in known), None)
     return "" if strange is None else f"the {what} {strange} is not in the catalogue"
+
+
+def _takes_plain_requests(rule: Rule) -> bool:
+    if rule.terms is None or rule.source is not Source.METADATA_DOCUMENT or rule.terms.require_par:
+        return False
+    is_its_door = rule.doors is None or Door.AUTHORIZE in rule.doors
+    return is_its_door and AUTHORIZATION_CODE in rule.terms.grant_types
 
 
 def _torn_weights(tally: Tally) -> set[int]:

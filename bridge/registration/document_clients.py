@@ -77,6 +77,17 @@ class DocumentClients:
             _require_method(document, NONE)
         return replace(caller, document=document)
 
+    def named(self, call: DocumentCall) -> Authenticated:
+        """The client that a browser names, whatever it authenticates by: nothing is proved, and the code that may
+        come of it is good for nobody who cannot prove it later (ROFU-16).
+
+        Raises: as `public`, but for the credential.
+        """
+        caller = _named(call)
+        with _claimed_by(call):
+            document = self._document(caller, call)
+        return replace(caller, document=document)
+
     def by_key(self, call: DocumentCall, assertion: str) -> Authenticated:
         """A caller with an assertion that a key of the document, or of its `jwks_uri`, has to have signed.
 

@@ -20,7 +20,10 @@ class AccessTokenClaims:
     """What a token says. Times: epoch seconds.
 
     `sub` is the concrete SPIFFE ID, also when the client is shared; `client_token` marks tokens that stand for no
-    user (RFC 9700 section 4.15). `epoch` is the record's at issue: the token is alive while it still is.
+    user (RFC 9700 section 4.15). `epoch` is the record's at issue: the token is alive while it still is; a pushed
+    client has none. Of a token that stands for a user, `sub` is the user's id, `actor` the SPIFFE ID that acts for
+    them (OAS-29), `grant` what the user gave it for, alive as long as that, and `transaction` the public name of a
+    pushed client's one transaction.
     """
 
     jti: str
@@ -33,6 +36,9 @@ class AccessTokenClaims:
     epoch: str
     binding: KeyBinding | None = None
     client_token: bool = True
+    actor: str | None = None
+    grant: str | None = None
+    transaction: str | None = None
 
     @property
     def confirmation(self) -> dict[str, str] | None:
@@ -73,6 +79,12 @@ class AccessTokens:
             body["client_token"] = True
         if claims.confirmation is not None:
             body["cnf"] = claims.confirmation
+        if claims.actor is not None:
+            body["act"] = {"sub": claims.actor}
+        if claims.grant is not None:
+            body["grant"] = claims.grant
+        if claims.transaction is not None:
+            body["client_transaction"] = claims.transaction
         raw = key.sign({"alg": alg, "kid": kid, "typ": TYPE}, body)
         return SignedToken(raw, hashlib.sha256(raw.encode()).hexdigest())
 
@@ -115,4 +127,7 @@ def _claims(body: Mapping[str, object]) -> AccessTokenClaims:
         epoch=str(body["epoch"]),
         binding=binding,
         client_token=body.get("client_token") is True,
+        actor=str(act["sub"]) if isinstance(act := body.get("act"), dict) else None,
+        grant=None if body.get("grant") is None else str(body["grant"]),
+        transaction=None if body.get("client_transaction") is None else str(body["client_transaction"]),
     )

@@ -14,7 +14,7 @@ from bridge.web.lean import Application, Response
 from bridge.web.metadata import WELL_KNOWN
 from bridge.web.pages.routes import PageRoutes
 from bridge.web.registration_endpoints import ManagementEndpoint, RegistrationEndpoint
-from bridge.web.services import INTROSPECT, JWKS, REGISTER, REVOKE, TOKEN, Services
+from bridge.web.services import INTROSPECT, JWKS, PAR, REGISTER, REVOKE, TOKEN, Services
 from bridge.web.token_endpoints import TokenEndpoints
 from bridge.web.wellknown import WellKnown
 
@@ -31,6 +31,8 @@ def create_app(services: Services) -> Application:
         base + INTROSPECT, "introspect", tokens.introspect, methods=["POST"], provide_automatic_options=False
     )
     app.add_url_rule(base + REVOKE, "revoke", tokens.revoke, methods=["POST"], provide_automatic_options=False)
+    if services.code_flow is not None:
+        app.add_url_rule(base + PAR, "par", tokens.push, methods=["POST"], provide_automatic_options=False)
     _add_registration(app, base + REGISTER, services)
     if pages is not None:
         pages.add_to(app, base)

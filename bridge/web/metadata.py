@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 
+from bridge.grants import pkce
 from bridge.jose.algorithms import ALGORITHMS
-from bridge.web.services import AUTHORIZE, INTROSPECT, JWKS, REGISTER, REVOKE, TOKEN, Endpoints
+from bridge.web.services import AUTHORIZE, INTROSPECT, JWKS, PAR, REGISTER, REVOKE, TOKEN, Endpoints, Offered
 
 WELL_KNOWN = "/.well-known/oauth-authorization-server"
 GRANT_TYPES = frozenset({"client_credentials"})
-
+CODE_GRANT_TYPES = frozenset({"authorization_code", "refresh_token"})
 
 # Where clients authenticate. RFC 8414 has the same members for each.
 _AUTHENTICATED = {"token": TOKEN, "introspection": INTROSPECT, "revocation": REVOKE}
+PAR_ENDPOINT = "pushed_authorization_request_endpoint"
 
 
-def metadata(endpoints: Endpoints, *, registration: bool) -> bytes:
-    """The document (OAS-9, OAS-10, SCA-25, SCA-26). Empty arrays are left out.
+def metadata(endpoints: Endpoints, offered: Offered, *, registration: bool) -> bytes:
+    """The document (OAS-9 to 11, SCA-25, SCA-26, PCR-24, CIMD-23). Empty arrays are left out, and so is what is
+    not offered.
 
     `registration` says whether `/register` is offered; clients with keys of their own come into being there.
     `scopes_supported` is left out too: MCP clients ask for all it lists when a resource names none of its own,
@@ -25,34 +28,63 @@ def metadata(endpoints: Endpoints, *, registration: bool) -> bytes:
     paths = {f"{kind}_endpoint": path for kind, path in _AUTHENTICATED.items()}
     if registration:
         paths["registration_endpoint"] = REGISTER
+    if offered.code_flow:
+        paths[PAR_ENDPOINT] = PAR
+    grant_types = GRANT_TYPES | CODE_GRANT_TYPES if offered.code_flow else GRANT_TYPES
     document: dict[str, object] = {
         "issuer": endpoints.issuer,
-        # Named although nobody can sign in here: RFC 8414 lets a server leave it out, but the MCP SDK's
+        # Named also where nobody can sign in: RFC 8414 lets a server leave it out, but the MCP SDK's
         # clients take no document without it, and they are among those who must get in.
         "authorization_endpoint": endpoints.issuer + AUTHORIZE,
         **{name: endpoints.issuer + path for name, path in paths.items()},
         "jwks_uri": endpoints.issuer + JWKS,
         # Required by RFC 8414, which also forbids an empty array; without users no type is offered.
-        "response_types_supported": ["none"],
-        "grant_types_supported": sorted(GRANT_TYPES),
-        **_client_authentication(mtls=endpoints.mtls_base is not None, own_keys=registration),
+        "response_types_supported": ["code"] if offered.code_flow else ["none"],
+        "grant_types_supported": sorted(grant_types),
+        **_client_authentication(endpoints, offered, registration=registration),
         "dpop_signing_alg_values_supported": sorted(ALGORITHMS),
         "rofu_registration_supported": True,
-        "rofu_grant_types_supported": ["client_credentials"],
+        "rofu_grant_types_supported": sorted(grant_types - {"refresh_token"}),
+        **_code_flow(offered),
     }
+    if offered.documents:
+        document["client_id_metadata_document_supported"] = True
     if endpoints.mtls_base is not None:
         document["tls_client_certificate_bound_access_tokens"] = True
         document["mtls_endpoint_aliases"] = {name: endpoints.mtls_base + path for name, path in paths.items()}
     return json.dumps(document, separators=(",", ":")).encode()
 
 
-def _client_authentication(*, mtls: bool, own_keys: bool) -> dict[str, object]:
+def _code_flow(offered: Offered) -> dict[str, object]:
+    """What a client has to know of `/par` and `/authorize`. Everything with a default that bites is said."""
+    if not offered.code_flow:
+        return {}
+    members: dict[str, object] = {
+        "response_modes_supported": ["query"],
+        "code_challenge_methods_supported": [pkce.METHOD],
+        "authorization_response_iss_parameter_supported": True,
+        "require_pushed_authorization_requests": not offered.plain_requests,
+        "request_parameter_supported": False,
+        "request_uri_parameter_supported": False,
+    }
+    if offered.pushed:
+        members["pushed_client_registration_supported"] = True
+    return members
+
+
+def _client_authentication(endpoints: Endpoints, offered: Offered, *, registration: bool) -> dict[str, object]:
+    """How clients authenticate, at each endpoint. A public client may ask nothing, and end its own tokens alone."""
     methods = ["spiffe_jwt"]
-    if mtls:
+    if endpoints.mtls_base is not None:
         methods.append("spiffe_x509")
+    own_keys = registration or offered.documents
     if own_keys:
         methods.append("private_key_jwt")
-    members: dict[str, object] = {f"{kind}_endpoint_auth_methods_supported": methods for kind in _AUTHENTICATED}
+    public = ["none"] if offered.code_flow and (offered.documents or offered.pushed) else []
+    members: dict[str, object] = {
+        f"{kind}_endpoint_auth_methods_supported": methods if kind == "introspection" else methods + public
+        for kind in _AUTHENTICATED
+    }
     if own_keys:
         # Required beside `private_key_jwt` (RFC 8414 section 2).
         algorithms = sorted(ALGORITHMS)

@@ -10,6 +10,7 @@ from typing import Protocol
 from bridge.grants.answers import AuthorizationAnswer
 from bridge.grants.approvals import Approvals
 from bridge.grants.client_credentials import ClientCredentials
+from bridge.grants.code_flow import CodeFlow
 from bridge.grants.consent import Question
 from bridge.grants.form import Form
 from bridge.grants.introspection import TokenQuestions
@@ -26,7 +27,7 @@ from bridge.users.upstream import Upstream
 # Where each endpoint stands below the issuer (interface section 4).
 TOKEN, INTROSPECT, REVOKE, JWKS, AUTHORIZE = "/token", "/introspect", "/revoke", "/jwks", "/authorize"
 REGISTER = "/register"
-CONSENT, ACCOUNT, SIGN_IN, SIGN_OUT = "/consent", "/account", "/sign-in", "/sign-out"
+PAR, CONSENT, ACCOUNT, SIGN_IN, SIGN_OUT = "/par", "/consent", "/account", "/sign-in", "/sign-out"
 CALLBACK = SIGN_IN + "/callback"
 
 
@@ -117,7 +118,8 @@ class Offered:
 class Services:
     """Everything the views call. `clock` gives epoch seconds; `fresh_nonce` a DPoP nonce, or None when
     nonces are not asked for. Without `enrolment` there is no `/register`, without `management` nothing below it;
-    without `pages` nobody can sign in."""
+    without `pages` nobody can sign in, and without `code_flow` there is no `/par`. `offered` is what the metadata
+    names."""
 
     endpoints: Endpoints
     client_credentials: ClientCredentials
@@ -132,3 +134,5 @@ class Services:
     enrolment: Enrolment | None = None
     management: Management | None = None
     pages: PageServices | None = None
+    code_flow: CodeFlow | None = None
+    offered: Callable[[], Offered] = Offered

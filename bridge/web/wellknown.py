@@ -22,8 +22,9 @@ class WellKnown:
 
     def metadata(self) -> Response:
         """RFC 8414 section 3."""
+        services = self._services
         return Response(
-            metadata(self._services.endpoints, registration=self._services.enrolment is not None),
+            metadata(services.endpoints, services.offered(), registration=services.enrolment is not None),
             200,
             {"Cache-Control": f"public, max-age={METADATA_MAX_AGE}"},
             "application/json",
