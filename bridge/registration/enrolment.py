@@ -27,7 +27,7 @@ from bridge.model.evidence import Door, PresentedStatement, RequestContext
 from bridge.model.identity import DPOP_MARKER, Marker
 from bridge.model.metadata import NO_METADATA, ClientMetadata
 from bridge.model.reasons import Reason
-from bridge.model.terms import Ask, Decision, Replay, Terms
+from bridge.model.terms import Ask, Replay, Terms
 from bridge.registration.authentication import Authenticated
 from bridge.registration.composing import REFRESH_TOKEN, Said, compose, first_use_metadata, overlay
 from bridge.registration.instance_keys import key_for
@@ -153,7 +153,7 @@ class Enrolment:
         asked, which the statement may state. So the rule that admits the identity at all is asked first, and
         the one that covers the ask in the end must let the source state the same (`_admit`).
         """
-        terms = self._first_terms(caller)
+        terms = first_terms(self._registrar, caller)
         said = _said(terms, introduced, body)
         return said, asked(said.metadata, terms.grant_types[0] if terms.grant_types else GRANT_TYPES[0])
 
@@ -163,7 +163,7 @@ class Enrolment:
         """Policy's answer to the ask."""
         admission = self._registrar.admit(caller, ask, key=key_for(said, introduced))
         if _said(admission.terms, introduced, body) != said:
-            first = self._first_terms(caller).rule
+            first = first_terms(self._registrar, caller).rule
             raise PolicyDenied(
                 Reason.POLICY_NO_RULE,
                 f"{first} and {admission.terms.rule} let the statement state different members",
@@ -171,17 +171,6 @@ class Enrolment:
                 policy_version=admission.decision.policy_version,
             )
         return admission
-
-    def _first_terms(self, caller: Authenticated) -> Terms:
-        """The terms under which the identity may come through this door, whatever it asks."""
-        subject, proved = caller.identity.subject, caller.identity.proved
-        decision: Decision | None = None
-        try:
-            decision = self._registrar.decide(subject, Ask(Door.REGISTER, GRANT_TYPES[0]), proved=proved)
-        except GrantNotAllowed:
-            decision = self._registrar.decide(subject, Ask(Door.REGISTER, GRANT_TYPES[1]), proved=proved)
-        assert decision.terms is not None, "decide gives terms or raises"
-        return decision.terms
 
     def _settle(
         self,
@@ -265,6 +254,18 @@ def _not_admitted(denied: PolicyDenied) -> InvalidClientMetadata:
     refusal.subject, refusal.evidence, refusal.asked = denied.subject, denied.evidence, denied.asked
     refusal.row = denied.row
     return refusal
+
+
+def first_terms(registrar: Registrar, caller: Authenticated) -> Terms:
+    """The terms under which the identity may come through this door, whatever it asks. Raises: PolicyDenied and
+    its kin."""
+    subject, proved = caller.identity.subject, caller.identity.proved
+    try:
+        decision = registrar.decide(subject, Ask(Door.REGISTER, GRANT_TYPES[0]), proved=proved)
+    except GrantNotAllowed:
+        decision = registrar.decide(subject, Ask(Door.REGISTER, GRANT_TYPES[1]), proved=proved)
+    assert decision.terms is not None, "decide gives terms or raises"
+    return decision.terms
 
 
 def asked(metadata: ClientMetadata, default: str) -> Ask:

@@ -27,21 +27,24 @@ from bridge.model.errors import (
     PolicyDenied,
     RegistrationTokenRejected,
 )
-from bridge.model.evidence import RequestContext
+from bridge.model.evidence import Door, RequestContext
 from bridge.model.identity import VerifiedIdentity
 from bridge.model.metadata import ClientMetadata
 from bridge.model.reasons import Reason
+from bridge.model.terms import Ask
 from bridge.registration.authentication import Authenticated
 from bridge.registration.composing import InstanceKey, Said, compose
-from bridge.registration.enrolment import GRANT_TYPES, Enrolled, RegistrationAccess, asked
+from bridge.registration.enrolment import GRANT_TYPES, Enrolled, RegistrationAccess, asked, first_terms
 from bridge.registration.introduction import VerifyChain
 from bridge.registration.naming import identity_name_of
 from bridge.registration.refused import Refusals
-from bridge.registration.registrar import Registrar
-from bridge.store.ports import Access, ClientStore, ManagementStore
+from bridge.registration.registrar import Admission, Registrar
+from bridge.store.ports import Access, ClientStore, ManagementStore, Rotation
 
 # Whose record is nobody's alone, or who has no SVID to come with, cannot manage it.
 _MANAGED = frozenset({ClientKind.SPIFFE, ClientKind.INSTANCE})
+# What is written down of a refusal before it is known what an update asks of policy: nothing.
+_WHOSE = Ask(Door.REGISTER, "")
 
 
 class RegistrationTokens:
@@ -68,13 +71,18 @@ class RegistrationTokens:
             raise RegistrationTokenRejected(Reason.REGISTRATION_TOKEN, "the token is not the one in force")
         return row
 
-    def renew(self, row: Access) -> RegistrationAccess:
-        """Put another token in force (DCR-32). Raises: RegistrationTokenRejected when it was not in force."""
+    def after(self, row: Access) -> tuple[RegistrationAccess, Rotation]:
+        """The token that comes after the one of `row` (DCR-32), and what puts it in force."""
         token = self._token(row.client_id, row.epoch, row.generation + 1)
-        renewed = self._store.rotate(row, digest=_digest(token))
-        if renewed is None:
+        return RegistrationAccess(row.handle, token), Rotation(row, _digest(token))
+
+    def renew(self, row: Access, *, event: AuditEvent) -> RegistrationAccess:
+        """Put the next token in force, and `event` beside it. Raises: RegistrationTokenRejected when the one of
+        `row` was not."""
+        access, rotation = self.after(row)
+        if self._store.rotate(rotation, event=event) is None:
             raise RegistrationTokenRejected(Reason.REGISTRATION_TOKEN, "the token was rotated meanwhile")
-        return RegistrationAccess(renewed.handle, token)
+        return access
 
     def _token(self, client_id: str, epoch: int, generation: int) -> str:
         return base64url.encode(self._derive("token", client_id, epoch, generation))
@@ -105,10 +113,21 @@ class Management:
     def read(self, handle: str, token: str, chain: tuple[bytes, ...], context: RequestContext) -> Enrolled:
         """RFC 7592 section 2.1: the registration as recorded, and a new token.
 
-        Raises: RegistrationTokenRejected, ManagementForbidden, IdentityDenied, Unavailable.
+        Raises: RegistrationTokenRejected, ManagementForbidden, Unavailable. A refusal of an authenticated identity
+        is in the audit log before this raises, as with the other two operations.
         """
-        row, record, _ = self._open(handle, token, chain, context)
-        return Enrolled(record, record.metadata, access=self._tokens.renew(row))
+        identity = self._identify(chain, context)
+        with self._refusals.watch(identity, _WHOSE, context):
+            row, record = self._open(handle, token, identity, context)
+            # A token leaves with this answer, and ends the one before.
+            event = AuditEvent.about(
+                identity,
+                context,
+                AuditEventKind.UPDATED,
+                outcome="registration_token_rotated",
+                client_id=record.client_id,
+            )
+            return Enrolled(record, record.metadata, access=self._tokens.renew(row, event=event))
 
     def replace(
         self,
@@ -124,16 +143,30 @@ class Management:
 
         Raises: as `read`; InvalidClientMetadata and its kin, PolicyDenied and its kin.
         """
-        row, record, identity = self._open(handle, token, chain, context)
-        if client_id != record.client_id:
-            raise _invalid("client_id is not the one of this registration")
-        ask = asked(metadata, GRANT_TYPES[0])
+        identity = self._identify(chain, context)
+        with self._refusals.watch(identity, _WHOSE, context):
+            row, record = self._open(handle, token, identity, context)
+            if client_id != record.client_id:
+                raise _invalid("client_id is not the one of this registration")
+        caller = Authenticated(identity, (), record.client_id)
+        with self._refusals.watch(identity, asked(metadata, GRANT_TYPES[0]), context):
+            said = self._hear(record, caller, metadata)
+        ask = asked(said.metadata, GRANT_TYPES[0])
         with self._refusals.watch(identity, ask, context):
-            composed, rule, version = self._compose(record, identity, metadata, context)
+            admission = self._admit(record, caller, ask, context)
+            composed = compose(
+                said,
+                admission.terms,
+                identity.subject,
+                admission.name,
+                key=admission.key,
+                scopes=admission.decision.scopes,
+            )
+            access, rotation = self._tokens.after(row)
             updated = self._clients.replace_metadata(
                 record.client_id,
                 epoch=record.epoch,
-                rule=rule,
+                rule=admission.terms.rule,
                 metadata=composed,
                 event=AuditEvent.about(
                     identity,
@@ -141,40 +174,46 @@ class Management:
                     AuditEventKind.UPDATED,
                     outcome="metadata_replaced",
                     ask=ask,
-                    rule=rule,
+                    rule=admission.terms.rule,
                     client_id=record.client_id,
-                    policy_version=version,
+                    policy_version=admission.decision.policy_version,
                 ),
                 now=context.now,
+                rotation=rotation,
             )
-        return Enrolled(updated, updated.metadata, access=self._tokens.renew(row))
+            return Enrolled(updated, updated.metadata, access=access)
 
     def delete(self, handle: str, token: str, chain: tuple[bytes, ...], context: RequestContext) -> None:
         """RFC 7592 section 2.3: end the record, its tokens and its registration token (DCR-31). The identity may
         register again. Raises: as `read`."""
-        _, record, identity = self._open(handle, token, chain, context)
-        # The epoch that this writes ends the registration token too.
-        self._clients.revoke(
-            record.client_id,
-            event=AuditEvent.about(
-                identity, context, AuditEventKind.REVOKED, outcome="deregistered", client_id=record.client_id
-            ),
-            now=context.now,
-        )
+        identity = self._identify(chain, context)
+        with self._refusals.watch(identity, _WHOSE, context):
+            _, record = self._open(handle, token, identity, context)
+            # The epoch that this writes ends the registration token too.
+            self._clients.revoke(
+                record.client_id,
+                event=AuditEvent.about(
+                    identity, context, AuditEventKind.REVOKED, outcome="deregistered", client_id=record.client_id
+                ),
+                now=context.now,
+            )
+
+    def _identify(self, chain: tuple[bytes, ...], context: RequestContext) -> VerifiedIdentity:
+        """Who is at the other end, so that what is refused from here on is somebody's refusal."""
+        try:
+            return self._chain(chain, now=context.now)
+        except EvidenceRejected as rejected:
+            raise RegistrationTokenRejected(rejected.reason, rejected.detail) from rejected
 
     def _open(
-        self, handle: str, token: str, chain: tuple[bytes, ...], context: RequestContext
-    ) -> tuple[Access, ClientRecord, VerifiedIdentity]:
+        self, handle: str, token: str, identity: VerifiedIdentity, context: RequestContext
+    ) -> tuple[Access, ClientRecord]:
         """The record, when token and SVID are both its own. A wrong token and a wrong SVID get one answer.
 
         Raises: RegistrationTokenRejected (401, also for a record that has ended), ManagementForbidden for an
         identity that an operator or a rule denies.
         """
         row = self._tokens.check(handle, token)
-        try:
-            identity = self._chain(chain, now=context.now)
-        except EvidenceRejected as rejected:
-            raise RegistrationTokenRejected(rejected.reason, rejected.detail) from rejected
         found = self._clients.find(row.client_id, subject=identity.name)
         record = found.record
         if record is None or record.epoch != row.epoch or record.state_at(context.now) is not ClientState.ACTIVE:
@@ -189,31 +228,22 @@ class Management:
             raise ManagementForbidden(Reason.MANAGEMENT_FORBIDDEN, denied.detail, rule=denied.rule) from denied
         except EvidenceRejected as moved:
             raise ManagementForbidden(Reason.MANAGEMENT_FORBIDDEN, moved.detail) from moved
-        return row, record, identity
+        return row, record
 
-    def _compose(
-        self, record: ClientRecord, identity: VerifiedIdentity, metadata: ClientMetadata, context: RequestContext
-    ) -> tuple[dict[str, object], str, str]:
-        """The new metadata, the rule that admits it and the version of the policy it is of."""
+    def _hear(self, record: ClientRecord, caller: Authenticated, metadata: ClientMetadata) -> Said:
+        """What the update says, completed as a registration would be, and what a statement stated before."""
         _require_kept(record, metadata)
-        caller = Authenticated(identity, (), record.client_id)
-        first = self._registrar.decide(identity.subject, asked(metadata, GRANT_TYPES[0]), proved=identity.proved)
-        assert first.terms is not None, "decide gives terms or raises"
-        said = Said(complete(metadata, grant_types=first.terms.grant_types), record.provenance.stated)
+        granted = first_terms(self._registrar, caller).grant_types
+        return Said(complete(metadata, grant_types=granted), record.provenance.stated)
+
+    def _admit(self, record: ClientRecord, caller: Authenticated, ask: Ask, context: RequestContext) -> Admission:
+        """Policy's answer to the update."""
         key = InstanceKey.of_record(record) if record.kind is ClientKind.INSTANCE else None
-        admission = self._registrar.admit(caller, asked(said.metadata, GRANT_TYPES[0]), key=key)
+        admission = self._registrar.admit(caller, ask, key=key)
         if self._registrar.look(admission, caller, context)[1] is None:
             # Under these terms an operator has to approve the client first, which it may ask for as usual.
             raise ApprovalPending(Reason.APPROVAL_PENDING, record.client_id, rule=admission.terms.rule)
-        composed = compose(
-            said,
-            admission.terms,
-            identity.subject,
-            admission.name,
-            key=admission.key,
-            scopes=admission.decision.scopes,
-        )
-        return composed, admission.terms.rule, admission.decision.policy_version
+        return admission
 
 
 def _require_kept(record: ClientRecord, metadata: ClientMetadata) -> None:

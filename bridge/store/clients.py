@@ -18,6 +18,7 @@ from bridge.store.connections import Readers
 from bridge.store.exhausted import Exhausted
 from bridge.store.group_commit import GroupCommit
 from bridge.store.issuing import IssueWrite
+from bridge.store.management import rotate
 from bridge.store.ports import (
     Changed,
     ClientFilter,
@@ -25,6 +26,7 @@ from bridge.store.ports import (
     Found,
     Issue,
     RegistrationLimits,
+    Rotation,
     Stale,
     Swept,
     Waiting,
@@ -98,6 +100,7 @@ class SqliteClients:
         now: int,
         provenance: Provenance | None = None,
         ends_tokens: bool = False,
+        rotation: Rotation | None = None,
     ) -> ClientRecord:
         """As the port says."""
 
@@ -106,6 +109,8 @@ class SqliteClients:
             record = None if row is None else client_of(row)
             if record is None or record.epoch != epoch or record.state_at(now) is not ClientState.ACTIVE:
                 raise RegistrationChanged(Reason.REGISTRATION_CHANGED, f"{client_id}: not active under epoch {epoch}")
+            if rotation is not None and rotate(tx, rotation) is None:
+                raise RegistrationChanged(Reason.REGISTRATION_CHANGED, f"{client_id}: its token was rotated meanwhile")
             changed = replace(
                 record,
                 rule=rule,

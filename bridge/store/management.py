@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import cast
 
+from bridge.model.audit import AuditEvent
 from bridge.model.errors import RegistrationChanged
 from bridge.model.reasons import Reason
 from bridge.store import statements as sql
 from bridge.store.connections import Readers
 from bridge.store.group_commit import GroupCommit
-from bridge.store.ports import Access
+from bridge.store.ports import Access, Rotation
 from bridge.store.transaction import Transaction
 
 
@@ -31,14 +32,25 @@ class SqliteManagement:
         row = self._readers.row(sql.ACCESS_BY_HANDLE, (handle,))
         return None if row is None else Access(*row)
 
-    def rotate(self, current: Access, *, digest: str) -> Access | None:
-        """As the port says; one statement, so that of two who rotate at once one does."""
-        values = (digest, current.client_id, current.epoch, current.generation, current.digest)
-        rows = cast(
-            list[tuple[str, str, int, int, str]],
-            self._commit.submit(lambda tx: tx.change_returning(sql.ROTATE_ACCESS, values)),
-        )
-        return Access(*rows[0]) if rows else None
+    def rotate(self, rotation: Rotation, *, event: AuditEvent) -> Access | None:
+        """As the port says."""
+
+        def put(tx: Transaction) -> Access | None:
+            renewed = rotate(tx, rotation)
+            if renewed is not None:
+                tx.audit(event)
+            return renewed
+
+        return cast(Access | None, self._commit.submit(put))
+
+
+def rotate(tx: Transaction, rotation: Rotation) -> Access | None:
+    """Put the next generation in force; None when it is not its turn. One statement, so that of two who rotate at
+    once one does."""
+    current = rotation.current
+    values = (rotation.digest, current.client_id, current.epoch, current.generation, current.digest)
+    rows = tx.change_returning(sql.ROTATE_ACCESS, values)
+    return Access(*rows[0]) if rows else None
 
 
 def _open(tx: Transaction, wanted: Access) -> Access:

@@ -10,7 +10,7 @@ from bridge.model.audit import AuditEventKind
 from bridge.model.client import ClientState, Provenance
 from bridge.model.errors import RegistrationChanged
 from bridge.model.evidence import EvidenceKind
-from bridge.store.ports import Access, Ensured, Store, Swept, Waiting
+from bridge.store.ports import Access, Ensured, Rotation, Store, Swept, Waiting
 from tests.contract.records import API, IDLE, NOW, OTHER, ensure, event, spiffe
 
 UPDATED = AuditEventKind.UPDATED
@@ -25,6 +25,10 @@ def wanted(ensured: Ensured, **fields: object) -> Access:
 
 def revoke(store: Store, client_id: str = API) -> None:
     store.clients.revoke(client_id, event=event(AuditEventKind.REVOKED), now=NOW)
+
+
+def rotate(store: Store, current: Access, digest: str) -> Access | None:
+    return store.management.rotate(Rotation(current, digest), event=event(UPDATED))
 
 
 # --- registration access tokens
@@ -46,7 +50,7 @@ def test_a_record_that_came_back_has_another_token_in_force(store: Store) -> Non
     first = wanted(ensure(store.clients))
     store.management.open(first)
     revoke(store)
-    assert store.management.rotate(first, digest="d2") is None
+    assert rotate(store, first, "d2") is None
     with pytest.raises(RegistrationChanged):
         store.management.open(replace(first, epoch=first.epoch + 1))
     back = wanted(ensure(store.clients), digest="d9")
@@ -71,12 +75,13 @@ def test_only_a_live_record_can_be_managed(store: Store, known: bool) -> None:
 def test_a_rotation_ends_the_token_before_it(store: Store) -> None:
     """DCR-26, DCR-32."""
     first = store.management.open(wanted(ensure(store.clients)))
-    second = store.management.rotate(first, digest="d2")
+    second = rotate(store, first, "d2")
     assert second == replace(first, generation=2, digest="d2")
     assert store.management.by_handle(first.handle) == second
-    assert store.management.rotate(first, digest="d3") is None
-    assert store.management.rotate(replace(second, digest="guessed"), digest="d3") is None
+    assert rotate(store, first, "d3") is None
+    assert rotate(store, replace(second, digest="guessed"), "d3") is None
     assert store.management.by_handle(first.handle) == second
+    assert len(store.audit.rows(events=[UPDATED])) == 1, "one row for the one that was made"
 
 
 def test_no_row_outlives_its_record(store: Store) -> None:
@@ -132,6 +137,38 @@ def test_only_the_registration_that_was_read_is_replaced(store: Store, end: str)
         put()
     assert store.clients.get(API) == before
     assert store.audit.rows(events=[UPDATED]) == []
+
+
+@pytest.mark.parametrize("in_force", [True, False])
+def test_an_update_and_the_rotation_of_its_token_are_one_write(store: Store, in_force: bool) -> None:
+    """DCR-28, DCR-32, F-4: of two updates that came with one token, one is made."""
+    before = ensure(store.clients).record
+    token = store.management.open(wanted(ensure(store.clients)))
+    if not in_force:
+        rotate(store, token, "of the other one")
+    rows = len(store.audit.rows(events=[UPDATED]))
+
+    def put() -> None:
+        store.clients.replace_metadata(
+            API,
+            epoch=before.epoch,
+            rule="web",
+            metadata={"scope": "c"},
+            event=event(UPDATED),
+            now=NOW,
+            rotation=Rotation(token, "d2"),
+        )
+
+    if in_force:
+        put()
+        assert store.management.by_handle(token.handle) == replace(token, generation=2, digest="d2")
+        assert store.clients.get(API) == replace(before, rule="web", metadata={"scope": "c"})
+        assert len(store.audit.rows(events=[UPDATED])) == rows + 1
+        return
+    with pytest.raises(RegistrationChanged):
+        put()
+    assert store.clients.get(API) == before
+    assert len(store.audit.rows(events=[UPDATED])) == rows
 
 
 # --- who waits

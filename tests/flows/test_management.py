@@ -50,6 +50,18 @@ def test_an_update_replaces_and_does_not_merge_DCR_28(desk: Office) -> None:
     assert (least["grant_types"], least["spiffe_id"]) == (["client_credentials"], ID + mine.path)
 
 
+def test_an_update_that_names_no_grant_types_has_those_of_the_rule_DCR_28(desk: Office) -> None:
+    """Also where the rule gives other ones than RFC 7591 thinks of, as it is at registration."""
+    mine = Mine(desk, "/ns/portal/sa/least")
+    code = ["authorization_code", "refresh_token"]
+    assert mine.told["grant_types"] == code
+    row = desk.last_row()
+    assert mine.keep(mine.send("PUT", {"client_id": ID + mine.path}))["grant_types"] == code
+    assert desk.events(row) == [("updated", "register", "metadata_replaced")]
+    refused = mine.send("PUT", {"client_id": ID + mine.path, "grant_types": ["client_credentials"]})
+    assert refused.error == (400, "invalid_client_metadata")
+
+
 @pytest.mark.parametrize(
     ("changes", "error"),
     [

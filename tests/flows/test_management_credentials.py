@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 
+from bridge.model.audit import AuditEvent, AuditEventKind
 from tests.flows.enrolling import Office
 from tests.flows.managing import Mine
 
@@ -84,6 +88,90 @@ def test_of_many_reads_with_one_token_one_gets_the_next_one(desk: Office) -> Non
     assert {answer.status for answer in answers} == {200, 401}
     mine.keep(won[0])
     assert mine.send("GET").status == 200
+
+
+def test_of_many_updates_with_one_token_one_is_made(desk: Office) -> None:
+    """DCR-32, F-4: who is answered 401 has changed nothing."""
+    mine = Mine(desk, "/ns/web/sa/updates-raced")
+    before = desk.last_row()
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: mine.send("PUT", mine.update(client_name=f"name {n}")), range(16)))
+    won = [answer for answer in answers if answer.status == 200]
+    assert len(won) == 1
+    assert {answer.status for answer in answers} == {200, 401}
+    record = desk.record(mine.path)
+    assert record is not None
+    assert record.metadata["client_name"] == mine.keep(won[0])["client_name"]
+    assert [row for row in desk.events(before) if row[0] == "updated"] == [("updated", "register", "metadata_replaced")]
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+@pytest.mark.parametrize(
+    ("wrong", "answer", "reason"),
+    [
+        ("nothing", 0, ""),
+        ("the token of another", 401, "registration_token"),
+        ("the SVID of another", 401, "registration_token"),
+        ("a token rotated out", 401, "registration_token"),
+        ("denied by a rule", 403, "management_forbidden"),
+        ("denied by an operator", 401, "registration_token"),
+    ],
+)
+def test_whoever_is_refused_with_an_SVID_is_in_the_audit_log_T_47(
+    desk: Office, method: str, wrong: str, answer: int, reason: str
+) -> None:
+    """Section 8 of the contract: a stolen token and the workload that tried it are somebody's affair."""
+    place = f"{method.lower()}-{wrong.replace(' ', '-').lower()}"
+    mine, other = Mine(desk, f"/ns/web/sa/{place}"), Mine(desk, f"/ns/web/sa/other-{place}")
+    sent = mine.update()
+    token, svid = (other.token if wrong == "the token of another" else mine.token), mine.svid
+    if wrong == "the SVID of another":
+        svid = other.svid
+    if wrong == "a token rotated out":
+        mine.keep(mine.send("GET"))
+    with denied(desk, mine.path, wrong):
+        before = desk.last_row()
+        got = mine.send(method, sent if method == "PUT" else b"", token=token, svid=svid)
+    refused = [row for row in rows_after(desk, before) if row.event is AuditEventKind.REFUSED]
+    if wrong == "nothing":
+        assert got.status in (200, 204)
+        assert refused == []
+        return
+    assert got.status == answer
+    assert [(row.subject, row.reason, row.door) for row in refused] == [(str(svid.spiffe_id), reason, "register")]
+
+
+@contextmanager
+def denied(desk: Office, path: str, how: str) -> Iterator[None]:
+    """Deny the identity as `how` says, if it says so."""
+    before = (desk.stand.policies / "example.org.toml").read_text()
+    if how == "denied by a rule":
+        when = f'when = {{ path = "{path}" }}'
+        desk.stand.write_rules(f'{before}\n[[rule]]\nid = "out"\nwhy = "INC-9"\neffect = "deny"\n{when}\n')
+        desk.look()
+    elif how == "denied by an operator":
+        event = AuditEvent(id="an-operator", time=int(time.time()), event=AuditEventKind.DENIED)
+        store = desk.process.worker._store.clients
+        store.deny(f"spiffe://example.org{path}", absent=None, event=event, now=event.time)
+    try:
+        yield
+    finally:
+        desk.stand.write_rules(before)
+        desk.look()
+
+
+def rows_after(desk: Office, row: int) -> list[AuditEvent]:
+    return [found.event for found in desk.process.worker._store.audit.rows(after=row, limit=100)]
+
+
+def test_a_token_that_is_given_out_anew_is_in_the_audit_log_DCR_32(desk: Office) -> None:
+    mine = Mine(desk, "/ns/web/sa/read")
+    before = desk.last_row()
+    assert mine.send("GET", token="A" * 43).status == 401
+    mine.keep(mine.send("GET"))
+    assert [row.outcome for row in rows_after(desk, before) if row.event is AuditEventKind.UPDATED] == [
+        "registration_token_rotated"
+    ]
 
 
 def test_the_store_holds_a_digest_and_no_token_DCR_33(desk: Office) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bridge.store.ports.audit import AuditStore, ChainFault, ChainHead
 from bridge.store.ports.clients import ClientStore
 from bridge.store.ports.database import SchemaStatus, Store
-from bridge.store.ports.management import Access, ManagementStore
+from bridge.store.ports.management import Access, ManagementStore, Rotation
 from bridge.store.ports.records import (
     Changed,
     ClientFilter,
@@ -40,6 +40,7 @@ __all__ = [
     "LeaseStore",
     "ManagementStore",
     "RegistrationLimits",
+    "Rotation",
     "SchemaStatus",
     "Stale",
     "Store",

@@ -9,6 +9,7 @@ from bridge.model.audit import AuditEvent
 from bridge.model.client import ClientRecord, ClientState, Member, ProposedClient, Provenance
 from bridge.model.identity import Marker
 from bridge.model.pending import PendingWrite
+from bridge.store.ports.management import Rotation
 from bridge.store.ports.records import (
     Changed,
     ClientFilter,
@@ -71,12 +72,15 @@ class ClientStore(Protocol):
         now: int,
         provenance: Provenance | None = None,
         ends_tokens: bool = False,
+        rotation: Rotation | None = None,
     ) -> ClientRecord:
         """Put other metadata in place of the record's (RFC 7592 section 2.2), and `event` beside it. `provenance`
         is replaced where given; with `ends_tokens` the record stands under a new epoch afterwards, so that all
-        tokens of before are dead (CIMD-28).
+        tokens of before are dead (CIMD-28). `rotation`: of two updates that came with one registration access token,
+        one is made.
 
-        Raises: RegistrationChanged when the record is not ACTIVE under that epoch any more.
+        Raises: RegistrationChanged when the record is not ACTIVE under that epoch any more, or the token of
+        `rotation` is not in force.
         """
         ...
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from bridge.model.audit import AuditEvent
+
 
 @dataclass(frozen=True, slots=True)
 class Access:
@@ -16,6 +18,15 @@ class Access:
     handle: str
     epoch: int
     generation: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """The next generation of a registration access token: `digest` is its own, `current` what it takes the place
+    of, and ends."""
+
+    current: Access
     digest: str
 
 
@@ -33,7 +44,7 @@ class ManagementStore(Protocol):
         """The row that this handle names."""
         ...
 
-    def rotate(self, current: Access, *, digest: str) -> Access | None:
-        """Put the next generation in force, with that digest. None, and nothing written, when `current` is not
+    def rotate(self, rotation: Rotation, *, event: AuditEvent) -> Access | None:
+        """Put the next generation in force, and `event` beside it. None, and nothing written, when `current` is not
         what is in force any more, or the record is not live under its epoch."""
         ...
