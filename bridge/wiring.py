@@ -106,6 +106,8 @@ def services_of(parts: Parts, readiness: Callable[[], Readiness]) -> Services:
         idle_expiry=settings.registration.idle_expiry,
         on_decision=_count_decision,
         on_registered=lambda kind: metrics.registrations.labels(kind.value).inc(),
+        # Where clients update themselves, what they promise is read with each request.
+        remembers=not settings.registration.management,
     )
     noise = NoiseLimit(store.buckets, per_minute=settings.limits.anonymous_per_minute)
     known_by_url = DocumentClients(

@@ -29,7 +29,7 @@ from bridge.registration.authentication import Authenticated
 from bridge.registration.composing import InstanceKey, first_use_metadata
 from bridge.registration.denials import refusal_of
 from bridge.registration.documented import follow, is_current, metadata_of, provenance_of, require_stated_grant
-from bridge.registration.known import KnownClients
+from bridge.registration.known import CAPACITY, KnownClients
 from bridge.registration.naming import ClientName, name_of, thumbprint_of
 from bridge.store.ports import ClientStore, Ensured, Found, RegistrationLimits
 
@@ -73,13 +73,15 @@ class Registrar:
         idle_expiry: int,
         on_decision: Callable[[Decision], None] = lambda decision: None,
         on_registered: Callable[[ClientKind], None] = lambda kind: None,
+        remembers: bool = True,
     ) -> None:
         """`policy` gives the set in force; `limits` those of a trust domain; `idle_expiry` in seconds.
-        `on_decision` and `on_registered` hear of each decision, and of each registration that was written."""
+        `on_decision` and `on_registered` hear of each decision, and of each registration that was written. Without
+        `remembers` each record is read anew (see `known`)."""
         self._policy, self._clients = policy, clients
         self._limits, self._idle_expiry = limits, idle_expiry
         self._on_decision, self._on_registered = on_decision, on_registered
-        self._known = KnownClients()
+        self._known = KnownClients(CAPACITY if remembers else 0)
 
     def resolve(self, caller: Authenticated) -> tuple[str, tuple[Marker, ...]]:
         """The client this caller is, whether or not a record exists, and the marks to claim before it gets

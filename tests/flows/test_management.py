@@ -10,6 +10,7 @@ import pytest
 
 from bridge.config import load_settings
 from bridge.model.errors import StartRefused
+from tests.flows.dpop import DpopKey
 from tests.flows.enrolling import JSON_TYPE, MORE_RULES, PORTAL, Office, Registering
 from tests.flows.managing import ID, ON, Mine
 from tests.flows.stand import RULES, Stand
@@ -60,6 +61,19 @@ def test_an_update_that_names_no_grant_types_has_those_of_the_rule_DCR_28(desk: 
     assert desk.events(row) == [("updated", "register", "metadata_replaced")]
     refused = mine.send("PUT", {"client_id": ID + mine.path, "grant_types": ["client_credentials"]})
     assert refused.error == (400, "invalid_client_metadata")
+
+
+def test_what_an_update_promises_holds_from_the_next_request_on(desk: Office) -> None:
+    """RFC 9449 section 5.2: no token without a proof, however often the service saw the client before."""
+    mine, key = Mine(desk, "/ns/web/sa/promises"), DpopKey()
+    for _ in range(3):
+        assert desk.token(desk.stand.jwt(mine.path)).status == 200
+    mine.keep(mine.send("PUT", mine.update(dpop_bound_access_tokens=True)))
+    assert desk.token(desk.stand.jwt(mine.path)).error == (400, "invalid_request")
+    proof = (b"dpop", key.proof("POST", desk.stand.client.issuer + "/token").encode())
+    assert desk.token(desk.stand.jwt(mine.path), proof).body["token_type"] == "DPoP"
+    mine.keep(mine.send("PUT", mine.update(dpop_bound_access_tokens=None)))
+    assert desk.token(desk.stand.jwt(mine.path)).body["token_type"] == "Bearer"
 
 
 @pytest.mark.parametrize(
