@@ -179,13 +179,15 @@ def _binding(registration: Registration, terms: Terms) -> KeyBinding | None:
 def _claims(
     registration: Registration, jti: str, binding: KeyBinding | None, now: int, ends: int, user: ForUser | None
 ) -> AccessTokenClaims:
-    """What the token says. A user's id is opaque and can be no client's name (OAS-20); the SPIFFE ID that acts
+    """What the token says. Without a user `sub` is the SPIFFE ID, or the `client_id` of a client that has none
+    (interface section 5). A user's id is opaque and can be no client's name (OAS-20); the SPIFFE ID that acts
     for the user stands beside it (OAS-29)."""
     record, decision = registration.record, registration.decision
+    spiffe_id = registration.identity.subject.spiffe_id
     claims = AccessTokenClaims(
         jti=jti,
         client_id=record.client_id,
-        sub=registration.identity.name,
+        sub=record.client_id if spiffe_id is None else str(spiffe_id),
         aud=decision.resources,
         scope=decision.scopes,
         issued_at=now,

@@ -30,6 +30,14 @@ def test_a_pinned_issuer_s_statement_makes_a_client_that_authenticates_by_its_ow
     assert office.token_by_key(OTHER_KEY, told["client_id"]).error == (401, "invalid_client")
 
 
+def test_a_client_without_a_spiffe_id_is_the_subject_of_its_tokens_by_its_client_id(office: Office) -> None:
+    client_id = office.state("pipeline", STATED).registered["client_id"]
+    answer = office.token_by_key(KEY, client_id)
+    claims = answer.claims
+    assert (claims["sub"], claims["client_id"], claims["client_token"]) == (client_id, client_id, True)
+    assert office.is_active(answer.body["access_token"])
+
+
 def test_the_name_of_such_a_client_is_stable_and_of_issuer_and_subject_DCR_24(office: Office) -> None:
     first = office.state("pipeline", STATED).registered["client_id"]
     again = office.state("pipeline", {**STATED, "client_name": "Later"}).registered["client_id"]
