@@ -54,7 +54,8 @@ from bridge.verify.metadata_documents import VerifiedDocument, read_document, re
 from bridge.verify.pinned_issuers import PinnedIssuers
 from bridge.verify.statements import StatementVerifier
 from bridge.verify.verifier import SvidVerifier
-from bridge.web.services import REGISTER, Endpoints, Offered, Services
+from bridge.web.services import REGISTER, Endpoints, Offered, PageServices, Services
+from bridge.wiring_pages import new_secret, page_services
 
 # The draft that lets pushed clients in, as `[drafts]` names it.
 PUSHED_DRAFT = "pushed_client_registration"
@@ -68,11 +69,6 @@ def now() -> int:
 def new_id() -> str:
     """An unguessable id of 22 characters, for tokens, keys and correlation."""
     return secrets.token_urlsafe(16)
-
-
-def new_secret() -> str:
-    """32 random bytes as base64url, for what goes over a wire and is kept as a digest."""
-    return secrets.token_urlsafe(32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +130,9 @@ def services_of(parts: Parts, readiness: Callable[[], Readiness]) -> Services:
         refusals=refusals,
     )
     refresh_tokens = RefreshTokens(parts.seal.derive("refresh-token"))
+    code_flow = None
+    if settings.users is not None:
+        code_flow = _code_flow(parts, authentication, registrar, refusals, granter, refresh_tokens, known_by_url, noise)
     is_managed = settings.registration.management
     statements = StatementVerifier(parts.svids, parts.issuers, audience=settings.issuer + REGISTER)
     nonces = parts.nonces
@@ -151,9 +150,8 @@ def services_of(parts: Parts, readiness: Callable[[], Readiness]) -> Services:
             issuer=settings.issuer,
             grants=GrantQuestions(store.grants, refresh_tokens),
         ),
-        code_flow=None
-        if settings.users is None
-        else _code_flow(parts, authentication, registrar, refusals, granter, refresh_tokens, known_by_url, noise),
+        code_flow=code_flow,
+        pages=None if code_flow is None else _pages(parts, code_flow),
         offered=lambda: _offered(parts),
         enrolment=Enrolment(
             introduction=Introduction(statement=statements.verify, chain=parts.svids.verify_chain, prove=dpop.verify),
@@ -225,6 +223,20 @@ def _code_flow(
             new_secret=new_secret,
             new_id=new_id,
         ),
+    )
+
+
+def _pages(parts: Parts, code_flow: CodeFlow) -> PageServices | None:
+    return page_services(
+        parts.settings,
+        seal=parts.seal,
+        ring=parts.ring,
+        fetcher=parts.fetcher,
+        authorizing=code_flow.authorizing,
+        grants=parts.store.grants,
+        sessions=parts.store.sessions,
+        words=lambda: parts.policies.current.catalogue.words,
+        new_id=new_id,
     )
 
 
