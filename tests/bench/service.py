@@ -6,7 +6,7 @@ import json
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlencode
@@ -106,7 +106,11 @@ class Bench:
 
     def by_jwt(self, assertion: str) -> bytes:
         """The whole HTTP request for a token, authenticated by this JWT-SVID."""
-        return _post(self.stand.client.port, "/token", FORM, urlencode(jwt_fields(assertion)))
+        return self.for_token(jwt_fields(assertion))
+
+    def for_token(self, fields: Mapping[str, str]) -> bytes:
+        """The whole HTTP request for a token with these fields."""
+        return _post(self.stand.client.port, "/token", FORM, urlencode(fields))
 
     def by_statement(self, statement: str) -> bytes:
         """The whole HTTP request for a registration with this software statement."""
