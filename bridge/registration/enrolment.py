@@ -144,7 +144,15 @@ class Enrolment:
             admission = self._admit(caller, introduced, metadata, said, ask)
             registration = self._settle(admission, said, caller, introduced, ask, context)
         record = registration.record
-        return Enrolled(record, record.metadata, statement, self._access(record))
+        return Enrolled(record, record.metadata, statement, self._access_to(record))
+
+    def _access_to(self, record: ClientRecord) -> RegistrationAccess | None:
+        """How the client may manage its record. None also when an operator has ended the record since it was
+        written: to begin anew would take the proof of this very request for a replay."""
+        try:
+            return self._access(record)
+        except RegistrationChanged:
+            return None
 
     def _hear(self, caller: Authenticated, introduced: Introduced, body: ClientMetadata) -> tuple[Said, Ask]:
         """What is said of the client, and what that asks of policy.

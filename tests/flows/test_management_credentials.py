@@ -12,6 +12,9 @@ from contextlib import contextmanager
 import pytest
 
 from bridge.model.audit import AuditEvent, AuditEventKind
+from bridge.store.management import SqliteManagement
+from bridge.store.ports import Access
+from tests.flows.dpop import DpopKey
 from tests.flows.enrolling import Office
 from tests.flows.managing import Mine
 
@@ -172,6 +175,30 @@ def test_a_token_that_is_given_out_anew_is_in_the_audit_log_DCR_32(desk: Office)
     assert [row.outcome for row in rows_after(desk, before) if row.event is AuditEventKind.UPDATED] == [
         "registration_token_rotated"
     ]
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_registration_that_an_operator_ends_at_once_is_no_replay_of_its_own_proof(
+    desk: Office, monkeypatch: pytest.MonkeyPatch, ended: bool
+) -> None:
+    """The record was made and is gone again before its token could be given out: there is none to give."""
+    path = f"/ns/web/sa/ended-at-once-{ended}"
+    store, open_access = desk.process.worker._store, SqliteManagement.open
+
+    def after_the_operator(management: SqliteManagement, wanted: Access) -> Access:
+        if ended:
+            event = AuditEvent(id="an-operator", time=int(time.time()), event=AuditEventKind.REVOKED)
+            store.clients.revoke(wanted.client_id, event=event, now=event.time)
+        return open_access(management, wanted)
+
+    monkeypatch.setattr(SqliteManagement, "open", after_the_operator)
+    before = desk.last_row()
+    told = desk.enrol(path, desk.proof(DpopKey())).registered
+    assert ("registration_access_token" in told, "registration_client_uri" in told) == (not ended, not ended)
+    kinds = [row.event for row in rows_after(desk, before)]
+    assert kinds == [AuditEventKind.REGISTERED, AuditEventKind.REVOKED][: 1 + ended]
+    monkeypatch.undo()
+    assert "registration_access_token" in desk.enrol(path, desk.proof(DpopKey())).registered
 
 
 def test_the_store_holds_a_digest_and_no_token_DCR_33(desk: Office) -> None:
