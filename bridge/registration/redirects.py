@@ -67,7 +67,9 @@ def of_record(record: ClientRecord | None, terms: Terms) -> Description:
     share a client: the record's URIs are those of whoever came first.
     """
     if record is None or record.kind is ClientKind.SHARED or not record.provenance.statement_digest:
-        return Description({} if record is None else record.metadata, terms.redirect_uris, terms.redirect_uris, None)
+        # Nor is what was recorded then a description: a consent hangs on it, and the first one is given before there
+        # is a record.
+        return Description({}, terms.redirect_uris, terms.redirect_uris, None)
     metadata = ClientMetadata(record.metadata)
     said = metadata.texts("redirect_uris")
     if not said:

@@ -13,7 +13,8 @@ from bridge.web.lean import Response
 _FOLDER = Path(__file__).parent
 STYLE = "/style.css"
 STYLE_MAX_AGE = 86400
-HTML = "text/html; charset=utf-8"
+# The charset is added to it.
+HTML = "text/html"
 # What a page may load and where it may lead, beside `form-action`: our style, and nothing else at all.
 _POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
 _HEADERS = {
@@ -57,7 +58,7 @@ class Pages:
             "X-Content-Type-Options": "nosniff",
             "Cross-Origin-Resource-Policy": "same-origin",
         }
-        return Response(self._style, 200, headers, "text/css; charset=utf-8")
+        return Response(self._style, 200, headers, "text/css")
 
 
 def see_other(location: str) -> Response:
