@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bridge.cli.options import ConfigurationRefused, config_option, json_option, settings_of
+from bridge.cli.options import config_option, json_option, settings_of
 from bridge.cli.output import emit_json, note, paint, printable, say
+from bridge.cli.policy_folder import checked_policies, policies_option, usable_policies
+from bridge.cli.policy_reach import reach
 from bridge.cli.policy_words import (
     explanation_as_json,
     finding_as_json,
@@ -21,15 +23,6 @@ from bridge.cli.policy_words import (
 
 if TYPE_CHECKING:
     from bridge.cli.audit_lookup import Recorded
-    from bridge.policy.evaluate import PolicySet
-    from bridge.policy.folder import Checked, PolicyDefaults
-
-policies_option = click.option(
-    "--policies",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    metavar="DIR",
-    help="Folder of policy files; then no configuration is needed.",
-)
 
 
 @click.group()
@@ -40,6 +33,9 @@ def policy() -> None:
     Example:
       bridge policy check --policies policies
     """
+
+
+policy.add_command(reach)
 
 
 @policy.command()
@@ -58,7 +54,7 @@ def check(policies: Path | None, config: Path, as_json: bool) -> int:
     from bridge.policy.cases import load_cases
     from bridge.policy.findings import ordered
 
-    folder, checked = _checked(policies, config)
+    folder, checked = checked_policies(policies, config)
     _, case_findings = load_cases(folder)
     findings = ordered([*checked.findings, *case_findings])
     if as_json:
@@ -90,7 +86,7 @@ def test(policies: Path | None, config: Path, as_json: bool) -> int:
     from bridge.policy.cases import Failure, load_cases, run
     from bridge.policy.findings import Severity
 
-    folder, checked = _checked(policies, config)
+    folder, checked = checked_policies(policies, config)
     cases, case_findings = load_cases(folder)
     findings = (*checked.findings, *case_findings)
     faults = [finding for finding in findings if finding.severity is Severity.ERROR]
@@ -187,7 +183,7 @@ def explain(
             raise click.UsageError(str(error)) from error
         if subject is None and issuer is None and evidence is None:
             raise click.UsageError("say --subject, --audit, or --evidence pushed")
-    explanation = _usable(policies, config).explain(request.subject, request.ask, proved=request.proved)
+    explanation = usable_policies(policies, config).explain(request.subject, request.ask, proved=request.proved)
     if as_json:
         emit_json(explanation_as_json(request, explanation))
     else:
@@ -207,39 +203,3 @@ def _recorded(audit_id: str, config: Path) -> Recorded:
 
     with closing(open_store(settings_of(config))) as store:
         return ask_of(store, audit_id)
-
-
-def _usable(policies: Path | None, config: Path) -> PolicySet:
-    """The policy set; faults in the files are no answer (exit 2), for 1 would mean "denied"."""
-    from bridge.policy.findings import Severity
-
-    folder, checked = _checked(policies, config)
-    if checked.policy_set is None:
-        faults = [str(finding) for finding in checked.findings if finding.severity is Severity.ERROR]
-        raise ConfigurationRefused([*faults, f"{folder}: these policies do not load"])
-    if checked.findings:
-        note(f"{len(checked.findings)} warnings about these policies: `bridge policy check` lists them")
-    return checked.policy_set
-
-
-def _checked(policies: Path | None, config: Path) -> tuple[Path, Checked]:
-    """The folder that is meant, and what is in it."""
-    from bridge.policy.folder import check_folder
-
-    folder, defaults = _folder(policies, config)
-    return folder, check_folder(folder, defaults)
-
-
-def _folder(policies: Path | None, config: Path) -> tuple[Path, PolicyDefaults]:
-    from bridge.policy.folder import PolicyDefaults
-
-    if policies is not None:
-        return policies, PolicyDefaults()
-    settings = settings_of(config)
-    return settings.policy_directory, PolicyDefaults(
-        default_ttl=settings.tokens.default_ttl,
-        max_ttl=settings.tokens.max_ttl,
-        idle_expiry=settings.registration.idle_expiry,
-        trust_domains=frozenset(settings.trust_domains),
-        statement_issuers=frozenset(settings.statement_issuers),
-    )

@@ -110,19 +110,7 @@ def request_of(
         raise BadRequest("say the evidence: x509-svid or jwt-svid")
     if kind not in VOCABULARIES[source].evidence:
         raise BadRequest(f"{kind} is never evidence of source {source}")
-    acting = spiffe_id if source is not Source.SPIFFE else subject
-    try:
-        actor = SpiffeId.parse_workload(acting) if acting is not None else None
-    except InvalidSpiffeId as error:
-        raise BadRequest(f"{acting}: {error}") from error
-    who = PolicySubject(
-        source=source,
-        evidence=kind,
-        spiffe_id=actor,
-        url=subject if source is Source.METADATA_DOCUMENT else None,
-        issuer=issuer,
-        subject=subject if source is Source.SOFTWARE_STATEMENT else None,
-    )
+    who = subject_of(subject, issuer=issuer, spiffe_id=spiffe_id, evidence=kind)
     ask = Ask(
         door=Door(door),
         grant_type=grant_type or VOCABULARIES[source].default_grant_types[0],
@@ -131,6 +119,30 @@ def request_of(
     )
     keys = provable(source, kind) if proved is None else frozenset(BindingMethod(method) for method in proved)
     return Request(who, ask, keys)
+
+
+def subject_of(
+    subject: str | None,
+    *,
+    issuer: str | None = None,
+    spiffe_id: str | None = None,
+    evidence: EvidenceKind = EvidenceKind.X509_SVID,
+) -> PolicySubject:
+    """A subject from words. For a question about all kinds of evidence any will do. Raises: BadRequest."""
+    source = _source_of(subject, issuer)
+    acting = spiffe_id if source is not Source.SPIFFE else subject
+    try:
+        actor = SpiffeId.parse_workload(acting) if acting is not None else None
+    except InvalidSpiffeId as error:
+        raise BadRequest(f"{acting}: {error}") from error
+    return PolicySubject(
+        source=source,
+        evidence=evidence,
+        spiffe_id=actor,
+        url=subject if source is Source.METADATA_DOCUMENT else None,
+        issuer=issuer,
+        subject=subject if source is Source.SOFTWARE_STATEMENT else None,
+    )
 
 
 def _source_of(subject: str | None, issuer: str | None) -> Source:

@@ -45,6 +45,20 @@ class _Node:
             following = self.literals[token] = _Node()
         return following
 
+    def children(self, token: Token) -> list[_Node]:
+        """The nodes behind whatever a token of a pattern may stand for."""
+        literals = list(self.literals.values()) if token is None else [self.literals.get(token)]
+        return [node for node in (*literals, self.star) if node is not None]
+
+    def below(self) -> list[Entry]:
+        """The entries of all patterns that go on from here by one token or more."""
+        found, nodes = list(self.tails), self.children(None)
+        while nodes:
+            node = nodes.pop()
+            found += node.tails + node.ends
+            nodes += node.children(None)
+        return found
+
 
 class Trie:
     """Patterns of one space by their tokens."""
@@ -104,6 +118,20 @@ class Trie:
             nodes = following
         for node in nodes:
             found += node.tails if tail else node.ends
+        return found
+
+    def overlapping(self, tokens: Sequence[Token], *, tail: bool) -> list[Entry]:
+        """The entries of all patterns that have anything in common with this pattern."""
+        found: list[Entry] = []
+        nodes = [self._root]
+        for token in tokens:
+            following = []
+            for node in nodes:
+                found += node.tails
+                following += node.children(token)
+            nodes = following
+        for node in nodes:
+            found += node.below() if tail else node.ends
         return found
 
 

@@ -47,6 +47,15 @@ class Vocabulary:
     asserts: bool = True
 
 
+# With which grant types a request can come to a door at all. Codes and refresh tokens are decided at the door where
+# their grant began, so the token endpoint itself only sees the one that needs no person.
+GRANTS_AT: dict[Door, frozenset[str]] = {
+    Door.TOKEN: frozenset({CLIENT_CREDENTIALS}),
+    Door.PAR: frozenset({AUTHORIZATION_CODE, REFRESH_TOKEN}),
+    Door.AUTHORIZE: frozenset({AUTHORIZATION_CODE, REFRESH_TOKEN}),
+    Door.REGISTER: frozenset({CLIENT_CREDENTIALS, AUTHORIZATION_CODE, REFRESH_TOKEN}),
+}
+
 _ALL_GRANTS = frozenset({CLIENT_CREDENTIALS, AUTHORIZATION_CODE, REFRESH_TOKEN})
 _CODE = (AUTHORIZATION_CODE, REFRESH_TOKEN)
 _EVERY_METHOD = frozenset(BindingMethod)

@@ -1,0 +1,58 @@
+"""The policy files that a command is about: a folder that was named, or the configuration's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bridge.cli.options import ConfigurationRefused, settings_of
+from bridge.cli.output import note
+
+if TYPE_CHECKING:
+    from bridge.policy.evaluate import PolicySet
+    from bridge.policy.folder import Checked, PolicyDefaults
+
+policies_option = click.option(
+    "--policies",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    help="Folder of policy files; then no configuration is needed.",
+)
+
+
+def usable_policies(policies: Path | None, config: Path) -> PolicySet:
+    """The policy set; faults in the files are no answer (exit 2), for 1 would mean "denied"."""
+    from bridge.policy.findings import Severity
+
+    folder, checked = checked_policies(policies, config)
+    if checked.policy_set is None:
+        faults = [str(finding) for finding in checked.findings if finding.severity is Severity.ERROR]
+        raise ConfigurationRefused([*faults, f"{folder}: these policies do not load"])
+    if checked.findings:
+        note(f"{len(checked.findings)} warnings about these policies: `bridge policy check` lists them")
+    return checked.policy_set
+
+
+def checked_policies(policies: Path | None, config: Path) -> tuple[Path, Checked]:
+    """The folder that is meant, and what is in it."""
+    from bridge.policy.folder import check_folder
+
+    folder, defaults = _folder(policies, config)
+    return folder, check_folder(folder, defaults)
+
+
+def _folder(policies: Path | None, config: Path) -> tuple[Path, PolicyDefaults]:
+    from bridge.policy.folder import PolicyDefaults
+
+    if policies is not None:
+        return policies, PolicyDefaults()
+    settings = settings_of(config)
+    return settings.policy_directory, PolicyDefaults(
+        default_ttl=settings.tokens.default_ttl,
+        max_ttl=settings.tokens.max_ttl,
+        idle_expiry=settings.registration.idle_expiry,
+        trust_domains=frozenset(settings.trust_domains),
+        statement_issuers=frozenset(settings.statement_issuers),
+    )
