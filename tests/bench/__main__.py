@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from tests.bench import documents, floods, floor, registering, rules, soak, stalling, tokens
+from tests.bench import documents, floods, floor, flows, registering, rules, soak, stalling, tokens
 from tests.bench.figure import Figure, as_json, table
 from tests.bench.service import FOLDER
 
@@ -65,6 +65,8 @@ def _parts(*, quick: bool) -> dict[str, Callable[[Callable[[Figure], None]], Non
         "refused-registrations": lambda report: floods.refused(report, rounds=1 if quick else 3, seconds=seconds),
         "documents": lambda report: documents.measure(report, rounds=1 if quick else 3, seconds=seconds),
         "tarpits": lambda report: documents.tarpits(report, rounds=1 if quick else 3, seconds=seconds),
+        "flows": lambda report: flows.whole(report, rounds=1 if quick else 3, seconds=seconds),
+        "refresh": lambda report: flows.refresh(report, rounds=1 if quick else 3, seconds=seconds),
         "rules": rules.measure,
         "stalling": lambda report: stalling.measure(report, rounds=1 if quick else 3),
         "soak": lambda report: soak.measure(report, registrations=15_000 if quick else 300_000),

@@ -86,6 +86,11 @@ class Connection:
             self.is_open = False
         return status, b"\r\nretry-after: " not in fields
 
+    @property
+    def answer(self) -> bytes:
+        """The last answer, head and body, as it came."""
+        return self._received
+
     def close(self) -> None:
         """Let go of the socket."""
         self._socket.close()

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
+from tests.bench.chains import ChainDriver, ChainPlan
 from tests.bench.load import Driver, Outcome, Plan
 from tests.bench.machine import ProcessTree
 
@@ -28,10 +29,13 @@ class Measured:
         return self.service_cpu / self.load.successes if self.load.successes else 0.0
 
 
+AnyPlan = Plan | ChainPlan
+
+
 class _Tool:
     """One load tool in its process. It connects and warms up, waits for `go`, and says what came of it."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: AnyPlan) -> None:
         self._plan = plan
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
@@ -67,7 +71,7 @@ class _Tool:
         return said
 
 
-def drive(plan: Plan, service: ProcessTree, *, meanwhile: Callable[[], None] | None = None) -> Measured:
+def drive(plan: AnyPlan, service: ProcessTree, *, meanwhile: Callable[[], None] | None = None) -> Measured:
     """Run the plan, and `meanwhile` once it has begun.
 
     Raises: AssertionError when the load tool fails, or does not end in time.
@@ -76,7 +80,7 @@ def drive(plan: Plan, service: ProcessTree, *, meanwhile: Callable[[], None] | N
     return Measured(outcomes[0], cpu)
 
 
-def drive_together(*plans: Plan, service: ProcessTree, before: Callable[[], None] | None = None) -> list[Outcome]:
+def drive_together(*plans: AnyPlan, service: ProcessTree, before: Callable[[], None] | None = None) -> list[Outcome]:
     """Run several plans that begin at the same moment; `before` is called when all are ready for it.
 
     Raises: as `drive`.
@@ -85,7 +89,7 @@ def drive_together(*plans: Plan, service: ProcessTree, before: Callable[[], None
 
 
 def _run(
-    plans: tuple[Plan, ...],
+    plans: tuple[AnyPlan, ...],
     service: ProcessTree,
     meanwhile: Callable[[], None] | None,
     before: Callable[[], None] | None = None,
@@ -108,8 +112,8 @@ def _run(
         return outcomes, service.cpu_seconds() - spent
 
 
-def _drive(plan: Plan, pipe: Connection) -> None:
-    driver = Driver(plan)
+def _drive(plan: AnyPlan, pipe: Connection) -> None:
+    driver = ChainDriver(plan) if isinstance(plan, ChainPlan) else Driver(plan)
     if plan.warm_up:
         driver.run(plan.warm_up)
     pipe.send("ready")
