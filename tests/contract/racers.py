@@ -16,7 +16,7 @@ from bridge.model.audit import AuditEventKind
 from bridge.model.authorization import GrantUse
 from bridge.model.errors import BridgeError, LimitReached, RegistrationChanged
 from bridge.model.identity import Marker
-from bridge.store.ports import Access, RegistrationLimits, Store
+from bridge.store.ports import Access, RegistrationLimits, Rotation, Store
 from tests.contract.flows import BROWSER, HANDLE, digest, grant, push, redemption, rotation
 from tests.contract.flows import spend as issue_from
 from tests.contract.places import Place
@@ -130,7 +130,8 @@ def rotate(store: Store, number: int) -> bool:
     """All open, and each tries to end what it has seen in force."""
     ensured = ensure(store.clients)
     wanted = Access(API, f"handle-{number}", ensured.record.epoch, 1, "first")
-    return store.management.rotate(store.management.open(wanted), digest=f"digest-{number}") is not None
+    next_one = Rotation(store.management.open(wanted), f"digest-{number}")
+    return store.management.rotate(next_one, event=event(AuditEventKind.UPDATED)) is not None
 
 
 def renew(store: Store, number: int) -> str:
