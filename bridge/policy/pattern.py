@@ -12,6 +12,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from bridge.model.identity import PolicySubject, Source
 from bridge.model.spiffe_id import MAX_ID_BYTES, SCHEME, InvalidSpiffeId, SpiffeId, TrustDomain
@@ -268,6 +269,8 @@ def spiffe_address(spiffe_id: SpiffeId) -> Address:
     return Address(spiffe_id.trust_domain.name, spiffe_id.segments)
 
 
+# Asked several times for each request, and the same URLs come again and again.
+@lru_cache(maxsize=1024)
 def url_address(url: str) -> Address | None:
     """The address of a document's URL; None when no pattern could mean it (a query, another scheme,
     a default port written out, upper case in the host, dot segments)."""
