@@ -236,6 +236,7 @@ def _pages(parts: Parts, code_flow: CodeFlow) -> PageServices | None:
         grants=parts.store.grants,
         sessions=parts.store.sessions,
         words=lambda: parts.policies.current.catalogue.words,
+        home=lambda: parts.policies.current.catalogue.home,
         new_id=new_id,
     )
 

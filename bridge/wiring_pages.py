@@ -39,6 +39,7 @@ def page_services(
     grants: GrantStore,
     sessions: SessionStore,
     words: CatalogueWords,
+    home: CatalogueWords,
     new_id: Callable[[], str],
 ) -> PageServices | None:
     """What the pages call; None without `[users]`. Raises: StartRefused for a secret that cannot be read."""
@@ -64,6 +65,7 @@ def page_services(
         cookie_seal=SealKey(seal.derive("sign-in-cookie")),
         form_key=seal.derive("form-token"),
         words=words,
+        home=home,
         new_secret=new_secret,
     )
 

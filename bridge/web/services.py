@@ -83,14 +83,15 @@ class Authorizing(Protocol):
         ...
 
 
-# What the catalogue says of a scope or a resource, by name.
+# What the catalogue in force says, by the name of a scope or a resource.
 CatalogueWords = Callable[[], Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class PageServices:
-    """What the pages call, where there are users. `cookie_seal` and `form_key` are for cookies and forms alone;
-    `new_secret` gives 32 random bytes as base64url."""
+    """What the pages call, where there are users. `cookie_seal` and `form_key` are for cookies and forms alone.
+    `words` says what scopes and resources are, `home` which resource each scope belongs to; `new_secret` gives 32
+    random bytes as base64url."""
 
     authorizing: Authorizing
     approvals: Approvals
@@ -99,6 +100,7 @@ class PageServices:
     cookie_seal: SealKey
     form_key: bytes
     words: CatalogueWords
+    home: CatalogueWords
     new_secret: Callable[[], str]
 
 

@@ -11,7 +11,7 @@ from bridge.grants.approvals import Approval, Approvals
 from bridge.grants.consent import Words
 from bridge.metadata.redirect_matching import host_of
 from bridge.web.lean import Response
-from bridge.web.pages.consent_view import MAX_IDENTIFIER_LENGTH, MAX_NAME_LENGTH, shown
+from bridge.web.pages.consent_view import MAX_IDENTIFIER_LENGTH, MAX_NAME_LENGTH, Access, accesses, shown
 from bridge.web.pages.rendering import Pages, see_other
 from bridge.web.pages.sign_in import SignInPages
 from bridge.web.pages.visits import Visit, Visits
@@ -28,8 +28,7 @@ class ApprovalView:
     actors: tuple[str, ...]
     calls_itself: str | None
     answer_to: str
-    scopes: tuple[Words, ...]
-    resources: tuple[Words, ...]
+    accesses: tuple[Access, ...]
     since: str
     form_token: str
 
@@ -42,13 +41,15 @@ class AccountPages:
         *,
         approvals: Approvals,
         words: CatalogueWords,
+        home: CatalogueWords,
         visits: Visits,
         sign_in: SignInPages,
         pages: Pages,
         base: str,
     ) -> None:
-        """`base` is the issuer's path."""
-        self._approvals, self._words, self._visits = approvals, words, visits
+        """`words` are what the catalogue says, `home` is the resource that each scope belongs to; `base` is the
+        issuer's path."""
+        self._approvals, self._words, self._home, self._visits = approvals, words, home, visits
         self._sign_in, self._pages, self._base = sign_in, pages, base
 
     def show(self) -> Response:
@@ -102,8 +103,11 @@ class AccountPages:
             actors=approval.actors,
             calls_itself=None if approval.client_name is None else shown(approval.client_name, MAX_NAME_LENGTH),
             answer_to=shown(host_of(approval.redirect_uri), MAX_IDENTIFIER_LENGTH),
-            scopes=tuple(Words(name, words.get(name, "")) for name in approval.scopes),
-            resources=tuple(Words(name, words.get(name, "")) for name in approval.resources),
+            accesses=accesses(
+                [Words(name, words.get(name, "")) for name in approval.scopes],
+                [Words(name, words.get(name, "")) for name in approval.resources],
+                self._home(),
+            ),
             since=datetime.fromtimestamp(approval.since, UTC).strftime("%-d %B %Y, %H:%M UTC"),
             form_token=self._visits.form_token(visit, ACCOUNT, approval.client_id, grant_id),
         )

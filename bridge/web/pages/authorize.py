@@ -23,7 +23,7 @@ from bridge.web.pages.consent_view import consent_view
 from bridge.web.pages.rendering import Pages, see_other
 from bridge.web.pages.sign_in import SignInPages
 from bridge.web.pages.visits import Visit, Visits
-from bridge.web.services import AUTHORIZE, CONSENT, Authorizing
+from bridge.web.services import AUTHORIZE, CONSENT, Authorizing, CatalogueWords
 
 _PUSHED = frozenset({"client_id", "request_uri"})
 
@@ -32,11 +32,19 @@ class AuthorizePages:
     """The endpoints of the authorization request."""
 
     def __init__(
-        self, *, authorizing: Authorizing, visits: Visits, sign_in: SignInPages, pages: Pages, issuer: str, base: str
+        self,
+        *,
+        authorizing: Authorizing,
+        home: CatalogueWords,
+        visits: Visits,
+        sign_in: SignInPages,
+        pages: Pages,
+        issuer: str,
+        base: str,
     ) -> None:
-        """`base` is the issuer's path."""
+        """`home` gives the resource that each scope belongs to; `base` is the issuer's path."""
         self._authorizing, self._visits, self._sign_in, self._pages = authorizing, visits, sign_in, pages
-        self._issuer, self._base = issuer, base
+        self._home, self._issuer, self._base = home, issuer, base
 
     def authorize(self) -> Response:
         """GET: RFC 6749 section 4.1.1, RFC 9126 section 4. Nothing but `client_id` may stand beside `request_uri`:
@@ -66,7 +74,7 @@ class AuthorizePages:
         page = self._pages.show(
             "consent.html",
             leads_to=question.request.redirect_uri,
-            view=consent_view(question, user.name),
+            view=consent_view(question, user.name, self._home()),
             request_uri=request_uri,
             form_token=self._visits.form_token(visit, CONSENT, request_uri),
         )

@@ -7,6 +7,7 @@ a client calls itself is shown after that, as its own word.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bridge.grants.consent import Question, Words
@@ -32,24 +33,33 @@ class Asker:
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """What is granted at one resource."""
+
+    resource: Words
+    scopes: tuple[Words, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ConsentView:
-    """The page's values. `calls_itself` is unverified, cut and neutralised."""
+    """The page's values. `calls_itself` is unverified, cut and neutralised. `is_elsewhere`: the answer goes to another
+    host than the one that asks; `is_local`: it stays on the user's machine."""
 
     asker: Asker
     acts_with: str | None
     calls_itself: str | None
     answer_to: str
     answer_kind: str
-    scopes: tuple[Words, ...]
-    resources: tuple[Words, ...]
+    accesses: tuple[Access, ...]
     is_key_bound: bool
+    is_elsewhere: bool
     is_local: bool
     can_be_remembered: bool
     user: str
 
 
-def consent_view(question: Question, user: str) -> ConsentView:
-    """The view of a question to the user of that name."""
+def consent_view(question: Question, user: str, home: Mapping[str, str]) -> ConsentView:
+    """The view of a question to the user of that name. `home` is the resource that each scope belongs to."""
     request = question.request
     spiffe_id = request.subject.spiffe_id
     asker = _asker(question)
@@ -61,12 +71,27 @@ def consent_view(question: Question, user: str) -> ConsentView:
         calls_itself=shown(name, MAX_NAME_LENGTH) if isinstance(name, str) and name.strip() else None,
         answer_to=shown(question.redirect_host, MAX_IDENTIFIER_LENGTH),
         answer_kind=_answer_kind(question),
-        scopes=question.scopes,
-        resources=question.resources,
+        accesses=accesses(question.scopes, question.resources, home),
         is_key_bound=question.is_key_bound,
+        is_elsewhere=request.kind is ClientKind.METADATA_DOCUMENT
+        and not question.is_loopback
+        and question.redirect_host != asker.name,
         is_local=question.is_loopback,
         can_be_remembered=question.can_be_remembered,
         user=shown(user, MAX_NAME_LENGTH),
+    )
+
+
+def accesses(scopes: Sequence[Words], resources: Sequence[Words], home: Mapping[str, str]) -> tuple[Access, ...]:
+    """Each resource with the scopes that belong to it, in order. A scope of none of them, which the catalogue may
+    have lost meanwhile, stands at all."""
+    names = {resource.name for resource in resources}
+    return tuple(
+        Access(
+            resource,
+            tuple(one for one in scopes if home.get(one.name) == resource.name or home.get(one.name) not in names),
+        )
+        for resource in resources
     )
 
 

@@ -67,6 +67,7 @@ class PageRoutes:
             self._sign_in = UpstreamSignIn(own.sign_in, visits=visits, pending=pending, arrivals=arrivals)
         self._authorize = AuthorizePages(
             authorizing=own.authorizing,
+            home=own.home,
             visits=visits,
             sign_in=self._sign_in,
             pages=self._pages,
@@ -76,6 +77,7 @@ class PageRoutes:
         self._account = AccountPages(
             approvals=own.approvals,
             words=own.words,
+            home=own.home,
             visits=visits,
             sign_in=self._sign_in,
             pages=self._pages,

@@ -37,7 +37,13 @@ from tests.browsing import Browser, Page
 ISSUER = "https://as.example.org"
 NOW = 1_800_000_000
 LEDGER = "https://ledger.example.org"
-WORDS = {LEDGER: "The ledger", "ledger.read": "Read entries", "ledger.write": "Post entries"}
+ORDERS = "https://orders.example.org"
+WORDS = {
+    LEDGER: "The ledger",
+    "ledger.read": "Read entries",
+    "ledger.write": "Post entries",
+    "orders.read": "Read orders",
+}
 REQUEST_URI = "urn:ietf:params:oauth:request_uri:" + "r" * 43
 DOCUMENT = "https://app.example.com/client.json"
 SPIFFE_ID = "spiffe://example.org/ns/agents/sa/scribe"
@@ -241,6 +247,7 @@ class Stand:
             cookie_seal=SealKey(SECRET),
             form_key=SECRET,
             words=lambda: WORDS,
+            home=lambda: {"ledger.read": LEDGER, "ledger.write": LEDGER, "orders.read": ORDERS},
             new_secret=self.new_secret,
         )
         services = Services(
