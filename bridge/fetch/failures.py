@@ -44,9 +44,9 @@ class DocumentFailure(EvidenceRejected):
         super().__init__(Reason.DOCUMENT_REFUSED, f"{fault}: {detail}")
         self.fault, self._words = fault, detail
 
-    def again(self) -> Self:
-        """The same failure for another request: an error gathers what its own request should log."""
-        return type(self)(self.fault, self._words)
+    def again(self, where: str = "") -> Self:
+        """See `again`."""
+        return type(self)(self.fault, where + self._words)
 
 
 class NetworkFailure(Unavailable):
@@ -56,9 +56,9 @@ class NetworkFailure(Unavailable):
         super().__init__(Reason.FETCH_FAILED, f"{fault}: {detail}", retry_after=retry_after)
         self.fault, self._words = fault, detail
 
-    def again(self) -> Self:
-        """The same failure for another request."""
-        return type(self)(self.fault, self._words, retry_after=self.retry_after)
+    def again(self, where: str = "") -> Self:
+        """See `again`."""
+        return type(self)(self.fault, where + self._words, retry_after=self.retry_after)
 
 
 class FetchDelayed(Unavailable):
@@ -67,6 +67,16 @@ class FetchDelayed(Unavailable):
     def __init__(self, detail: str, *, retry_after: int) -> None:
         super().__init__(Reason.FETCH_BUSY, detail, retry_after=retry_after)
 
-    def again(self) -> Self:
-        """The same failure for another request."""
-        return type(self)(self.detail, retry_after=self.retry_after)
+    def again(self, where: str = "") -> Self:
+        """See `again`."""
+        return type(self)(where + self.detail, retry_after=self.retry_after)
+
+
+def again(failure: EvidenceRejected | Unavailable, where: str = "") -> EvidenceRejected | Unavailable:
+    """The same failure for another request, since an error gathers what its own request should log; with `where` it
+    happened before its words."""
+    if isinstance(failure, DocumentFailure | NetworkFailure | FetchDelayed):
+        return failure.again(where)
+    if isinstance(failure, Unavailable):
+        return Unavailable(failure.reason, where + failure.detail, retry_after=failure.retry_after)
+    return EvidenceRejected(failure.reason, where + failure.detail)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from bridge.fetch.deadline import Clock
-from bridge.fetch.failures import DocumentFailure, FetchDelayed, NetworkFailure
-from bridge.model.errors import BridgeError, EvidenceRejected, Unavailable
+from bridge.fetch.failures import FetchDelayed, again
+from bridge.model.errors import EvidenceRejected, Unavailable
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ class Flights(Generic[T]):
             if flight.result:
                 return flight.result[0]
             if flight.failure is not None:
-                raise _again(flight.failure)
+                raise again(flight.failure)
 
     def _lead(self, key: Hashable, flight: _Flight[T], lead: Callable[[], T]) -> T:
         try:
@@ -67,12 +67,3 @@ class Flights(Generic[T]):
             with self._lock:
                 del self._flights[key]
             flight.done.set()
-
-
-def _again(failure: EvidenceRejected | Unavailable) -> BridgeError:
-    """The same failure for another request: an error gathers what its own request should log."""
-    if isinstance(failure, DocumentFailure | NetworkFailure | FetchDelayed):
-        return failure.again()
-    if isinstance(failure, Unavailable):
-        return Unavailable(failure.reason, failure.detail, retry_after=failure.retry_after)
-    return EvidenceRejected(failure.reason, failure.detail)

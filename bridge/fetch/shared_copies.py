@@ -16,7 +16,7 @@ from typing import Generic, Protocol, TypeVar
 
 from bridge.fetch.deadline import Clock
 from bridge.fetch.exchange import Fetched
-from bridge.fetch.failures import FetchDelayed, NetworkFailure
+from bridge.fetch.failures import FetchDelayed, NetworkFailure, again
 from bridge.fetch.fetcher import Fetcher, Purpose
 from bridge.fetch.flights import Flights
 from bridge.fetch.freshness import Freshness, freshness
@@ -44,6 +44,8 @@ POLL_SECONDS = 0.05
 # An unknown `kid`, which anybody can write, has a URL asked at most so often; a server that gave no answer while
 # there is an older copy is left alone for as long.
 REST_SECONDS = 5
+# What a refusal says in the log of where it happened; the client's own URL stands beside it.
+_WHERE = {DocumentKind.DOCUMENT: "", DocumentKind.JWKS: "at jwks_uri, "}
 
 
 class CopyStore(Protocol):
@@ -57,10 +59,11 @@ class CopyStore(Protocol):
 
 
 class CacheOutcome(StrEnum):
-    """How a question was answered. Values are metric labels."""
+    """How a question was answered. Values are metric labels. UNKEPT: fetched, and the store had no room for it."""
 
     HIT = "hit"
     FETCHED = "fetched"
+    UNKEPT = "unkept"
     REVALIDATED = "revalidated"
     STALE = "stale"
     REFUSED = "refused"
@@ -110,12 +113,12 @@ class SharedCopies(Generic[T]):
         """The document as it may be used now. Raises: as `ClientDocuments.document`, and what `pay` raises."""
         try:
             outcome, document = self._get(question)
-        except EvidenceRejected:
+        except EvidenceRejected as failure:
             self._observe(self._kind, CacheOutcome.REFUSED)
-            raise
-        except (NetworkFailure, FetchDelayed):
+            raise again(failure, _WHERE[self._kind]) from failure
+        except (NetworkFailure, FetchDelayed) as failure:
             self._observe(self._kind, CacheOutcome.FAILED)
-            raise
+            raise again(failure, _WHERE[self._kind]) from failure
         self._observe(self._kind, outcome)
         return document
 
@@ -135,7 +138,7 @@ class SharedCopies(Generic[T]):
             if found.rests:
                 raise FetchDelayed("the server gave no answer a moment ago", retry_after=found.asked_until - now)
         try:
-            with self._fetcher.threads.waiting():
+            with self._fetcher.threads.waiting(is_new=held is None):
                 return self._flights.run(
                     (url, question.ask_again),
                     lambda: self._ask_in_turn(question, found, held),
@@ -214,12 +217,15 @@ class SharedCopies(Generic[T]):
             rest = None if held is None else at + REST_SECONDS
             self._store.release(self._kind, url, holder=self._holder, until=rest)
             raise
-        if life.may_store:
-            kept = self._store.keep(answer.copy, holder=self._holder)
-            self._held.put(url, answer if kept else replace(answer, looked_at=None))
-        else:
+        outcome = CacheOutcome.REVALIDATED if fetched.status == 304 else CacheOutcome.FETCHED
+        if not life.may_store:
             self._forget(url, held)
-        return CacheOutcome.REVALIDATED if fetched.status == 304 else CacheOutcome.FETCHED, answer.document
+        elif self._store.keep(answer.copy, holder=self._holder):
+            self._held.put(url, answer)
+        else:
+            outcome = CacheOutcome.UNKEPT
+            self._held.put(url, replace(answer, looked_at=None))
+        return outcome, answer.document
 
     def _judge(self, url: str, fetched: Fetched, held: Held[T] | None, at: int) -> tuple[Held[T], Freshness]:
         """What the answer makes of the copy. Raises: EvidenceRejected."""

@@ -27,21 +27,33 @@ class ThreadShare:
     Thread-safe."""
 
     def __init__(self, threads: int, *, aside: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
-        """`threads` is how many there are; half of them, one at least, may. `aside` is what one of them waits in:
-        where few are let work at a time, it says that another may."""
-        self._free = threading.BoundedSemaphore(max(1, threads // 2))
+        """`threads` is how many there are; half of them, one at least, may, and half of those for URLs of which
+        nothing is known. `aside` is what one of them waits in: where few are let work at a time, it says that another
+        may."""
+        share = max(1, threads // 2)
+        self._free = threading.BoundedSemaphore(share)
+        # Anybody can bring new URLs, and they may be tarpits: what is known must be confirmed all the same.
+        self._free_for_new = threading.BoundedSemaphore(max(1, share // 2))
         self._aside = aside
 
     @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """For as long as the calling thread is in a fetch. Raises: FetchDelayed when the share is used up."""
-        if not self._free.acquire(blocking=False):
-            raise FetchDelayed("too many requests wait for outbound fetches", retry_after=RETRY_SECONDS)
-        try:
-            with self._aside():
-                yield
-        finally:
-            self._free.release()
+    def waiting(self, *, is_new: bool = False) -> Iterator[None]:
+        """For as long as the calling thread is in a fetch; `is_new`: of a URL of which nothing is known.
+
+        Raises: FetchDelayed when the share is used up.
+        """
+        with _place(self._free_for_new) if is_new else nullcontext(), _place(self._free), self._aside():
+            yield
+
+
+@contextmanager
+def _place(free: threading.BoundedSemaphore) -> Iterator[None]:
+    if not free.acquire(blocking=False):
+        raise FetchDelayed("too many requests wait for outbound fetches", retry_after=RETRY_SECONDS)
+    try:
+        yield
+    finally:
+        free.release()
 
 
 @dataclass(slots=True)
