@@ -91,7 +91,6 @@ def test_all_get_what_one_got_CIMD_16() -> None:
     flights: Flights[str] = Flights()
     for answer in ("b", "c"):
         assert flights.run("it", Leader(answer).at_once, patience=0) == answer, "nothing is remembered"
-    )
 
 
 def test_different_things_do_not_wait_for_each_other() -> None:
