@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import pytest
+
+import bridge.app
 from bridge.jose import base64url
 from bridge.lab.x509 import X509Svid
 from bridge.model.authorization import Grant
@@ -185,7 +189,7 @@ grant = {{ resources = ["{LEDGER}"], scopes = ["ledger.read"], require_par = tru
         *,
         key: DpopKey | None = None,
         svid: X509Svid | None = None,
-        **fields: str | None,
+        **fields: Any,
     ) -> Reply:
         """POST /par. A field None is left out."""
         asked: dict[str, str | None] = {
@@ -252,3 +256,16 @@ def answered(page: Page, client: str = AGENT_CB) -> dict[str, str]:
     """The response that a client was sent, to where it asked for it."""
     assert (page.location or "").startswith(client + "?"), page.location
     return page.answer
+
+
+@contextmanager
+def running(folder: Path, **options: str) -> Iterator[Approving]:
+    """A service whose clock the test moves."""
+    clock = Clock()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bridge.app, "now", clock)
+        house = Approving(folder, clock, **options)
+        try:
+            yield house
+        finally:
+            house.close()
