@@ -11,7 +11,7 @@ import click
 
 from bridge.cli.options import config_option, json_option, settings_of
 from bridge.cli.output import emit_json, note, paint, printable, say
-from bridge.cli.policy_folder import checked_policies, policies_option, usable_policies
+from bridge.cli.policy_folder import checked_policies, note_what_is_off, policies_option, usable_policies
 from bridge.cli.policy_reach import reach
 from bridge.cli.policy_words import (
     explanation_as_json,
@@ -115,7 +115,9 @@ def test(policies: Path | None, config: Path, as_json: bool) -> int:
     type=click.Choice(["x509-svid", "jwt-svid", "software-statement", "metadata-document", "pushed"]),
     help="Kind of evidence; a SPIFFE ID needs one.",
 )
-@click.option("--door", type=click.Choice(["token", "par", "register", "authorize"]), help="[default: token]")
+@click.option(
+    "--door", type=click.Choice(["token", "par", "register", "authorize"]), help="[default: token; par for codes]"
+)
 @click.option("--grant-type", metavar="TYPE", help="[default: the first one of the source]")
 @click.option("--scope", "scopes", multiple=True, metavar="SCOPE", help="May be given several times.")
 @click.option("--resource", "resources", multiple=True, metavar="URI", help="May be given several times.")
@@ -173,7 +175,7 @@ def explain(
                 issuer=issuer,
                 spiffe_id=spiffe_id,
                 evidence=evidence,
-                door=door or ("par" if evidence == "pushed" else "token"),
+                door=door,
                 grant_type=grant_type,
                 scopes=scopes,
                 resources=resources,
@@ -184,6 +186,10 @@ def explain(
         if subject is None and issuer is None and evidence is None:
             raise click.UsageError("say --subject, --audit, or --evidence pushed")
     explanation = usable_policies(policies, config).explain(request.subject, request.ask, proved=request.proved)
+    if policies is None:
+        note_what_is_off(
+            config, pushed=request.subject.source == "pushed", codes=request.ask.door in ("par", "authorize")
+        )
     if as_json:
         emit_json(explanation_as_json(request, explanation))
     else:

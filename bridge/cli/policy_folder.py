@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from bridge.policy.evaluate import PolicySet
     from bridge.policy.folder import Checked, PolicyDefaults
 
+# The draft that lets pushed clients in, as `[drafts]` names it.
+_PUSHED_DRAFT = "pushed_client_registration"
+
 policies_option = click.option(
     "--policies",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -33,6 +36,16 @@ def usable_policies(policies: Path | None, config: Path) -> PolicySet:
     if checked.findings:
         note(f"{len(checked.findings)} warnings about these policies: `bridge policy check` lists them")
     return checked.policy_set
+
+
+def note_what_is_off(config: Path, *, pushed: bool, codes: bool) -> None:
+    """Say which doors the configuration keeps shut, when the answer is about what comes in there: the rules alone do
+    not show it. `pushed`: it is about pushed clients; `codes`: about what people have to approve."""
+    settings = settings_of(config)
+    if pushed and _PUSHED_DRAFT not in settings.drafts:
+        note(f"pushed clients are off: [drafts] does not name {_PUSHED_DRAFT}")
+    if codes and settings.users is None:
+        note("nobody can approve anything: the configuration has no [users], so there is no /authorize")
 
 
 def checked_policies(policies: Path | None, config: Path) -> tuple[Path, Checked]:

@@ -9,7 +9,7 @@ import click
 
 from bridge.cli.options import Failure, config_option, json_option
 from bridge.cli.output import emit_json, emit_json_array, paint, say
-from bridge.cli.policy_folder import policies_option, usable_policies
+from bridge.cli.policy_folder import note_what_is_off, policies_option, usable_policies
 
 if TYPE_CHECKING:
     from bridge.model.identity import PolicySubject
@@ -73,6 +73,9 @@ def reach(
     found = survey.whole() if asked is None else survey.of_subject(asked)
     rows = [row for row in found if (not scopes or row.scope in scopes) and source in (None, row.source)]
     _show(rows, as_json)
+    if policies is None:
+        codes = any("authorization_code" in row.grant_types and row.source != "pushed" for row in rows)
+        note_what_is_off(config, pushed=any(row.source == "pushed" for row in rows), codes=codes)
     return 0 if rows else 1
 
 

@@ -41,7 +41,6 @@ when = { path = "/ns/example/sa/retired" }
 
 _DOCUMENTS = """\
 #:schema ./schema.json
-# Parsed, checked and tested; its door is not in this version.
 # Clients that name themselves by the URL of a metadata document.
 version = 1
 source = "metadata-document"
@@ -70,7 +69,6 @@ grant = { resources = ["https://ledger.example.org"], scopes = ["ledger.write"],
 
 _PUSHED = """\
 #:schema ./schema.json
-# Parsed, checked and tested; its door is not in this version.
 # Clients that live for one transaction, pushed with their authorization request. Off unless [drafts] names
 # pushed_client_registration.
 version = 1

@@ -23,7 +23,7 @@ from bridge.policy.explain import client_id_of
 from bridge.policy.findings import Finding, Report
 from bridge.policy.reading import MAX_FILE_BYTES, shaped, toml
 from bridge.policy.unread import CASES_FOLDER, CASES_PATTERN, unread_cases
-from bridge.policy.vocabulary import VOCABULARIES, provable
+from bridge.policy.vocabulary import GRANTS_AT, VOCABULARIES, provable
 
 _SOLE_EVIDENCE = {
     Source.METADATA_DOCUMENT: EvidenceKind.METADATA_DOCUMENT,
@@ -93,7 +93,7 @@ def request_of(
     issuer: str | None = None,
     spiffe_id: str | None = None,
     evidence: str | None = None,
-    door: str = "token",
+    door: str | None = None,
     grant_type: str | None = None,
     scopes: Iterable[str] = (),
     resources: Iterable[str] = (),
@@ -101,8 +101,8 @@ def request_of(
 ) -> Request:
     """Put a request together from words. The source follows from what the subject looks like.
 
-    `proved` None: every key that the evidence can prove. Scopes may be given as one string with
-    spaces, as in OAuth. Raises: BadRequest. Not checked: that the door is one the source has.
+    `proved` None: every key that the evidence can prove. `door` None: where such a grant begins. Scopes may be given
+    as one string with spaces, as in OAuth. Raises: BadRequest. Not checked: that the door is one the source has.
     """
     source = _source_of(subject, issuer)
     kind = EvidenceKind(evidence) if evidence is not None else _SOLE_EVIDENCE.get(source)
@@ -111,9 +111,11 @@ def request_of(
     if kind not in VOCABULARIES[source].evidence:
         raise BadRequest(f"{kind} is never evidence of source {source}")
     who = subject_of(subject, issuer=issuer, spiffe_id=spiffe_id, evidence=kind)
+    grant_type = grant_type or VOCABULARIES[source].default_grant_types[0]
+    begins = Door.TOKEN if grant_type in GRANTS_AT[Door.TOKEN] else Door.PAR
     ask = Ask(
-        door=Door(door),
-        grant_type=grant_type or VOCABULARIES[source].default_grant_types[0],
+        door=Door(door) if door is not None else begins,
+        grant_type=grant_type,
         scopes=tuple(scope for text in scopes for scope in text.split()),
         resources=tuple(resources),
     )

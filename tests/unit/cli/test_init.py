@@ -46,16 +46,11 @@ def test_it_writes_one_example_rule_for_each_source(folder: Path) -> None:
     assert all(sources.values())
 
 
-def test_a_policy_whose_door_is_not_built_says_so_first(folder: Path) -> None:
-    shipped = ROOT / "policies"
-    for place in (folder / "policies", shipped):
-        waiting = [
-            path for path in place.glob("*.toml") if re.search(r'^source = "(metadata|pushed)', path.read_text(), re.M)
-        ]
-        assert len(waiting) == 2
-        for path in waiting:
-            _, first = path.read_text().splitlines()[:2]
-            assert first == "# Parsed, checked and tested; its door is not in this version."
+def test_the_policy_of_pushed_clients_says_first_that_they_are_off(folder: Path) -> None:
+    for place in (folder / "policies", ROOT / "policies"):
+        first = "".join(line for line in (place / "pushed.toml").read_text().splitlines() if line.startswith("# "))
+        assert "Off unless" in first
+        assert "pushed_client_registration" in first
 
 
 def test_secrets_are_for_their_owner_alone_t_54(folder: Path) -> None:

@@ -221,6 +221,48 @@ def test_what_is_no_request_is_wrong_usage(run: Run, policies: Path, words: tupl
     assert (ran.code, "Traceback" in ran.err, ran.out) == (2, False, "")
 
 
+DOCUMENT = ("--subject", "https://mail.apps.example.org/oauth/x")
+AGENT = (
+    "--subject", "https://agents.example.org/x", "--spiffe-id", "spiffe://example.org/ns/agents/sa/x",
+    "--evidence", "jwt-svid", "--proved", "jkt", "--grant-type", "client_credentials",
+)  # fmt: skip
+STATEMENT = ("--issuer", "https://ci.example.org", "--subject", "pipelines/release")
+PUSHED = ("--evidence", "pushed", "--proved", "jkt")
+
+
+@pytest.mark.parametrize(
+    ("words", "scope", "rule", "denied"),
+    [
+        (DOCUMENT, "tools.list", "our-apps-list-tools", "tools.call"),
+        (AGENT, "tools.call", "agent-documents-call-tools", "ledger.read"),
+        (STATEMENT, "reports.read", "ci-reads-reports", "reports.publish"),
+        (PUSHED, "tools.list", "anyone-may-list-tools", "tools.call"),
+    ],
+    ids=["document", "an agent's document", "statement", "pushed"],
+)
+def test_explain_answers_for_each_source_without_being_told_the_door(
+    run: Run, policies: Path, words: tuple[str, ...], scope: str, rule: str, denied: str
+) -> None:
+    told = run("policy", "explain", *words, "--scope", scope, "--policies", policies, "--json")
+    assert (told.code, told.json["effect"], told.json["rule"]) == (0, "allow", rule)
+    refused = run("policy", "explain", *words, "--scope", denied, "--policies", policies, "--json")
+    assert (refused.code, refused.json["effect"]) == (1, "deny")
+
+
+def test_explain_and_reach_say_which_doors_the_configuration_keeps_shut(run: Run, folder: Path) -> None:
+    document = ("--subject", "https://mail.apps.example.org/client.json", "--scope", "ledger.read")
+    assert "the configuration has no [users]" in run("policy", "explain", *document).err
+    assert "pushed clients are off" in run("policy", "explain", "--evidence", "pushed").err
+    whole = run("policy", "reach").err
+    assert "the configuration has no [users]" in whole
+    assert "pushed clients are off" in whole
+    config = folder / "bridge.toml"
+    more = 'pushed_client_registration = "00"\n[users]\nsource = "development"\n'
+    config.write_text(config.read_text().replace("[drafts]\n", "[drafts]\n" + more, 1))
+    assert run("policy", "reach").err == ""
+    assert run("policy", "explain", *document).err == ""
+
+
 def test_policies_that_do_not_load_explain_nothing(run: Run, policies: Path) -> None:
     """Exit 2, for 1 would mean that the request is denied."""
     change(policies / "pushed.toml", "why", "wy")
