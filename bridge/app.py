@@ -8,11 +8,11 @@ from wsgiref.types import WSGIApplication
 
 from bridge import __version__
 from bridge.chores import Chores
-from bridge.config import Settings, load_settings
+from bridge.config import Settings, settings_from
 from bridge.fetch.connecting import tls_context
 from bridge.fetch.fetcher import Fetcher
 from bridge.fetch.slots import ThreadShare
-from bridge.files.paths import fingerprint
+from bridge.files.as_read import FileAsRead
 from bridge.measures import Measures
 from bridge.model.bundle import BundleHealth
 from bridge.model.errors import StartRefused
@@ -147,19 +147,19 @@ def prepare(settings: Settings) -> None:
         store.close()
 
 
-def build_worker(config_path: str) -> Worker:
-    """What each worker process calls (`ServingOptions.factory`)."""
+def build_worker(configuration: FileAsRead) -> Worker:
+    """What each worker process calls (`ServingOptions.factory`). The file is not read again: whatever it holds by now,
+    a worker that replaces another goes by what the others go by."""
     configure()
-    return Worker(load_settings(Path(config_path)), config=config_path)
+    return Worker(settings_from(configuration), configuration=configuration)
 
 
 class Worker:
     """One worker process: everything it needs, wired together. `start` begins threads, `close` ends them."""
 
-    def __init__(self, settings: Settings, *, config: str = "") -> None:
-        """`config` is where the settings came from, for the log."""
-        self._settings, self._config = settings, config
-        self._config_as_read = fingerprint(Path(config)) if config else None
+    def __init__(self, settings: Settings, *, configuration: FileAsRead | None = None) -> None:
+        """`configuration` is where the settings came from, for the log."""
+        self._settings, self._configuration = settings, configuration
         seal = read_seal_key(settings.seal_file)
         self._store = open_store(settings, seal)
         self._ring = open_ring(settings, self._store, seal)
@@ -224,7 +224,7 @@ class Worker:
             "started",
             extra={
                 "version": __version__,
-                "config": self._config,
+                "config": "" if self._configuration is None else str(self._configuration.path),
                 "issuer": settings.issuer,
                 "listeners": {kind: address for kind, address in listeners.items() if address},
                 "policies": self._policies.current.version,
@@ -235,8 +235,8 @@ class Worker:
 
     def reload(self) -> None:
         """Look at every file now (SIGHUP), and say what came of it. May take some seconds."""
-        stale = bool(self._config) and fingerprint(Path(self._config)) != self._config_as_read
-        looked = self._upkeep.looking(unread=self._config if stale else "")
+        file = self._configuration
+        looked = self._upkeep.looking(unread=str(file.path) if file is not None and file.has_changed() else "")
         self._policies.forget()
         self._sources.refresh_now()
         if self._chores.hurry().wait(RELOAD_SECONDS):

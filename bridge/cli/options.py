@@ -14,6 +14,7 @@ from bridge.model.errors import StartRefused
 
 if TYPE_CHECKING:
     from bridge.config import Settings
+    from bridge.files.as_read import FileAsRead
 
     _ParamType = click.ParamType[int]
 else:
@@ -80,11 +81,17 @@ def settings_of(config: Path, *, serving: bool = False) -> Settings:
 
     Raises: ConfigurationRefused with all faults.
     """
+    return configuration_of(config, serving=serving)[0]
+
+
+def configuration_of(config: Path, *, serving: bool = False) -> tuple[Settings, FileAsRead]:
+    """The settings, and the file that they came from as it was read. Raises: as `settings_of`."""
     # pydantic takes a while to import, and `--help` should not wait for it.
-    from bridge.config import load_settings
+    from bridge.config import read_configuration, settings_from
 
     try:
-        return load_settings(config, serving=serving)
+        as_read = read_configuration(config)
+        return settings_from(as_read, serving=serving), as_read
     except StartRefused as error:
         raise ConfigurationRefused(error.faults) from error
 

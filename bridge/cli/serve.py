@@ -18,12 +18,13 @@ import click
 
 from bridge.cli.before_start import start_faults
 from bridge.cli.failures import EXPECTED, NO, describe
-from bridge.cli.options import config_option, json_option, settings_of
+from bridge.cli.options import config_option, configuration_of, json_option
 from bridge.cli.output import emit_json_line, say
 from bridge.model.errors import StartRefused
 
 if TYPE_CHECKING:
     from bridge.config import Settings
+    from bridge.files.as_read import FileAsRead
     from bridge.serving.options import ServingOptions
 
 
@@ -90,8 +91,8 @@ def prepare_in_child(sending: Connection, config: Path) -> None:
     # Ctrl-C reaches the whole group; the parent says what there is to say.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        settings = settings_of(config, serving=True)
-        options = serving_options(settings, config)
+        settings, as_read = configuration_of(config, serving=True)
+        options = serving_options(settings, as_read)
         if faults := start_faults(settings, options):
             raise StartRefused(faults)
         from bridge.app import prepare
@@ -105,14 +106,14 @@ def prepare_in_child(sending: Connection, config: Path) -> None:
         sending.send((0, (), options))
 
 
-def serving_options(settings: Settings, config: Path) -> ServingOptions:
-    """What the server must know of the configuration."""
+def serving_options(settings: Settings, as_read: FileAsRead) -> ServingOptions:
+    """What the server must know of the configuration. Its workers get the file as it was read, also those that
+    replace a dead one after somebody has edited it: two configurations never serve side by side."""
     from bridge.serving.options import ServingOptions
 
     return ServingOptions(
         factory="bridge.app:build_worker",
-        # Not resolved: a link to the file may lead elsewhere by the time a worker is replaced.
-        argument=str(config.absolute()),
+        argument=as_read,
         listen=settings.listen,
         mtls_listen=settings.mtls_listen,
         metrics_listen=settings.metrics_listen,

@@ -4,4 +4,6 @@ Not checked here: that policies load, that bundles can be read, that the store a
 """
 
 from bridge.config.loading import load_settings as load_settings
+from bridge.config.loading import read_configuration as read_configuration
+from bridge.config.loading import settings_from as settings_from
 from bridge.config.settings import Settings as Settings

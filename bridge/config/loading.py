@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from bridge.config.checks import cross_checks, serving_faults
 from bridge.config.settings import Settings
+from bridge.files.as_read import FileAsRead, read_text_file
 from bridge.files.toml_lines import line_of, line_of_syntax_error
 from bridge.model.errors import StartRefused
 
@@ -37,12 +38,24 @@ def load_settings(path: Path, environment: Mapping[str, str] | None = None, *, s
 
     Raises: StartRefused with every fault, each with file, line where known, key, and what to do.
     """
+    return settings_from(read_configuration(path), environment, serving=serving)
+
+
+def read_configuration(path: Path) -> FileAsRead:
+    """A configuration file, not looked into. Raises: StartRefused when it cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return read_text_file(path)
     except OSError as error:
         raise StartRefused([f"{path}: cannot be read ({error.strerror}); `bridge init` writes one"]) from error
     except UnicodeDecodeError as error:
         raise StartRefused([f"{path}: is not UTF-8"]) from error
+
+
+def settings_from(
+    configuration: FileAsRead, environment: Mapping[str, str] | None = None, *, serving: bool = False
+) -> Settings:
+    """The settings that a configuration file held when it was read. Raises: as `load_settings`."""
+    path, text = configuration.named, configuration.text
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -54,8 +67,7 @@ def load_settings(path: Path, environment: Mapping[str, str] | None = None, *, s
     faults, origins = _apply_environment(raw, os.environ if environment is None else environment)
     where = _Where(path, text, origins)
     faults += [where.say(key, "holds a control character, a NUL perhaps") for key in _odd_strings(raw)]
-    # Not resolved: the file may be a link that is swapped, and its neighbours are where it is found.
-    _make_paths_absolute(raw, path.absolute().parent)
+    _make_paths_absolute(raw, configuration.path.parent)
     try:
         settings = Settings.model_validate(raw)
     except ValidationError as error:

@@ -189,6 +189,49 @@ def test_a_killed_worker_is_replaced_while_the_other_serves_F_1(fresh: Callable[
         assert any(row["jti"] == first.claims["jti"] for row in stand.audit())
 
 
+def _replace_workers(stand: Stand) -> None:
+    """Kill every worker, as a crash would, and wait until each has been replaced and answers again."""
+    victims = set(stand.worker_pids())
+    for victim in victims:
+        os.kill(victim, signal.SIGKILL)
+    wait_until(
+        lambda: len(set(stand.worker_pids()) - victims) == len(victims), seconds=20, what="the workers are replaced"
+    )
+
+    def answers() -> bool:
+        try:
+            return stand.client.request("GET", "/healthz").status == 200
+        except OSError:
+            return False
+
+    wait_until(answers, seconds=20, what="the new workers answer")
+
+
+def test_a_worker_that_replaces_a_dead_one_goes_by_the_configuration_that_was_started(
+    fresh: Callable[..., Stand],
+) -> None:
+    def life(stand: Stand) -> int:
+        answer = stand.client.by_jwt(stand.jwt("/ns/web/sa/survivor"))
+        assert answer.status == 200
+        expires_in: int = answer.body["expires_in"]
+        return expires_in
+
+    with fresh() as stand:
+        before = life(stand)
+        given = stand.config.read_text()
+        for edit in (given + '\n[tokens]\ndefault_ttl = "2m"\n', "no configuration any more ["):
+            stand.config.write_text(edit)
+            _replace_workers(stand)
+            assert life(stand) == before != 120
+        os.kill(stand.pid, signal.SIGHUP)
+        said = f"{stand.config} changed, and is read at the start only"
+        stand.until(lambda: said in stand.log, "a worker that came after the edit says that it does not act")
+        stand.config.write_text(given + '\n[tokens]\ndefault_ttl = "2m"\n')
+        assert stand.stop() == 0
+        stand.start()
+        assert life(stand) == 120
+
+
 def test_what_was_acknowledged_survives_a_kill_of_everything_F_1(fresh: Callable[..., Stand]) -> None:
     stand = fresh().start()
     with ThreadPoolExecutor(8) as pool:
