@@ -1,69 +1,38 @@
-"""A browser for preparing a measurement: it keeps cookies, signs in and presses buttons. No part of any figure."""
+"""A browser over real connections, for preparing a measurement. No part of any figure."""
 
 from __future__ import annotations
 
-import html
-import re
-from collections.abc import Mapping
-from http.cookies import SimpleCookie
-from urllib.parse import urlencode
-
-from tests.flows.client import FORM, Answer, Client
-
-_HIDDEN = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)">')
-_SEE_OTHER = 303
+from tests.flows.browser import Browser, Page
+from tests.flows.client import FORM, Client
 
 
-class Browser:
-    """One browser, of one user at a time."""
+class SocketBrowser(Browser):
+    """The browser of the flows, at a service of its own process."""
 
     def __init__(self, client: Client) -> None:
         self._client, self._connection = client, client.connect()
-        self._cookies: dict[str, str] = {}
+        self.cookies = {}
 
     @property
-    def cookies(self) -> str:
+    def cookie_header(self) -> str:
         """The value of the `Cookie` header."""
-        return "; ".join(f"{name}={value}" for name, value in self._cookies.items())
+        return "; ".join(f"{name}={value}" for name, value in self.cookies.items())
 
-    def sign_in(self, name: str) -> None:
-        """Become this user, where the development approver asks for nothing but a name."""
-        page = self._get(self._leads_to(self._get("/sign-in")))
-        self._leads_to(self._post("/sign-in", {**_hidden(page), "user": name}))
-
-    def authorize(self, parameters: Mapping[str, str]) -> str:
-        """Go to the authorization endpoint, approve if asked, and give where the client is told the outcome."""
-        location = self._leads_to(self._get(f"/authorize?{urlencode(parameters)}"))
-        if location.startswith("/consent"):
-            location = self._leads_to(self._post("/consent", {**_hidden(self._get(location)), "approve": "approve"}))
-        return location
+    def agree(self, user: str, **parameters: str) -> dict[str, str]:
+        """Go to the authorization endpoint as this user, approve if asked, and give the authorization response."""
+        page = self.authorize(user=user, **parameters)
+        return (self.decide(page) if page.status == 200 else page).answer
 
     def close(self) -> None:
         """Drop the connection."""
         self._connection.close()
 
-    def _get(self, path: str) -> Answer:
-        return self._ask("GET", path)
-
-    def _post(self, path: str, fields: Mapping[str, str]) -> Answer:
-        return self._ask("POST", path, urlencode(fields))
-
-    def _ask(self, method: str, path: str, body: str | None = None) -> Answer:
-        headers = [("Content-Type", FORM)] if body is not None else []
-        if self._cookies:
-            headers.append(("Cookie", self.cookies))
-        answer = self._client.exchange(self._connection, method, path, body=body, headers=headers)
-        for line in answer.headers.get_all("Set-Cookie", []):
-            for name, morsel in SimpleCookie(line).items():
-                self._cookies[name] = morsel.value
-        return answer
-
-    @staticmethod
-    def _leads_to(answer: Answer) -> str:
-        assert answer.status == _SEE_OTHER, (answer.status, answer.content)
-        return str(answer.headers["Location"])
-
-
-def _hidden(page: Answer) -> dict[str, str]:
-    assert page.status == 200, (page.status, page.content)
-    return {name: html.unescape(value) for name, value in _HIDDEN.findall(page.content.decode())}
+    def _call(self, method: str, target: str, body: bytes = b"") -> Page:
+        headers = [("Cookie", self.cookie_header)] if self.cookies else []
+        if method == "POST":
+            headers += [("Content-Type", FORM), ("Origin", self._client.issuer)]
+        sent = body if method == "POST" else None
+        answer = self._client.exchange(self._connection, method, target, body=sent, headers=headers)
+        for value in answer.headers.get_all("Set-Cookie", []):
+            self._keep(value)
+        return Page(answer.status, tuple(answer.headers.items()), answer.content.decode())

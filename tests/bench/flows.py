@@ -9,9 +9,9 @@ import statistics
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
-from tests.bench.browser import Browser
+from tests.bench.browser import SocketBrowser
 from tests.bench.chains import ChainPlan, Steps
 from tests.bench.figure import Figure, Report
 from tests.bench.process import Measured, drive
@@ -171,11 +171,10 @@ def _agreed(bench: Bench, number: int) -> WholeFlow:
     client_id = str(bench.authority.spiffe_id(workload(number)))
     pushed = client.post("/par", {**credential, **_ASKED})
     assert pushed.status == 201, pushed.content
-    browser = Browser(client)
-    browser.sign_in(f"user-{number}")
-    browser.authorize({"client_id": client_id, "request_uri": pushed.body["request_uri"]})
+    browser = SocketBrowser(client)
+    browser.agree(f"user-{number}", client_id=client_id, request_uri=pushed.body["request_uri"])
     browser.close()
-    return WholeFlow(client.port, client_id, credential, browser.cookies)
+    return WholeFlow(client.port, client_id, credential, browser.cookie_header)
 
 
 @contextmanager
@@ -206,12 +205,10 @@ def _with_documents(host: TlsServer) -> Iterator[Bench]:
 def _first_tokens(bench: Bench, client_id: str) -> list[Rotation]:
     """A grant for each connection, by one user, who is asked the first time only."""
     client = bench.stand.client
-    browser = Browser(client)
-    browser.sign_in("user")
+    browser = SocketBrowser(client)
     rotations = []
     for _ in range(CONNECTIONS):
-        location = browser.authorize({"client_id": client_id, **_ASKED})
-        code = parse_qs(urlsplit(location).query)["code"][0]
+        code = browser.agree("user", client_id=client_id, **_ASKED)["code"]
         answer = client.post("/token", {"client_id": client_id, **redemption(code)})
         assert answer.status == 200, answer.content
         rotations.append(Rotation(client.port, client_id, answer.body["refresh_token"]))
