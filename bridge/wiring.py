@@ -113,7 +113,7 @@ def services_of(parts: Parts, readiness: Callable[[], Readiness]) -> Services:
         hold_back=HeldBack(registrar, store.clients, noise),
         refusals=refusals,
     )
-    authentication = _authentication(parts, dpop, known_by_url)
+    authentication = _authentication(parts, dpop, known_by_url, refusals)
     granter = Granter(
         clients=store.clients,
         tokens=tokens,
@@ -266,7 +266,9 @@ def _assertions(settings: Settings) -> VerifyAssertion:
     return check
 
 
-def _authentication(parts: Parts, dpop: DpopVerifier, documents: DocumentClients) -> Authentication:
+def _authentication(
+    parts: Parts, dpop: DpopVerifier, documents: DocumentClients, refusals: Refusals
+) -> Authentication:
     svids = parts.svids
 
     def prove(presented: Presented, *, now: int) -> VerifiedProof | None:
@@ -293,6 +295,7 @@ def _authentication(parts: Parts, dpop: DpopVerifier, documents: DocumentClients
         still_trusted=still_trusted,
         documents=documents,
         takes_pushed=lambda: _takes_pushed(parts),
+        refusals=refusals,
     )
 
 

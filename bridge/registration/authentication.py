@@ -31,6 +31,7 @@ from bridge.model.reasons import Reason
 from bridge.model.spiffe_id import SCHEME
 from bridge.model.terms import Ask
 from bridge.registration.naming import subject_of
+from bridge.registration.refused import Refusals
 from bridge.store.ports import ClientStore
 from bridge.verify.client_assertions import VerifiedAssertion, keys_of_jwks, unverified_subject
 from bridge.verify.key_sets import JwtKeys
@@ -107,12 +108,14 @@ class Authentication:
         still_trusted: Callable[[PolicySubject, int], None],
         documents: DocumentAuthentication,
         takes_pushed: Callable[[], bool],
+        refusals: Refusals,
     ) -> None:
         """`still_trusted` raises when whoever vouched for a subject is not trusted (any more) at a time;
         `takes_pushed` says whether pushed clients are let in at all."""
         self._prove, self._svid, self._assertion = prove, svid, assertion
         self._clients, self._still_trusted = clients, still_trusted
         self._documents, self._takes_pushed = documents, takes_pushed
+        self._refusals = refusals
 
     def authenticate(self, presented: Presented, context: RequestContext, ask: Ask | None = None) -> Authenticated:
         """Who the caller is. `ask` is what it asks for, where that is known before: a client that is to wait for an
@@ -150,7 +153,7 @@ class Authentication:
             raise EvidenceRejected(Reason.CLIENT_ID_MISMATCH, "the assertion is another client's")
         if names_document(own):
             return self._documents.by_key(DocumentCall(own, context, proof, ask), evidence.assertion)
-        return self._by_record(evidence, own, proof, now)
+        return self._by_record(evidence, own, proof, context, ask)
 
     def _pushed(self, proof: VerifiedProof | None, now: int) -> Authenticated:
         """A pushed client: nobody in particular, with the key that it showed."""
@@ -160,18 +163,25 @@ class Authentication:
         identity = VerifiedIdentity(subject, credential_hash="", key_id="", verified_at=now, not_after=now)
         return Authenticated(_with_proof(identity, proof), _markers(proof), PUSHED_CLIENT_ID)
 
-    def _by_record(self, evidence: JwtEvidence, client_id: str, proof: VerifiedProof | None, now: int) -> Authenticated:
-        """The caller whose record has the key that signed. `client_id` is unverified: it only says where to look."""
+    def _by_record(
+        self,
+        evidence: JwtEvidence,
+        client_id: str,
+        proof: VerifiedProof | None,
+        context: RequestContext,
+        ask: Ask | None,
+    ) -> Authenticated:
+        """The caller whose record has the key that signed. `client_id` is unverified: it only says where to look.
+
+        From the signature on the caller is that client, so what refuses it then is in the audit log (section 8).
+        """
+        now = context.now
         record = self._clients.get(client_id)
         jwks = None if record is None or record.kind not in _KEYED else record.metadata.get("jwks")
-        if record is None or not isinstance(jwks, dict):
+        subject = None if record is None else subject_of(record)
+        if record is None or subject is None or not isinstance(jwks, dict):
             raise EvidenceRejected(Reason.CLIENT_UNKNOWN, "no record with keys goes by what the assertion says")
         assertion = self._assertion(evidence.assertion, client_id=client_id, keys=keys_of_jwks(jwks), now=now)
-        subject = subject_of(record)
-        # One that waits for an operator is who it is, and is told so by whoever decides about it.
-        if subject is None or record.state_at(now) not in (ClientState.ACTIVE, ClientState.PENDING):
-            raise EvidenceRejected(Reason.LEASE_ENDED, f"{client_id} is {record.state_at(now)}: come with an SVID")
-        self._still_trusted(subject, now)
         identity = VerifiedIdentity(
             subject=subject,
             credential_hash=assertion.credential_hash,
@@ -179,6 +189,11 @@ class Authentication:
             verified_at=now,
             not_after=assertion.expires_at,
         )
+        with self._refusals.watch(identity, ask or Ask(context.door, ""), context):
+            # One that waits for an operator is who it is, and is told so by whoever decides about it.
+            if record.state_at(now) not in (ClientState.ACTIVE, ClientState.PENDING):
+                raise EvidenceRejected(Reason.LEASE_ENDED, f"{client_id} is {record.state_at(now)}: come with an SVID")
+            self._still_trusted(subject, now)
         markers = (assertion.marker, *_markers(proof))
         return Authenticated(_with_proof(identity, proof), markers, evidence.client_id, record)
 

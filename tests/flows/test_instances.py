@@ -256,6 +256,46 @@ def test_an_assertion_by_another_key_is_refused_KBC_30(service: Timed) -> None:
     assert service.by_key(key, name).claims["client_id"] == name
 
 
+@pytest.mark.parametrize("at", ["/token", "/introspect", "/revoke"])
+@pytest.mark.parametrize(
+    ("wrong", "reasons"),
+    [
+        ("nothing", []),
+        ("used before", ["credential_replayed"]),
+        ("after its lease", ["lease_ended"]),
+        ("denied", ["lease_ended"]),
+        ("another key", []),
+        ("another audience", []),
+    ],
+)
+def test_a_client_that_proved_its_key_and_is_refused_is_in_the_audit_log_KBC_33(
+    service: Timed, at: str, wrong: str, reasons: list[str]
+) -> None:
+    """Section 8 of the contract: an assertion that holds is the client's own, whoever sends it for the second time;
+    one that does not hold is anybody's."""
+    key = DpopKey()
+    issued = service.by_jwt(JOB, key=key)
+    name = issued.claims["client_id"]
+    fields = service.key_fields(DpopKey() if wrong == "another key" else key, name)
+    if wrong == "another audience":
+        fields = service.key_fields(key, name, aud="https://elsewhere.example")
+    if at != "/token":
+        fields["token"] = issued.body["access_token"]
+    if wrong == "used before":
+        assert service.ask(fields, at=at).status == 200
+    elif wrong == "after its lease":
+        service.after(HOUR)
+        fields = service.key_fields(key, name) | {"token": issued.body["access_token"]}
+    elif wrong == "denied":
+        assert service.operate("clients", "deny", name)[0] == 0
+    before = service.last_row()
+    assert service.ask(fields, at=at).status == (200 if wrong == "nothing" else 401)
+    rows = [row.event for row in service.process.worker._store.audit.rows(after=before, limit=100)]
+    refused = [row for row in rows if row.event.value == "refused"]
+    assert [(row.reason, row.subject, row.door) for row in refused] == [(one, ID + JOB, at[1:]) for one in reasons]
+    assert all(row.key_id == key.thumbprint for row in refused)
+
+
 def test_an_assertion_is_good_once_KBC_33_T_34(service: Timed) -> None:
     key = DpopKey()
     name = service.by_jwt(JOB, key=key).claims["client_id"]
