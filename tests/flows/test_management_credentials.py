@@ -114,6 +114,9 @@ def test_of_many_updates_with_one_token_one_is_made(desk: Office) -> None:
     [
         ("nothing", 0, ""),
         ("the token of another", 401, "registration_token"),
+        ("a token of nobody", 401, "registration_token"),
+        ("the address of another", 401, "registration_token"),
+        ("an address of nobody", 401, "registration_token"),
         ("the SVID of another", 401, "registration_token"),
         ("a token rotated out", 401, "registration_token"),
         ("denied by a rule", 403, "management_forbidden"),
@@ -127,14 +130,15 @@ def test_whoever_is_refused_with_an_SVID_is_in_the_audit_log_T_47(
     place = f"{method.lower()}-{wrong.replace(' ', '-').lower()}"
     mine, other = Mine(desk, f"/ns/web/sa/{place}"), Mine(desk, f"/ns/web/sa/other-{place}")
     sent = mine.update()
-    token, svid = (other.token if wrong == "the token of another" else mine.token), mine.svid
+    token, svid = {"the token of another": other.token, "a token of nobody": "A" * 43}.get(wrong, mine.token), mine.svid
+    at = {"the address of another": other.at, "an address of nobody": "/register/none"}.get(wrong, "")
     if wrong == "the SVID of another":
         svid = other.svid
     if wrong == "a token rotated out":
         mine.keep(mine.send("GET"))
     with denied(desk, mine.path, wrong):
         before = desk.last_row()
-        got = mine.send(method, sent if method == "PUT" else b"", token=token, svid=svid)
+        got = mine.send(method, sent if method == "PUT" else b"", token=token, svid=svid, at=at)
     refused = [row for row in rows_after(desk, before) if row.event is AuditEventKind.REFUSED]
     if wrong == "nothing":
         assert got.status in (200, 204)
