@@ -16,7 +16,7 @@ import bridge.app
 from bridge.jose import base64url
 from bridge.lab.x509 import X509Svid
 from bridge.model.authorization import Grant
-from tests.flows.browser import Browser, Page
+from tests.flows.browser import Browser, Page, in_process
 from tests.flows.client import JWT_SPIFFE, decode
 from tests.flows.documented import Documented
 from tests.flows.dpop import DpopKey
@@ -171,10 +171,10 @@ grant = {{ resources = ["{LEDGER}"], scopes = ["ledger.read"], require_par = tru
         draft.write_text(text)
         draft.replace(self.stand.policies / name)
 
-    def app(self, path: str = "/plain/mail", **members: Any) -> str:
+    def app(self, path: str = "/plain/mail", *, headers: Mapping[str, str] | None = None, **members: Any) -> str:
         """Publish the document of a public application, and give its URL."""
         stated = {"redirect_uris": [APP_CB, LOOPBACK_CB], "client_name": "Mail", **members}
-        return self.shelf.publish(path, **stated)
+        return self.shelf.publish(path, headers, **stated)
 
     # --- the steps of a flow --------------------------------------------------------------------
 
@@ -206,7 +206,7 @@ grant = {{ resources = ["{LEDGER}"], scopes = ["ledger.read"], require_par = tru
         return str(answer.body["request_uri"])
 
     def browser(self) -> Browser:
-        return Browser(self.process)
+        return in_process(self.process)
 
     def code(self, client_id: str, request_uri: str, *, user: str = "ann", browser: Browser | None = None) -> str:
         """Have a user approve it: the code."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from tests.flows.inprocess import TYPED, InProcess
+from tests.flows.client import FORM, Client
+from tests.flows.inprocess import InProcess
 
 _INPUT = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)">')
 _ACTION = re.compile(r'<form method="post" action="([^"]+)"')
@@ -44,11 +46,17 @@ class Page:
         return dict(pairs)
 
 
-class Browser:
-    """One browser at one service."""
+class Send(Protocol):
+    """One request to the service, and what it answers."""
 
-    def __init__(self, process: InProcess) -> None:
-        self._process = process
+    def __call__(self, method: str, target: str, headers: Sequence[tuple[str, str]], body: bytes) -> Page: ...
+
+
+class Browser:
+    """One browser at one service, whose `origin` it knows."""
+
+    def __init__(self, send: Send, origin: str) -> None:
+        self._send, self._origin = send, origin
         self.cookies: dict[str, str] = {}
 
     def get(self, target: str) -> Page:
@@ -82,16 +90,15 @@ class Browser:
         return self.post(action[1], {**page.hidden, button: button})
 
     def _call(self, method: str, target: str, body: bytes = b"") -> Page:
-        path, _, query = target.partition("?")
         cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        headers = [(b"cookie", cookie.encode())] if cookie else []
+        headers = [("Cookie", cookie)] if cookie else []
         if method == "POST":
-            headers += [TYPED, (b"origin", self._process.settings.issuer.encode())]
-        answer = self._process.call(body, method=method, path=path.encode(), query=query.encode(), headers=headers)
-        for name, value in answer.headers:
+            headers += [("Content-Type", FORM), ("Origin", self._origin)]
+        page = self._send(method, target, headers, body)
+        for name, value in page.headers:
             if name.lower() == "set-cookie":
                 self._keep(value)
-        return Page(int(answer.status[:3]), tuple(answer.headers), answer.body.decode())
+        return page
 
     def _keep(self, said: str) -> None:
         name, _, value = said.partition(";")[0].partition("=")
@@ -99,3 +106,25 @@ class Browser:
             self.cookies.pop(name, None)
         else:
             self.cookies[name] = value
+
+
+def in_process(process: InProcess) -> Browser:
+    """A browser of a worker in this process."""
+
+    def send(method: str, target: str, headers: Sequence[tuple[str, str]], body: bytes) -> Page:
+        path, _, query = target.partition("?")
+        raw = [(name.lower().encode(), value.encode()) for name, value in headers]
+        answer = process.call(body, method=method, path=path.encode(), query=query.encode(), headers=raw)
+        return Page(int(answer.status[:3]), tuple(answer.headers), answer.body.decode())
+
+    return Browser(send, process.settings.issuer)
+
+
+def over_tls(client: Client) -> Browser:
+    """A browser of a real service."""
+
+    def send(method: str, target: str, headers: Sequence[tuple[str, str]], body: bytes) -> Page:
+        answer = client.request(method, target, body=body if method == "POST" else None, headers=headers)
+        return Page(answer.status, tuple(answer.headers.items()), answer.content.decode())
+
+    return Browser(send, client.issuer)
