@@ -42,6 +42,7 @@ from bridge.registration.noise import NoiseLimit
 from bridge.registration.refusals import RefusalLog
 from bridge.registration.refused import Refusals
 from bridge.registration.registrar import Registrar
+from bridge.registration.weakening import Weakening
 from bridge.store.ports import RegistrationLimits, Store
 from bridge.tokens.access_token import AccessTokens
 from bridge.tokens.key_ring import KeyRing
@@ -111,6 +112,7 @@ def services_of(parts: Parts, readiness: Callable[[], Readiness]) -> Services:
         documents=documents_of(parts, noise),
         assertion=_assertions(settings),
         hold_back=HeldBack(registrar, store.clients, noise),
+        notice=Weakening(store.clients).notice,
         refusals=refusals,
     )
     authentication = _authentication(parts, dpop, known_by_url, refusals)

@@ -59,10 +59,12 @@ class DocumentClients:
         documents: ClientDocuments[VerifiedDocument, JwtKeys],
         assertion: VerifyAssertion,
         hold_back: HoldBack,
+        notice: Callable[[Stored, RequestContext], None],
         refusals: Refusals,
     ) -> None:
-        """`policy` gives the set in force; `hold_back` keeps those out who wait for an operator."""
-        self._policy, self._documents = policy, documents
+        """`policy` gives the set in force; `hold_back` keeps those out who wait for an operator; `notice` hears of
+        each document before it is believed."""
+        self._policy, self._documents, self._notice = policy, documents, notice
         self._assertion, self._hold_back, self._refusals = assertion, hold_back, refusals
 
     def public(self, call: DocumentCall) -> Authenticated:
@@ -144,6 +146,7 @@ class DocumentClients:
         found = self._documents.document(call.url, now=now, source_address=call.context.source_address)
         if found.value.has_expired(now):
             raise EvidenceRejected(Reason.DOCUMENT_REFUSED, "client_id_expires_at is over")
+        self._notice(found, call.context)
         return found
 
     def _keys(self, document: VerifiedDocument, assertion: str, call: DocumentCall) -> JwtKeys:

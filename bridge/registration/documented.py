@@ -20,12 +20,11 @@ from bridge.model.reasons import Reason
 from bridge.model.terms import Ask, Bind, Terms
 from bridge.registration.composing import AUTHORIZATION_CODE, DESCRIBING, DPOP_BOUND, PAR_ONLY
 from bridge.store.ports import ClientStore
-from bridge.verify.metadata_documents import NONE, PRIVATE_KEY_JWT, SPIFFE_JWT, VerifiedDocument
+from bridge.verify.metadata_documents import VerifiedDocument
 
 Stored = StoredDocument[VerifiedDocument]
 # Taken over as the document says them: keys, where they are, who may act.
 _AUTHENTICATING = ("jwks", "jwks_uri", "spiffe_id", "token_endpoint_auth_signing_alg")
-_STRENGTH = {NONE: 0, PRIVATE_KEY_JWT: 1, SPIFFE_JWT: 2}
 
 
 def require_stated_grant(document: Stored, ask: Ask) -> None:
@@ -84,27 +83,24 @@ def is_current(record: ClientRecord, document: Stored | None) -> bool:
 
 
 def follow(clients: ClientStore, live: Registration, document: Stored, context: RequestContext) -> Registration:
-    """The registration with what the document says now on its record. Where the client is now less well
-    authenticated than it was, all of its tokens and grants end (CIMD-28): they may be somebody else's wish.
+    """The registration with what the document says now on its record.
 
     Raises: RegistrationChanged when somebody else changed the record meanwhile: look again; EvidenceRejected as
     `metadata_of`. Spec: CIMD-27, T-8. Consents are their own affair: they hang on the document's words.
     """
     record, decision, identity = live.record, live.decision, live.identity
     assert decision.terms is not None, "only a decision with terms registers"
-    weaker = _is_weaker(record, document.value)
     changed = clients.replace_metadata(
         record.client_id,
         epoch=record.epoch,
         rule=decision.terms.rule,
         metadata=metadata_of(document, decision.terms),
         provenance=provenance_of(identity, document),
-        ends_tokens=weaker,
         event=AuditEvent.about(
             identity,
             context,
             AuditEventKind.UPDATED,
-            outcome="weakened" if weaker else "updated",
+            outcome="updated",
             rule=decision.terms.rule,
             client_id=record.client_id,
             policy_version=decision.policy_version,
@@ -112,11 +108,6 @@ def follow(clients: ClientStore, live: Registration, document: Stored, context: 
         now=context.now,
     )
     return replace(live, record=changed)
-
-
-def _is_weaker(record: ClientRecord, document: VerifiedDocument) -> bool:
-    before = record.metadata.get("token_endpoint_auth_method")
-    return isinstance(before, str) and _STRENGTH[document.method] < _STRENGTH.get(before, 0)
 
 
 def _common(stated: tuple[str, ...] | None, given: tuple[str, ...]) -> tuple[str, ...]:
