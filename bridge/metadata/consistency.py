@@ -81,10 +81,16 @@ def complete(metadata: ClientMetadata, *, grant_types: Collection[str]) -> Clien
     return ClientMetadata({**metadata.members, **stated})
 
 
+def meant_by(metadata: ClientMetadata, *, grant_types: Collection[str]) -> str | None:
+    """The member by which a code is meant that is not named; None where grant types are named, or the defaults hold.
+    `metadata` and `grant_types` as for `complete`."""
+    if metadata.texts("grant_types") or AUTHORIZATION_CODE in grant_types:
+        return None
+    return next((name for name in ("redirect_uris", "response_types") if metadata.texts(name)), None)
+
+
 def _meant(metadata: ClientMetadata, defaults: Collection[str]) -> tuple[str, ...]:
-    if AUTHORIZATION_CODE in defaults or not (metadata.texts("response_types") or metadata.texts("redirect_uris")):
-        return tuple(defaults)
-    return (AUTHORIZATION_CODE,)
+    return tuple(defaults) if meant_by(metadata, grant_types=defaults) is None else (AUTHORIZATION_CODE,)
 
 
 def _check_grants(grants: tuple[str, ...]) -> None:

@@ -6,10 +6,11 @@ lets the source state it (RFC 7591 section 2.3, DCR-7, ROFU-19); then the rule's
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
-from bridge.metadata.consistency import needs_redirect
+from bridge.metadata.consistency import complete, meant_by, needs_redirect
 from bridge.model.client import ClientKind, ClientRecord
 from bridge.model.errors import GrantNotAllowed, InvalidClientMetadata, InvalidRedirectUri
 from bridge.model.evidence import EvidenceKind
@@ -54,10 +55,30 @@ class InstanceKey:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What is said of a client before policy caps it, and which members a statement stated."""
+    """What is said of a client before policy caps it, and which members a statement stated. `code_by` is the member
+    by which a code is asked for that no grant type names."""
 
     metadata: ClientMetadata
     stated: tuple[str, ...] = ()
+    code_by: str | None = field(default=None, compare=False)
+
+    def completed(self, grant_types: tuple[str, ...]) -> Said:
+        """The same with the members that follow from what is said. Raises: as `complete`."""
+        whole = complete(self.metadata, grant_types=grant_types)
+        return replace(self, metadata=whole, code_by=meant_by(self.metadata, grant_types=grant_types))
+
+
+@contextmanager
+def code_explained(said: Said) -> Iterator[None]:
+    """A refusal of a grant type that the client did not name tells it by which member it asked for it."""
+    try:
+        yield
+    except GrantNotAllowed as refused:
+        if said.code_by is not None:
+            refused.public = (
+                f"{said.code_by} ask for the grant type {AUTHORIZATION_CODE}, which this client may not use"
+            )
+        raise
 
 
 def overlay(stated: ClientMetadata, body: ClientMetadata) -> Said:

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from bridge.metadata.consistency import complete
 from bridge.metadata.members import read
 from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.client import ClientKind, ClientRecord, Provenance, Registration
@@ -29,7 +28,7 @@ from bridge.model.metadata import NO_METADATA, ClientMetadata
 from bridge.model.reasons import Reason
 from bridge.model.terms import Ask, Replay, Terms
 from bridge.registration.authentication import Authenticated
-from bridge.registration.composing import REFRESH_TOKEN, Said, compose, first_use_metadata, overlay
+from bridge.registration.composing import REFRESH_TOKEN, Said, code_explained, compose, first_use_metadata, overlay
 from bridge.registration.instance_keys import key_for
 from bridge.registration.introduction import NOT_ADMITTED, Introduced, Introduction
 from bridge.registration.noise import NoiseLimit
@@ -140,7 +139,7 @@ class Enrolment:
             said, ask = self._hear(caller, introduced, metadata)
         # A refusal from here on is written down with what is really asked: a statement may state it, and redirect
         # URIs mean a code, so that explaining the row decides the same.
-        with self._refusals.watch(introduced.identity, ask, context):
+        with self._refusals.watch(introduced.identity, ask, context), code_explained(said):
             admission = self._admit(caller, introduced, metadata, said, ask)
             registration = self._settle(admission, said, caller, introduced, ask, context)
         record = registration.record
@@ -291,8 +290,7 @@ def _said(terms: Terms, introduced: Introduced, body: ClientMetadata) -> Said:
     if introduced.statement is not None and terms.asserts:
         claims = introduced.statement.stated
         stated = read({name: claims[name] for name in claims if name.partition("#")[0] in terms.asserts})
-    said = overlay(stated, body)
-    return Said(complete(said.metadata, grant_types=terms.grant_types), said.stated)
+    return overlay(stated, body).completed(terms.grant_types)
 
 
 def _provenance(introduced: Introduced, said: Said) -> Provenance:

@@ -14,7 +14,6 @@ import hmac
 import json
 
 from bridge.jose import base64url
-from bridge.metadata.consistency import complete
 from bridge.metadata.members import base_name
 from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.client import ClientKind, ClientRecord, ClientState
@@ -33,7 +32,7 @@ from bridge.model.metadata import ClientMetadata
 from bridge.model.reasons import Reason
 from bridge.model.terms import Ask
 from bridge.registration.authentication import Authenticated
-from bridge.registration.composing import InstanceKey, Said, compose
+from bridge.registration.composing import InstanceKey, Said, code_explained, compose
 from bridge.registration.enrolment import GRANT_TYPES, Enrolled, RegistrationAccess, asked, first_terms
 from bridge.registration.introduction import VerifyChain
 from bridge.registration.naming import identity_name_of
@@ -152,7 +151,7 @@ class Management:
         with self._refusals.watch(identity, asked(metadata, GRANT_TYPES[0]), context):
             said = self._hear(record, caller, metadata)
         ask = asked(said.metadata, GRANT_TYPES[0])
-        with self._refusals.watch(identity, ask, context):
+        with self._refusals.watch(identity, ask, context), code_explained(said):
             admission = self._admit(record, caller, ask, context)
             composed = compose(
                 said,
@@ -234,7 +233,7 @@ class Management:
         """What the update says, completed as a registration would be, and what a statement stated before."""
         _require_kept(record, metadata)
         granted = first_terms(self._registrar, caller).grant_types
-        return Said(complete(metadata, grant_types=granted), record.provenance.stated)
+        return Said(metadata, record.provenance.stated).completed(granted)
 
     def _admit(self, record: ClientRecord, caller: Authenticated, ask: Ask, context: RequestContext) -> Admission:
         """Policy's answer to the update."""

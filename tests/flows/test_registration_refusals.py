@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bridge.lab.jws import JwtKey
-from tests.flows.enrolling import Office, Registering, jwks
+from tests.flows.enrolling import PORTAL, Office, Registering, jwks
 from tests.svid_factory import compact
 
 WEB = "/ns/web/sa/well-formed"
@@ -218,6 +218,30 @@ def test_a_refusal_is_written_down_with_the_grant_that_its_redirect_uris_mean(of
         (found,) = office.process.worker._store.audit.rows(after=row, limit=10)
         # `policy explain --audit` decides what stands in the row, and has to come to the same answer.
         assert (found.event.id, found.event.ask["grant_type"]) == (refused.body["error_id"], grant)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        pytest.param(
+            {"redirect_uris": [CALLBACK]}, "redirect_uris ask for the grant type authorization_code", id="uris"
+        ),
+        pytest.param(
+            {"response_types": ["code"]}, "response_types ask for the grant type authorization_code", id="code"
+        ),
+        pytest.param(
+            {"redirect_uris": [CALLBACK], "grant_types": ["authorization_code"]}, "this client may not use", id="named"
+        ),
+    ],
+)
+def test_a_client_that_named_no_grant_type_is_told_by_what_it_asked_for_one(
+    office: Office, body: dict[str, Any], words: str
+) -> None:
+    refused = office.enrol("/ns/web/sa/told-what-it-asked", **body)
+    assert refused.error == (400, META)
+    assert refused.body["error_description"].startswith(words)
+    given = office.enrol("/ns/portal/sa/told-what-it-asked", **body | {"redirect_uris": [PORTAL]}).registered
+    assert "authorization_code" in given["grant_types"]
 
 
 def test_the_words_of_a_refusal_never_quote_what_was_sent_T_43(office: Office) -> None:
