@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+JS := tests/flows/js
+JS_STAMP := $(JS)/node_modules/.installed
 .DEFAULT_GOAL := help
 .PHONY: help setup demo run test lint types check demo-spire test-live bench lock audit clean
 
@@ -17,6 +19,12 @@ $(STAMP): requirements.txt requirements-dev.txt pyproject.toml
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 
+# oauth4webapi, a client that the tests of flows run. Without npm they skip, and say so.
+$(JS_STAMP): $(JS)/package.json $(JS)/package-lock.json
+	@if command -v npm >/dev/null; then echo "installing the locked client of $(JS)"; \
+	  npm ci --prefix $(JS) --silent --ignore-scripts && touch $(JS_STAMP); \
+	else echo "no npm on this machine: the tests with oauth4webapi will be skipped"; fi
+
 setup: $(STAMP) ## make .venv with the locked dependencies
 
 demo: $(STAMP) ## the main job against an embedded SPIFFE authority; ends by itself
@@ -25,7 +33,7 @@ demo: $(STAMP) ## the main job against an embedded SPIFFE authority; ends by its
 run: $(STAMP) ## the demo's authority and service kept up until Ctrl-C
 	@$(BIN)/python -m bridge.cli.demo --keep
 
-test: lint types $(STAMP) ## lint, types, and the whole suite but the live tests
+test: lint types $(STAMP) $(JS_STAMP) ## lint, types, and the whole suite but the live tests
 	@$(BIN)/python -m pytest tests --ignore=tests/live -n 2 --dist loadgroup
 
 lint: $(STAMP) ## ruff: rules and formatting
@@ -54,4 +62,4 @@ audit: $(STAMP) ## known vulnerabilities of the locked dependencies
 	@$(BIN)/pip-audit --require-hashes -r requirements.txt
 
 clean: ## remove what the targets made
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info .demo .bench
+	@rm -rf $(VENV) $(JS)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info .demo .bench
