@@ -81,10 +81,10 @@ class Site:
         """What it answers from now on to whoever asks for the document."""
         self.answers["/client.json"] = http(self.body() if body is None else body, status, **headers)
 
-    def has_keys(self, *keys: str | Mapping[str, object], **headers: str) -> None:
+    def has_keys(self, *keys: str | Mapping[str, object], status: str = "200 OK", **headers: str) -> None:
         """What the key set holds from now on; where nobody reads a key, its name will do."""
         jwks = {"keys": [{"kid": key} if isinstance(key, str) else dict(key) for key in keys]}
-        self.answers["/jwks.json"] = http(json.dumps(jwks).encode(), **headers)
+        self.answers["/jwks.json"] = http(json.dumps(jwks).encode(), status, **headers)
 
     def is_cut_off(self) -> None:
         """Whoever asks gets no answer."""

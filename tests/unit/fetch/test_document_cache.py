@@ -342,6 +342,21 @@ def test_a_host_that_says_that_a_document_is_gone_is_believed_at_once(
     assert two.document(host.url, LATER)["client_name"] == "back"
 
 
+def test_keys_that_turn_out_to_be_gone_when_one_is_missing_are_gone_at_once(
+    host: Site, one: Worker, two: Worker
+) -> None:
+    host.has_keys("one", cache_control="max-age=3600")
+    for each in (one, two):
+        assert each.keys(host.jwks_uri, NOW + 10) == ["one"]
+    host.has_keys("one", status="404 Not Found")
+    for unknown_kid in (True, False):
+        with pytest.raises(DocumentFailure):
+            one.keys(host.jwks_uri, NOW + 10 + REST_SECONDS, unknown_kid=unknown_kid)
+    with pytest.raises(DocumentFailure):
+        two.keys(host.jwks_uri, NOW + 10 + LOOK_SECONDS)
+    assert host.fetches == 4
+
+
 def test_a_copy_that_just_ran_out_serves_the_others_while_one_asks(host: Site, one: Worker, two: Worker) -> None:
     one.document(host.url)
     store = one.store.documents
