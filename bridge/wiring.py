@@ -4,35 +4,29 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bridge.config import Settings
 from bridge.fetch.document_cache import DocumentCache
 from bridge.fetch.fetcher import Fetcher, Purpose
 from bridge.fetch.freshness import MIN_SECONDS, freshness
-from bridge.grants.authorization_code import AuthorizationCode
-from bridge.grants.authorizing import Authorizing
 from bridge.grants.client_credentials import ClientCredentials
 from bridge.grants.code_flow import CodeFlow
 from bridge.grants.grant_questions import GrantQuestions
-from bridge.grants.grant_uses import GrantUses
 from bridge.grants.granter import Granter
 from bridge.grants.introspection import TokenQuestions
-from bridge.grants.pushed_requests import PushedRequests
-from bridge.grants.refresh import Refresh
 from bridge.grants.refresh_tokens import RefreshTokens
-from bridge.grants.refreshing import Refreshing
 from bridge.model.errors import EvidenceRejected
-from bridge.model.evidence import Presented, RequestContext, SvidEvidence, X509Evidence
+from bridge.model.evidence import Presented, SvidEvidence, X509Evidence
 from bridge.model.identity import PolicySubject, Source, VerifiedIdentity, VerifiedProof
 from bridge.model.reasons import Reason
-from bridge.model.terms import Ask, Decision
+from bridge.model.terms import Decision
 from bridge.observe import metrics
 from bridge.observe.observer import RequestObserver
 from bridge.observe.readiness import Readiness
 from bridge.policy.in_force import PolicyInForce
-from bridge.registration.authentication import Authenticated, Authentication, DocumentCall, VerifyAssertion
+from bridge.registration.authentication import Authentication, VerifyAssertion
 from bridge.registration.document_clients import DocumentClients
 from bridge.registration.enrolment import Enrolment
 from bridge.registration.held_back import HeldBack
@@ -56,7 +50,8 @@ from bridge.verify.pinned_issuers import PinnedIssuers
 from bridge.verify.statements import StatementVerifier
 from bridge.verify.verifier import SvidVerifier
 from bridge.web.services import REGISTER, Endpoints, Offered, PageServices, Services
-from bridge.wiring_pages import new_secret, page_services
+from bridge.wiring_flow import Spine, code_flow_of
+from bridge.wiring_pages import page_services
 
 # The draft that lets pushed clients in, as `[drafts]` names it.
 PUSHED_DRAFT = "pushed_client_registration"
@@ -94,7 +89,51 @@ def services_of(parts: Parts, readiness: Callable[[], Readiness]) -> Services:
     """Everything the views call."""
     settings, store = parts.settings, parts.store
     dpop = DpopVerifier(nonces=parts.nonces)
-    tokens = AccessTokens(parts.ring, issuer=settings.issuer)
+    spine = _spine(parts, dpop)
+    code_flow = None
+    if settings.users is not None:
+        code_flow = code_flow_of(spine, store, words=lambda: _words(parts), new_id=new_id)
+    registration_tokens = RegistrationTokens(parts.seal.derive("registration-access-token"), store.management)
+    management = Management(
+        tokens=registration_tokens,
+        chain=parts.svids.verify_chain,
+        registrar=spine.registrar,
+        clients=store.clients,
+        refusals=spine.refusals,
+    )
+    is_managed = settings.registration.management
+    statements = StatementVerifier(parts.svids, parts.issuers, audience=settings.issuer + REGISTER)
+    nonces = parts.nonces
+    return Services(
+        endpoints=_endpoints(settings),
+        client_credentials=ClientCredentials(spine.authentication, spine.registrar, spine.granter, spine.refusals),
+        questions=_questions(parts, spine),
+        code_flow=code_flow,
+        pages=None if code_flow is None else _pages(parts, code_flow),
+        offered=lambda: _offered(parts),
+        enrolment=Enrolment(
+            introduction=Introduction(statement=statements.verify, chain=parts.svids.verify_chain, prove=dpop.verify),
+            registrar=spine.registrar,
+            clients=store.clients,
+            refusals=spine.refusals,
+            noise=spine.noise,
+            idle_expiry=settings.registration.idle_expiry,
+            access=registration_tokens.offer if is_managed else lambda record: None,
+        ),
+        management=management if is_managed else None,
+        jwks=lambda: parts.ring.jwks,
+        readiness=readiness,
+        exposition=metrics.exposition,
+        observer=RequestObserver(),
+        new_id=new_id,
+        fresh_nonce=lambda at: None if nonces is None else nonces.fresh(at),
+        clock=parts.clock,
+    )
+
+
+def _spine(parts: Parts, dpop: DpopVerifier) -> Spine:
+    """What every way to a token is made of."""
+    settings, store = parts.settings, parts.store
     refusals = Refusals(parts.refusals)
     registrar = Registrar(
         policy=lambda: parts.policies.current,
@@ -115,7 +154,7 @@ def services_of(parts: Parts, readiness: Callable[[], Readiness]) -> Services:
         notice=Weakening(store.clients).notice,
         refusals=refusals,
     )
-    authentication = _authentication(parts, dpop, known_by_url, refusals)
+    tokens = AccessTokens(parts.ring, issuer=settings.issuer)
     granter = Granter(
         clients=store.clients,
         tokens=tokens,
@@ -123,109 +162,36 @@ def services_of(parts: Parts, readiness: Callable[[], Readiness]) -> Services:
         idle_expiry=settings.registration.idle_expiry,
         observe_write=metrics.store_seconds.observe,
     )
-    registration_tokens = RegistrationTokens(parts.seal.derive("registration-access-token"), store.management)
-    management = Management(
-        tokens=registration_tokens,
-        chain=parts.svids.verify_chain,
+    return Spine(
+        authentication=_authentication(parts, dpop, known_by_url, refusals),
         registrar=registrar,
-        clients=store.clients,
         refusals=refusals,
-    )
-    refresh_tokens = RefreshTokens(parts.seal.derive("refresh-token"))
-    code_flow = None
-    if settings.users is not None:
-        code_flow = _code_flow(parts, authentication, registrar, refusals, granter, refresh_tokens, known_by_url, noise)
-    is_managed = settings.registration.management
-    statements = StatementVerifier(parts.svids, parts.issuers, audience=settings.issuer + REGISTER)
-    nonces = parts.nonces
-    return Services(
-        endpoints=_endpoints(settings),
-        client_credentials=ClientCredentials(authentication, registrar, granter, refusals),
-        questions=TokenQuestions(
-            authentication=authentication,
-            registrar=registrar,
-            tokens=tokens,
-            clients=store.clients,
-            revoked=store.tokens,
-            refusals=refusals,
-            may_introspect=lambda: parts.policies.current.may_introspect,
-            issuer=settings.issuer,
-            grants=GrantQuestions(store.grants, refresh_tokens),
-        ),
-        code_flow=code_flow,
-        pages=None if code_flow is None else _pages(parts, code_flow),
-        offered=lambda: _offered(parts),
-        enrolment=Enrolment(
-            introduction=Introduction(statement=statements.verify, chain=parts.svids.verify_chain, prove=dpop.verify),
-            registrar=registrar,
-            clients=store.clients,
-            refusals=refusals,
-            noise=noise,
-            idle_expiry=settings.registration.idle_expiry,
-            access=registration_tokens.offer if is_managed else lambda record: None,
-        ),
-        management=management if is_managed else None,
-        jwks=lambda: parts.ring.jwks,
-        readiness=readiness,
-        exposition=metrics.exposition,
-        observer=RequestObserver(),
-        new_id=new_id,
-        fresh_nonce=lambda at: None if nonces is None else nonces.fresh(at),
-        clock=parts.clock,
+        granter=granter,
+        tokens=tokens,
+        refresh_tokens=RefreshTokens(parts.seal.derive("refresh-token")),
+        known_by_url=known_by_url,
+        noise=noise,
     )
 
 
-def _code_flow(
-    parts: Parts,
-    authentication: Authentication,
-    registrar: Registrar,
-    refusals: Refusals,
-    granter: Granter,
-    refresh_tokens: RefreshTokens,
-    known_by_url: DocumentClients,
-    noise: NoiseLimit,
-) -> CodeFlow:
-    """What there is only where people can approve."""
+def _questions(parts: Parts, spine: Spine) -> TokenQuestions:
     store = parts.store
-    uses = GrantUses(registrar=registrar, grants=store.grants, granter=granter)
-    refreshing = Refreshing(refresh_tokens, registrar)
-    new_client = EvidenceRejected(Reason.CLIENT_UNKNOWN, "a pushed client, which is always a new one")
-
-    def named(url: str, ask: Ask, context: RequestContext) -> Authenticated:
-        return known_by_url.named(DocumentCall(url, context, None, ask))
-
-    return CodeFlow(
-        pushed_requests=PushedRequests(
-            authentication=authentication,
-            registrar=registrar,
-            refusals=refusals,
-            requests=store.requests,
-            tokens=store.tokens,
-            spend=lambda source_address, at: noise.spend(source_address, noise=new_client, now=at),
-            new_secret=new_secret,
-            new_id=new_id,
-        ),
-        authorization_code=AuthorizationCode(
-            authentication=authentication, refusals=refusals, grants=store.grants, uses=uses, refreshing=refreshing
-        ),
-        refresh=Refresh(
-            authentication=authentication,
-            refusals=refusals,
-            grants=store.grants,
-            uses=uses,
-            tokens=refresh_tokens,
-            refreshing=refreshing,
-        ),
-        authorizing=Authorizing(
-            requests=store.requests,
-            grants=store.grants,
-            registrar=registrar,
-            documents=named,
-            words=lambda: parts.policies.current.catalogue.words,
-            new_secret=new_secret,
-            new_id=new_id,
-        ),
+    return TokenQuestions(
+        authentication=spine.authentication,
+        registrar=spine.registrar,
+        tokens=spine.tokens,
+        clients=store.clients,
+        revoked=store.tokens,
+        refusals=spine.refusals,
+        may_introspect=lambda: parts.policies.current.may_introspect,
+        issuer=parts.settings.issuer,
+        grants=GrantQuestions(store.grants, spine.refresh_tokens),
     )
+
+
+def _words(parts: Parts) -> Mapping[str, str]:
+    """What the catalogue in force says that scopes and resources are."""
+    return parts.policies.current.catalogue.words
 
 
 def _pages(parts: Parts, code_flow: CodeFlow) -> PageServices | None:
@@ -237,7 +203,7 @@ def _pages(parts: Parts, code_flow: CodeFlow) -> PageServices | None:
         authorizing=code_flow.authorizing,
         grants=parts.store.grants,
         sessions=parts.store.sessions,
-        words=lambda: parts.policies.current.catalogue.words,
+        words=lambda: _words(parts),
         home=lambda: parts.policies.current.catalogue.home,
         new_id=new_id,
     )
@@ -268,9 +234,7 @@ def _assertions(settings: Settings) -> VerifyAssertion:
     return check
 
 
-def _authentication(
-    parts: Parts, dpop: DpopVerifier, documents: DocumentClients, refusals: Refusals
-) -> Authentication:
+def _authentication(parts: Parts, dpop: DpopVerifier, documents: DocumentClients, refusals: Refusals) -> Authentication:
     svids = parts.svids
 
     def prove(presented: Presented, *, now: int) -> VerifiedProof | None:
