@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import ssl
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +15,10 @@ from typing import Any
 import pytest
 from joserfc.jwk import RSAKey
 
+from bridge.cli.lab_resource import _tls
+from bridge.lab import resource_tokens
 from bridge.lab.authority import Authority
+from bridge.lab.resource import ProtectedResource, ResourceOptions
 from bridge.lab.web_ca import WebCa
 from tests.unit.lab.resource_stage import MESSAGE, NOW, SHOP, Stage, key, sha256
 
@@ -185,8 +191,6 @@ def test_a_certificate_bound_token_counts_with_that_certificate_alone(tmp_path: 
     chain, private = web_ca.issue(["127.0.0.1"])
     (tmp_path / "server.pem").write_bytes(chain + private)
     (tmp_path / "bundle.json").write_bytes(authority.bundle_json())
-    from bridge.cli.lab_resource import _tls
-
     tls = _tls(tmp_path / "server.pem", tmp_path / "server.pem", tmp_path / "bundle.json")
 
     def statuses(make: Callable[[Stage], str]) -> list[int]:
@@ -240,18 +244,23 @@ def test_what_is_no_message_of_a_program_is_refused(
     assert stage.bearer(stage.token(), *headers, body=body).status == status
 
 
+def test_what_is_to_be_copied_needs_the_standard_library_and_joserfc_alone() -> None:
+    parts = ["resource_keys", "resource_proofs", "resource_tokens"]
+    for part in parts:
+        tree = ast.parse((Path(resource_tokens.__file__).with_name(f"{part}.py")).read_text(encoding="utf-8"))
+        named = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        named += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+        foreign = {name for name in named if name.split(".")[0] not in {*sys.stdlib_module_names, "joserfc"}}
+        assert foreign <= {f"bridge.lab.{other}" for other in parts}
+
+
 @pytest.mark.parametrize("options", [{"host": "0.0.0.0"}, {"path": "/a/../b"}, {"path": "/a b"}])
 def test_a_resource_needs_a_name_that_a_token_can_be_for(options: dict[str, str]) -> None:
-    from bridge.lab.resource import ProtectedResource, ResourceOptions
-
     with pytest.raises(ValueError):
         ProtectedResource(ResourceOptions(issuer="http://127.0.0.1", **options), clock=lambda: NOW)  # type: ignore[arg-type]
 
 
 def test_the_command_serves_and_ends_and_says_where_it_is() -> None:
-    import subprocess
-    import sys
-
     words = [sys.executable, "-m", "bridge", "lab", "resource", "--issuer", "https://127.0.0.1:1", "--listen"]
     with subprocess.Popen([*words, "127.0.0.1:0", "--json"], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
