@@ -48,6 +48,9 @@ SWEEP_RESTS = 4
 FLOW_SWEEP_SECONDS = 60
 DOCUMENT_SWEEP_SECONDS = 300
 DOCUMENT_BATCH = 50
+PRUNE_SECONDS = 3600
+# Each row is verified on its way out, while nobody else can write.
+PRUNE_BATCH = 100
 # All workers get a SIGHUP at the same time, and one of them says so; sources have so long to look.
 LOOKED_SECONDS = 5
 LOOK_PATIENCE = 2.0
@@ -99,6 +102,7 @@ class Upkeep:
         )
         self._sweep = self._in_steps("sweep", records.step, _say_swept)
         self._sweep_documents = self._in_steps("sweep documents", self._sweep_some_documents, lambda swept: None)
+        self._prune = self._in_steps("prune", self._prune_some_audit, lambda pruned: None)
         self._sweep_flow = self._in_steps("sweep grants", FlowSweeper(store.grants).step, _say_flow_swept)
 
     def chores(self) -> tuple[Chore, ...]:
@@ -115,7 +119,7 @@ class Upkeep:
             Chore("sweep grants", FLOW_SWEEP_SECONDS, self._sweep_flow),
             Chore("sweep documents", DOCUMENT_SWEEP_SECONDS, self._sweep_documents),
             Chore("rotate keys", 60, self._leased("rotate", 60, self._rotate)),
-            Chore("prune audit", 3600, self._leased("prune", 3600, self._prune)),
+            Chore("prune audit", PRUNE_SECONDS, self._prune),
             Chore("audit heads", HEADS_LOOK_SECONDS, self._log_heads),
         )
 
@@ -307,8 +311,9 @@ class Upkeep:
         if kid is not None:
             _log.info("signing key rotated", extra={"kid": kid})
 
-    def _prune(self, at: int) -> None:
-        self._store.audit.prune(before=at - self._periods.keep_audit, now=at)
+    def _prune_some_audit(self, at: int) -> int | None:
+        pruned = self._store.audit.prune(before=at - self._periods.keep_audit, now=at, batch=PRUNE_BATCH)
+        return None if pruned >= PRUNE_BATCH else pruned
 
     def _log_heads(self, at: int) -> None:
         until = at + HEADS_LEASE_SECONDS

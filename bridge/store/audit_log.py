@@ -76,17 +76,14 @@ class SqliteAudit:
         except sqlite3.Error as error:
             raise unavailable(error) from error
 
-    def prune(self, *, before: int, now: int) -> int:
-        """As the port says, in many small transactions; between them others write."""
-        removed = 0
-        while True:
-            step = cast(
-                audit_prune.Pruned,
-                self._commit.submit(lambda tx: audit_prune.prune_step(tx, self._key, before=before, now=now)),
-            )
-            removed += step.removed
-            if not step.more:
-                return removed
+    def prune(self, *, before: int, now: int, batch: int) -> int:
+        """As the port says."""
+        return cast(
+            int,
+            self._commit.submit(
+                lambda tx: audit_prune.prune_step(tx, self._key, before=before, now=now, batch=batch),
+            ),
+        )
 
 
 def _question(

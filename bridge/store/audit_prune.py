@@ -7,46 +7,32 @@ not wash a changed row away.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from bridge.store import statements as sql
 from bridge.store.audit_chain import ChainKey, Checkpoint, Tail
 from bridge.store.audit_verify import ChainWalk
 from bridge.store.connections import Row
 from bridge.store.transaction import Transaction
 
-# Small enough that nobody waits long behind one transaction.
-ROWS_AT_ONCE = 1000
-
 _TIME = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Pruned:
-    """What one step did. `more`: whether the next step may find something."""
-
-    removed: int
-    more: bool
-
-
-def prune_step(tx: Transaction, key: ChainKey, *, before: int, now: int) -> Pruned:
-    """Remove up to a thousand of the oldest rows, if older than `before`. Times: epoch seconds.
+def prune_step(tx: Transaction, key: ChainKey, *, before: int, now: int, batch: int) -> int:
+    """Remove up to `batch` of the oldest rows, if older than `before`, and say how many. Times: epoch seconds.
 
     The last row of the log stays, whatever its age, so that row ids never start over.
     """
     last = tx.rows(sql.LAST_AUDIT_ROW)[0][0]
-    rows = tx.rows(sql.AUDIT_FROM, (0, ROWS_AT_ONCE))
     old: list[Row] = []
-    for row in rows:
+    for row in tx.rows(sql.AUDIT_FROM, (0, batch)):
         if row[_TIME] >= before or row[0] == last:
             break
         old.append(row)
     if not old:
-        return Pruned(0, more=False)
+        return 0
     for point in _checkpoints(tx, key, old, before=before, now=now):
         tx.change(sql.SET_CHECKPOINT, (*_fields(point), key.checkpoint(point)))
     tx.change(sql.PRUNE_AUDIT, (old[-1][0],))
-    return Pruned(len(old), more=len(old) == len(rows))
+    return len(old)
 
 
 def _checkpoints(tx: Transaction, key: ChainKey, old: list[Row], *, before: int, now: int) -> list[Checkpoint]:

@@ -31,6 +31,7 @@ from bridge.registration.registrar import Registrar
 from bridge.store.migrations import create_if_empty
 from bridge.store.ports import RegistrationLimits, Swept
 from bridge.store.sqlite import SqliteStore
+from bridge.upkeep import PRUNE_BATCH
 from tests.bench.figure import Figure, Report
 from tests.bench.service import FOLDER
 from tests.flows.stand import CATALOGUE, ORDERS
@@ -140,7 +141,9 @@ class _Site:
         return swept
 
     def prune(self) -> None:
-        self.store.audit.prune(before=self.now - _KEEP_AUDIT, now=self.now)
+        """As `sweep`."""
+        while self.store.audit.prune(before=self.now - _KEEP_AUDIT, now=self.now, batch=PRUNE_BATCH) >= PRUNE_BATCH:
+            pass
 
     def sample(self) -> _Sample:
         """Looked at by a connection of its own, as a backup would."""

@@ -83,17 +83,30 @@ def test_a_process_that_writes_nothing_leaves_no_trace(store: Store, place: Plac
     assert list(store.audit.verify()) == []
 
 
+def test_pruning_takes_the_oldest_rows_first_and_no_more_at_once_than_it_may_T_41(store: Store, place: Place) -> None:
+    written = fill(store, 3)
+    other = place.open()
+    written += fill(other, 4)
+    for left in (5, 3, 1):
+        assert store.audit.prune(before=NOW + 10**6, now=NOW + 1000, batch=2) == 2
+        assert ids(store.audit.rows()) == written[-left:]
+        assert list(store.audit.verify()) == []
+        assert list(place.open().audit.verify()) == []
+    assert store.audit.prune(before=NOW + 10**6, now=NOW + 1000, batch=2) == 0
+    assert ids(store.audit.rows()) == written[-1:], "the last row stays"
+
+
 def test_pruning_removes_old_rows_and_the_chain_still_holds(store: Store, place: Place) -> None:
     written = fill(store)
     other = place.open()
     fill(other, 3)
-    assert store.audit.prune(before=NOW + 120, now=NOW + 1000) == 2
+    assert store.audit.prune(before=NOW + 120, now=NOW + 1000, batch=100) == 2
     assert ids(store.audit.rows())[:4] == written[2:]
     assert list(store.audit.verify()) == []
     fill(store, 1)
-    assert store.audit.prune(before=NOW + 10**6, now=NOW + 2000) == 7
+    assert store.audit.prune(before=NOW + 10**6, now=NOW + 2000, batch=100) == 7
     assert len(store.audit.rows()) == 1, "the last row stays, so that row ids never start over"
     assert list(store.audit.verify()) == []
     fill(other, 2)
     assert list(store.audit.verify()) == []
-    assert store.audit.prune(before=NOW, now=NOW + 3000) == 0
+    assert store.audit.prune(before=NOW, now=NOW + 3000, batch=100) == 0

@@ -8,6 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from bridge.app import Worker
+from bridge.model.audit import AuditEvent, AuditEventKind
+from bridge.upkeep import PRUNE_BATCH
 from tests.flows.client import jwt_fields
 from tests.flows.dpop import DpopKey
 from tests.flows.enrolling import MORE_RULES, Reply, own_jwks
@@ -306,3 +308,19 @@ def test_a_worker_that_knew_the_client_meets_the_denial_in_the_write_ROFU_24(ser
     finally:
         service.process.worker = first
         second.close()
+
+
+def test_old_audit_rows_go_in_small_steps_with_rests_between_them_T_41(service: Timed) -> None:
+    """And what is left still verifies, from the signed checkpoint on."""
+    store, prune = service.process.worker._store, service.process.worker._upkeep._prune
+    for number in range(2 * PRUNE_BATCH):
+        store.audit.begin_append(AuditEvent(f"old-{number}", service.clock(), AuditEventKind.TOKEN_ISSUED)).result()
+    service.clock.offset += 91 * 24 * HOUR
+    store.audit.append(AuditEvent("young", service.clock(), AuditEventKind.TOKEN_ISSUED))
+    rests = []
+    while (rest := prune(service.clock())) is not None:
+        rests.append(rest)
+    assert len(rests) == 2
+    assert all(rest > 0 for rest in rests)
+    assert [row.event.id for row in store.audit.rows(limit=10_000, events=[AuditEventKind.TOKEN_ISSUED])] == ["young"]
+    assert list(store.audit.verify()) == []

@@ -65,6 +65,7 @@ class AuditStore(Protocol):
         """
         ...
 
-    def prune(self, *, before: int, now: int) -> int:
-        """Remove rows older than `before`, leaving a signed checkpoint per writer."""
+    def prune(self, *, before: int, now: int, batch: int) -> int:
+        """Remove rows older than `before`, the oldest first and at most `batch` of them, leaving a signed checkpoint
+        per writer. How many were removed; so many as `batch`: there may be more."""
         ...

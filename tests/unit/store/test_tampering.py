@@ -190,7 +190,7 @@ def test_a_missing_writer_stays_missing_when_the_next_one_joins(path: Path, tamp
 
 def prune(path: Path, before: int) -> None:
     store = opened(path, "pruner")
-    store.audit.prune(before=before, now=NOW + 1000)
+    store.audit.prune(before=before, now=NOW + 1000, batch=1000)
     store.close()
 
 
