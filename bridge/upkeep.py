@@ -92,6 +92,7 @@ class Upkeep:
         self._store, self._ring, self._book = store, ring, book
         self._policies, self._refusals, self._periods = policies, refusals, periods
         self._issuers, self._issuer_faults = issuers, dict[str, str]()
+        self._issuers_without_keys = frozenset[str]()
         self._new_id, self._clock = new_id, clock
         self._heads = MovedHeads()
         self._stale: set[str] = set()
@@ -242,6 +243,10 @@ class Upkeep:
             if self._issuer_faults.get(issuer) != fault:
                 _log.error("statement issuer %s: %s", issuer, fault)
         self._issuer_faults = faults
+        without_keys = frozenset(self._issuers.without_keys())
+        for issuer in sorted(without_keys - self._issuers_without_keys):
+            _log.info("statement issuer %s has no keys: none of its statements holds until its file has some", issuer)
+        self._issuers_without_keys = without_keys
 
     def _fetch_keys(self, issuer: str, at: int) -> None:
         if self._issuers.refresh(issuer, now=at):

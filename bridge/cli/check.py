@@ -188,24 +188,21 @@ def _bundles(settings: Settings, part: _Part) -> None:
 
 def _statements(settings: Settings, part: _Part) -> None:
     from bridge.app import now, open_fetcher, open_issuers
-    from bridge.model.errors import EvidenceRejected, Unavailable
 
     at = now()
     issuers = open_issuers(settings, open_fetcher(settings))
     for name in issuers.by_url:
         issuers.refresh(name, now=at)
-    faults = issuers.faults()
+    faults, without_keys = issuers.faults(), issuers.without_keys()
     for name, own in settings.statement_issuers.items():
         place = own.jwks_file or own.jwks_uri
-        try:
-            part.found.append(f"{name}: {len(issuers.keys(name, now=at).usable)} keys in {place}")
-        except Unavailable:
+        if name in without_keys:
+            words = "put its public keys there, as a JWK Set; until then none of its statements holds"
+            part.hints.append(f"{name}: no keys in {place}; {words}")
+        elif name in faults:
             part.faults.append(f"{name}: {faults[name]}")
-        except EvidenceRejected:
-            part.found.append(f"{name}: no usable key in {place}")
-            part.hints.append(
-                f"{name}: put its public keys there, as a JWK Set; until then none of its statements holds"
-            )
+        else:
+            part.found.append(f"{name}: {len(issuers.keys(name, now=at).usable)} keys in {place}")
 
 
 def _fetches(settings: Settings, part: _Part) -> None:

@@ -31,6 +31,11 @@ class JwtKeys:
     usable: tuple[VerificationKey, ...]
     unfit: frozenset[str]
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no key at all, not even one that is not usable: whoever wrote the set meant so."""
+        return not self.usable and not self.unfit
+
     def fitting(self, alg: str) -> list[VerificationKey]:
         """The keys that can have made a signature of this algorithm, whatever their names."""
         return [key for key in self.usable if key.fits(alg)]

@@ -107,10 +107,20 @@ class PinnedIssuers:
             return tuple(issuer for issuer, watch in self._watches.items() if _look(watch))
 
     def faults(self) -> Mapping[str, str]:
-        """What is wrong, by issuer: files and URLs that are not in force as they stand, or that vouch for nothing."""
+        """What is wrong, by issuer: files and URLs that are not in force as they stand, or that vouch for nothing,
+        unless that is what a file says (`without_keys`)."""
         found = {issuer: watch.fault for issuer, watch in self._watches.items()}
         found |= {issuer: url.fault for issuer, url in self._urls.items()}
         return {issuer: fault for issuer, fault in found.items() if fault}
+
+    def without_keys(self) -> tuple[str, ...]:
+        """The issuers whose file in force is an empty set: trusted for nothing, as its author wants it or until keys
+        arrive. It is no fault, where an answer of a URL or a file with unusable keys alone is one."""
+        return tuple(
+            issuer
+            for issuer, watch in self._watches.items()
+            if not watch.fault and watch.keys is not None and watch.keys.is_empty
+        )
 
 
 def _look(watch: _Watch) -> bool:
@@ -130,5 +140,6 @@ def _look(watch: _Watch) -> bool:
         watch.fault = f"{watch.path}: is no JWK Set ({error})"
         return False
     before, watch.keys = watch.keys, keys
-    watch.fault = "" if keys.usable else f"{watch.path}: holds no usable key, so its issuer is trusted for nothing"
+    is_fit = bool(keys.usable) or keys.is_empty
+    watch.fault = "" if is_fit else f"{watch.path}: holds no usable key, so its issuer is trusted for nothing"
     return before != keys

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from bridge.lab.jws import JwtKey
 from tests.flows.client import JWT_BEARER, JWT_SPIFFE
 from tests.flows.dpop import DpopKey
 from tests.flows.enrolling import CI, MUTE_CI, OTHER_CI, PORTAL, Office, jwks, own_assertion, own_jwks
+from tests.flows.timed import Timed
 
 KEY, OTHER_KEY = JwtKey.generate("ES256"), JwtKey.generate("ES256")
 STATED = {"jwks": jwks(KEY)}
@@ -36,6 +39,23 @@ def test_a_client_without_a_spiffe_id_is_the_subject_of_its_tokens_by_its_client
     claims = answer.claims
     assert (claims["sub"], claims["client_id"], claims["client_token"]) == (client_id, client_id, True)
     assert office.is_active(answer.body["access_token"])
+
+
+def test_an_issuer_without_keys_is_said_without_alarm_and_one_with_unfit_keys_aloud_T_20(
+    timed: Callable[..., Timed], caplog: pytest.LogCaptureFixture
+) -> None:
+    stand = timed().stand
+
+    def said(words: str) -> set[int]:
+        return {record.levelno for record in caplog.records if f"{CI}{words}" in record.getMessage()}
+
+    with caplog.at_level(logging.INFO):
+        stand.pin()
+        stand.until(lambda: said(" has no keys"), "the empty set is seen")
+        assert (said(" has no keys"), said(": ")) == ({logging.INFO}, set())
+        (stand.folder / "trust/ci.jwks.json").write_text('{"keys": [{"kty": "oct", "k": "AAAA"}]}')
+        stand.until(lambda: said(": "), "the set of unfit keys is seen")
+        assert said(": ") == {logging.ERROR}
 
 
 def test_the_name_of_such_a_client_is_stable_and_of_issuer_and_subject_DCR_24(office: Office) -> None:

@@ -25,7 +25,7 @@ def test_a_sound_set_up_is_exit_0_and_every_part_says_so(run: Run, folder: Path)
     ran = run("check", "--json")
     assert ran.code == 0
     assert [part["part"] for part in ran.json] == PARTS
-    assert all(part["ok"] and part["found"] for part in ran.json)
+    assert all(part["ok"] and (part["found"] or part["hints"]) for part in ran.json)
     out = run("check").out
     assert all(name in out for name in PARTS)
 
@@ -79,6 +79,10 @@ def spoil_statement_keys(folder: Path) -> None:
     (folder / "trust" / "ci.example.org.jwks.json").write_text('{"keys": {}}')
 
 
+def unfit_statement_keys(folder: Path) -> None:
+    (folder / "trust" / "ci.example.org.jwks.json").write_text('{"keys": [{"kty": "oct", "k": "AAAA"}]}')
+
+
 @pytest.mark.parametrize(
     ("part", "spoil"),
     [
@@ -91,6 +95,7 @@ def spoil_statement_keys(folder: Path) -> None:
         ("bundles", spoil_bundle),
         ("bundles", no_bundle),
         ("statements", spoil_statement_keys),
+        ("statements", unfit_statement_keys),
     ],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
@@ -142,7 +147,9 @@ def test_a_missing_bundle_is_named_with_the_command_that_writes_it(run: Run, fol
 def test_an_issuer_without_keys_is_a_hint_and_one_with_a_key_is_none_dcr_10(run: Run, folder: Path) -> None:
     ran = run("check")
     assert ran.code == 0
-    assert "put its public keys there" in ran.out
+    (line,) = [line for line in ran.out.splitlines() if "statements" in line]
+    assert line.split()[:2] == ["hint", "statements"]
+    assert "put its public keys there" in line
     (folder / "trust" / "ci.example.org.jwks.json").write_text(
         json.dumps({"keys": [SigningKey.generate("ES256").public_jwk()]})
     )

@@ -147,8 +147,8 @@ def test_a_pipe_in_place_of_a_file_holds_up_nobody(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "keys",
-    [[], [SIGNER.jwk(use="jwt-svid")], [{"kty": "oct", "k": "AAAA", "kid": "ci-1"}], [{}], [{"kid": 7}]],
-    ids=["emptied", "another use", "symmetric", "no key", "kid a number"],
+    [[SIGNER.jwk(use="jwt-svid")], [{"kty": "oct", "k": "AAAA", "kid": "ci-1"}], [{}], [{"kid": 7}]],
+    ids=["another use", "symmetric", "no key", "kid a number"],
 )
 def test_a_file_without_a_usable_key_ends_all_trust_and_is_a_fault_T_20(tmp_path: Path, keys: list[object]) -> None:
     path = file_with(tmp_path, jwks(SIGNER))
@@ -160,6 +160,23 @@ def test_a_file_without_a_usable_key_ends_all_trust_and_is_a_fault_T_20(tmp_path
         issuers.keys(CI, now=NOW)
     assert refusal.value.reason is Reason.BUNDLE_EMPTY
     assert "no usable key" in issuers.faults()[CI]
+    assert issuers.without_keys() == ()
+
+
+def test_an_emptied_file_ends_all_trust_and_is_its_author_s_word_T_20(tmp_path: Path) -> None:
+    path = file_with(tmp_path, jwks(SIGNER))
+    issuers = PinnedIssuers({CI: path})
+    assert (kids(issuers), issuers.without_keys()) == (["ci-1"], ())
+    path.write_text('{"keys": []}')
+    assert issuers.look() == (CI,)
+    with pytest.raises(EvidenceRejected) as refusal:
+        issuers.keys(CI, now=NOW)
+    assert refusal.value.reason is Reason.BUNDLE_EMPTY
+    assert (issuers.faults(), issuers.without_keys()) == ({}, (CI,))
+    path.write_text("nothing")
+    assert issuers.look() == ()
+    assert list(issuers.faults()) == [CI]
+    assert issuers.without_keys() == (), "said once, and as the fault that it is"
 
 
 def test_an_unfit_key_is_left_out_and_the_others_stay_T_16(tmp_path: Path) -> None:
