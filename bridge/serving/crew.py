@@ -30,16 +30,18 @@ _own = threading.local()
 @contextmanager
 def standing_aside() -> Iterator[None]:
     """For a wait that lets the interpreter go and may take long: another thread of the same crew works meanwhile.
-    Without effect in a thread of no crew."""
+    Without effect in a thread of no crew, and within another such wait: a thread has one place to give up."""
     crew: Crew[Any] | None = getattr(_own, "crew", None)
     if crew is None:
         yield
         return
+    _own.crew = None
     crew.leave()
     try:
         yield
     finally:
         crew.come_back()
+        _own.crew = crew
 
 
 class Crew(Generic[T]):

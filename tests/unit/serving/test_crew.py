@@ -62,6 +62,34 @@ def test_whoever_waits_lets_another_work_if_it_says_so(says_so: bool) -> None:
     crew.close(wait=True)
 
 
+def test_whoever_stands_aside_twice_gives_up_one_place() -> None:
+    go_on, started = threading.Event(), threading.Semaphore(0)
+
+    def wait() -> None:
+        with standing_aside():
+            with standing_aside():
+                started.release()
+                go_on.wait(SECONDS)
+            started.release()
+
+    def hold() -> None:
+        started.release()
+        go_on.wait(SECONDS)
+
+    crew = _crew(lambda item: item())
+    crew.put(wait)
+    assert started.acquire(timeout=SECONDS)
+    for _ in range(AT_WORK + 1):
+        crew.put(hold)
+    for _ in range(AT_WORK):
+        assert started.acquire(timeout=SECONDS)
+    assert len(crew._items) == 1, "the last finds all places taken"
+    go_on.set()
+    for _ in range(2):
+        assert started.acquire(timeout=SECONDS)
+    crew.close(wait=True)
+
+
 def test_those_who_come_back_are_soon_no_more_than_before() -> None:
     at_once, most = 0, 0
     lock, done = threading.Lock(), threading.Semaphore(0)
