@@ -10,10 +10,11 @@ from flask import request
 from bridge.grants.approvals import Approval, Approvals
 from bridge.grants.consent import Words
 from bridge.metadata.redirect_matching import host_of
+from bridge.web.forms import parse_form
 from bridge.web.lean import Response
 from bridge.web.pages.consent_view import MAX_IDENTIFIER_LENGTH, MAX_NAME_LENGTH, Access, accesses, shown
 from bridge.web.pages.rendering import Pages, see_other
-from bridge.web.pages.sign_in import SignInPages
+from bridge.web.pages.sign_in import PAUSED, SignInPages, paused
 from bridge.web.pages.visits import Visit, Visits
 from bridge.web.services import ACCOUNT, SIGN_OUT, CatalogueWords
 
@@ -55,6 +56,8 @@ class AccountPages:
     def show(self) -> Response:
         """GET: what this user approved and has not ended."""
         visit = self._visits.read(request.environ)
+        if visit.session is None and PAUSED in parse_form(visit.query.encode("latin-1")).values:
+            return self._visits.answer(visit, self._pages.show("session_over.html", back=ACCOUNT))
         if visit.session is None:
             return self._visits.answer(visit, self._sign_in.begin(visit, ACCOUNT))
         approvals = self._approvals.of(visit.session.user, now=visit.now)
@@ -70,7 +73,7 @@ class AccountPages:
         visit = self._visits.read(request.environ)
         form = self._visits.posted(visit)
         if visit.session is None:
-            return self._visits.answer(visit, self._sign_in.begin(visit, ACCOUNT))
+            return self._visits.answer(visit, paused(self._base, ACCOUNT))
         client_id, grant_id = form.require("client_id"), form.get("grant_id")
         self._visits.check_token(visit, form, ACCOUNT, client_id, grant_id or "")
         self._approvals.end(visit.session.user, client_id=client_id, grant_id=grant_id, context=visit.context)
@@ -100,7 +103,7 @@ class AccountPages:
         return ApprovalView(
             client_id=approval.client_id,
             grant_id=grant_id,
-            actors=approval.actors,
+            actors=tuple(actor for actor in approval.actors if actor != approval.client_id),
             calls_itself=None if approval.client_name is None else shown(approval.client_name, MAX_NAME_LENGTH),
             answer_to=shown(host_of(approval.redirect_uri), MAX_IDENTIFIER_LENGTH),
             accesses=accesses(

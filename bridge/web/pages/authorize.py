@@ -21,7 +21,7 @@ from bridge.web.forms import parse_form
 from bridge.web.lean import Response
 from bridge.web.pages.consent_view import consent_view
 from bridge.web.pages.rendering import Pages, see_other
-from bridge.web.pages.sign_in import SignInPages
+from bridge.web.pages.sign_in import PAUSED, SignInPages, paused
 from bridge.web.pages.visits import Visit, Visits
 from bridge.web.services import AUTHORIZE, CONSENT, Authorizing, CatalogueWords
 
@@ -57,16 +57,20 @@ class AuthorizePages:
             words = "this application has to push its request first (RFC 9126)"
             raise InvalidRequest(Reason.PAR_REQUIRED, "plain parameters of another client", public=words)
         if visit.session is None:
-            return self._visits.answer(visit, self._leave_for_sign_in(visit, AUTHORIZE))
+            return self._visits.answer(visit, self._leave_for_sign_in(visit))
         request_uri = self._authorizing.begin_direct(form, browser=visit.browser, context=visit.context)
         return self._visits.answer(visit, self._go_on(visit, request_uri, visit.session.user))
 
     def show(self) -> Response:
         """GET: the consent page. It can be reloaded until it is answered."""
         visit = self._visits.read(request.environ)
-        request_uri = parse_form(visit.query.encode("latin-1")).require("request_uri")
+        form = parse_form(visit.query.encode("latin-1"))
+        request_uri = form.require("request_uri")
+        here = f"{CONSENT}?{urlencode({'request_uri': request_uri})}"
+        if visit.session is None and form.get(PAUSED) is not None:
+            return self._visits.answer(visit, self._pages.show("session_over.html", back=here))
         if visit.session is None:
-            return self._visits.answer(visit, self._leave_for_sign_in(visit, CONSENT))
+            return self._visits.answer(visit, self._sign_in.begin(visit, here))
         user = visit.session.user
         question = self._authorizing.consent_wanted(
             request_uri, browser=visit.browser, user=user, context=visit.context
@@ -86,9 +90,7 @@ class AuthorizePages:
         form = self._visits.posted(visit)
         request_uri = form.require("request_uri")
         if visit.session is None:
-            # It timed out while the page was open. What was asked is still there, and so is the page.
-            back = f"{CONSENT}?{urlencode({'request_uri': request_uri})}"
-            return self._visits.answer(visit, self._sign_in.begin(visit, back))
+            return self._visits.answer(visit, paused(self._base, CONSENT, request_uri=request_uri))
         self._visits.check_token(visit, form, CONSENT, request_uri)
         approved, denied = form.get("approve") is not None, form.get("deny") is not None
         if approved == denied:
@@ -104,7 +106,7 @@ class AuthorizePages:
         request_uri, client_id = form.require("request_uri"), form.require("client_id")
         self._authorizing.open(request_uri, client_id=client_id, browser=visit.browser, context=visit.context)
         if visit.session is None:
-            return self._leave_for_sign_in(visit, AUTHORIZE)
+            return self._leave_for_sign_in(visit)
         return self._go_on(visit, request_uri, visit.session.user)
 
     def _go_on(self, visit: Visit, request_uri: str, user: User) -> Response:
@@ -117,8 +119,8 @@ class AuthorizePages:
             return self._send_back(answer)
         return see_other(f"{self._base}{CONSENT}?{urlencode({'request_uri': request_uri})}")
 
-    def _leave_for_sign_in(self, visit: Visit, path: str) -> Response:
-        return self._sign_in.begin(visit, f"{path}?{visit.query}")
+    def _leave_for_sign_in(self, visit: Visit) -> Response:
+        return self._sign_in.begin(visit, f"{AUTHORIZE}?{visit.query}")
 
     def _send_back(self, answer: AuthorizationAnswer) -> Response:
         return see_other(location_of(answer, issuer=self._issuer))

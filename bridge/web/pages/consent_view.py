@@ -43,7 +43,7 @@ class Access:
 @dataclass(frozen=True, slots=True)
 class ConsentView:
     """The page's values. `calls_itself` is unverified, cut and neutralised. `is_elsewhere`: the answer goes to another
-    host than the one that asks; `is_local`: it stays on the user's machine."""
+    host than the one that asks; `is_local`: some program on the user's device gets it."""
 
     asker: Asker
     acts_with: str | None
@@ -63,6 +63,8 @@ def consent_view(question: Question, user: str, home: Mapping[str, str]) -> Cons
     request = question.request
     spiffe_id = request.subject.spiffe_id
     asker = _asker(question)
+    # On a loopback port and on a scheme of its own any program of the device may listen (RFC 8252 section 8.6).
+    is_local = question.is_loopback or not request.redirect_uri.startswith("https://")
     acts_with = None if spiffe_id is None or str(spiffe_id) == asker.name else str(spiffe_id)
     name = question.metadata.get("client_name")
     return ConsentView(
@@ -74,9 +76,9 @@ def consent_view(question: Question, user: str, home: Mapping[str, str]) -> Cons
         accesses=accesses(question.scopes, question.resources, home),
         is_key_bound=question.is_key_bound,
         is_elsewhere=request.kind is ClientKind.METADATA_DOCUMENT
-        and not question.is_loopback
+        and not is_local
         and question.redirect_host != asker.name,
-        is_local=question.is_loopback,
+        is_local=is_local,
         can_be_remembered=question.can_be_remembered,
         user=shown(user, MAX_NAME_LENGTH),
     )
@@ -117,7 +119,9 @@ def _asker(question: Question) -> Asker:
         case ClientKind.METADATA_DOCUMENT:
             return Asker(_host(request.client_id), "a website that describes itself at", client_id)
         case ClientKind.PUSHED:
-            words = "an application that nobody registered: only where the answer goes is known"
+            words = "an application that nobody registered: all that is known is where the answer goes"
+            if not request.redirect_uri.startswith("https://"):
+                return Asker("A program on your device", words)
             return Asker(shown(question.redirect_host, MAX_IDENTIFIER_LENGTH), words)
         case ClientKind.STATEMENT:
             name = shown(subject.subject or client_id, MAX_IDENTIFIER_LENGTH)

@@ -49,7 +49,7 @@ class DevelopmentSignIn:
         if state is None:
             return self._visits.answer(visit, self.begin(visit, ACCOUNT))
         self._pending.find(visit.cookies, state, now=visit.now)
-        page = self._pages.show(
+        page = self._pages.show_leading_anywhere(
             "sign_in.html",
             state=state,
             max_length=MAX_NAME_LENGTH,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -15,8 +16,8 @@ STYLE = "/style.css"
 STYLE_MAX_AGE = 86400
 # The charset is added to it.
 HTML = "text/html"
-# What a page may load and where it may lead, beside `form-action`: our style, and nothing else at all.
-_POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
+# What a page may load: our style, and nothing else at all.
+_POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 _HEADERS = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
@@ -45,11 +46,19 @@ class Pages:
         self._environment.globals.update(base=base, host=host, style=f"{base}{STYLE}?v={version}")
 
     def show(self, template: str, *, status: int = 200, leads_to: str | None = None, **values: object) -> Response:
-        """The page. `leads_to`: a verified redirect URI that the answer to a form of it may lead to, which browsers
-        hold against `form-action` as well."""
-        target = "" if leads_to is None else f" {_source(leads_to)}"
+        """The page. `leads_to`: a verified redirect URI where the answer to a form of it may send the browser, which
+        browsers hold against `form-action` too, redirect by redirect."""
+        targets = "'self'" if leads_to is None else f"'self' {_source(leads_to)}"
+        return self._answer(template, status, f"{_POLICY}; form-action {targets}", values)
+
+    def show_leading_anywhere(self, template: str, **values: object) -> Response:
+        """As `show`, for a form whose answer may send the browser to any client's redirect URI. Only for a page that
+        holds nothing of anybody's."""
+        return self._answer(template, 200, _POLICY, values)
+
+    def _answer(self, template: str, status: int, policy: str, values: Mapping[str, object]) -> Response:
         text = self._environment.get_template(template).render(**values)
-        return Response(text, status, {**_HEADERS, "Content-Security-Policy": _POLICY + target}, HTML)
+        return Response(text, status, {**_HEADERS, "Content-Security-Policy": policy}, HTML)
 
     def style(self) -> Response:
         """The one style sheet. Its address changes when it does."""

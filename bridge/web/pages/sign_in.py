@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Protocol
+from urllib.parse import urlencode
 
 from bridge.model.authorization import User
 from bridge.users.sessions import Sessions
@@ -19,6 +20,18 @@ class SignInPages(Protocol):
         """Send the browser on its way to a session, to come back at `return_to`, a path of ours below the issuer's
         with its query. Raises: Unavailable; InvalidRequest when that is too long to be kept."""
         ...
+
+
+PAUSED = "signed_out"
+
+
+def paused(base: str, path: str, **parameters: str) -> Response:
+    """The answer to a form that came when its session was over: to a page of ours that says so (`session_over.html`).
+
+    Not straight to a sign-in: browsers hold a form's redirects against the `form-action` of its page, and a login
+    provider is not in it.
+    """
+    return see_other(f"{base}{path}?{urlencode({**parameters, PAUSED: '1'})}")
 
 
 class Arrivals:
