@@ -32,6 +32,11 @@ JWT_SPIFFE = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe"
     "--socket", metavar="URL", envvar="SPIFFE_ENDPOINT_SOCKET", help="Workload API.  [$SPIFFE_ENDPOINT_SOCKET]"
 )
 @click.option("--spiffe-id", metavar="ID", help="Which of this workload's identities.  [default: the agent's first]")
+@click.option(
+    "--client-id",
+    metavar="ID",
+    help="The client to be, such as the URL of a document that names the identity.  [default: the identity's own]",
+)
 @click.option("--x509", is_flag=True, help="Come with the X.509-SVID over mutual TLS instead of a JWT-SVID.")
 @click.option(
     "--dpop",
@@ -52,6 +57,7 @@ def token(
     issuer: str | None,
     socket: str | None,
     spiffe_id: str | None,
+    client_id: str | None,
     x509: bool,
     key_file: Path | None,
     ca: Path | None,
@@ -67,6 +73,7 @@ def token(
     \b
     Example:
       bridge token --scope ledger.read --issuer https://127.0.0.1:8443 --ca tls/test-ca.pem
+      bridge token --client-id https://agents.example.org/planner
     """
     from bridge.cli.token_endpoint import Connector, discover
 
@@ -77,7 +84,11 @@ def token(
     form = [("grant_type", "client_credentials"), *(("resource", resource) for resource in resources)]
     if scope is not None:
         form.append(("scope", scope))
-    form += _credential(endpoint, identity, issuer, connector, x509=x509, timeout=timeout)
+    name, credential = _credential(endpoint, identity, issuer, connector, x509=x509, timeout=timeout)
+    # Beside a certificate a client has to be named (RFC 8705 section 2); an assertion speaks for itself.
+    if client_id is not None or x509:
+        form.append(("client_id", client_id or name))
+    form += credential
     answer = _post(connector, url, form, key_file)
     if answer.status != 200:
         return _refused(answer, as_json, scope)
@@ -113,9 +124,9 @@ def _credential(
     *,
     x509: bool,
     timeout: float,
-) -> list[tuple[str, str]]:
-    """The form fields that say who asks. A JWT-SVID has one audience, the issuer (SCA-5); a certificate goes
-    with the TLS connection, and its `client_id` is the SPIFFE ID."""
+) -> tuple[str, list[tuple[str, str]]]:
+    """The SPIFFE ID of a certificate (empty otherwise), and the form fields that prove who asks. A JWT-SVID has one
+    audience, the issuer (SCA-5); a certificate goes with the TLS connection."""
     from bridge.cli.token_endpoint import Certificate
     from bridge.spire.workload_client import WorkloadApiFailed, fetch_jwt_svid, fetch_x509_svid
 
@@ -123,9 +134,9 @@ def _credential(
         if x509:
             svid = fetch_x509_svid(endpoint, timeout=timeout, spiffe_id=identity)
             connector.present(Certificate(svid.chain, svid.key))
-            return [("client_id", str(svid.spiffe_id))]
+            return str(svid.spiffe_id), []
         assertion = fetch_jwt_svid(endpoint, issuer, timeout=timeout, spiffe_id=identity)
-        return [("client_assertion_type", JWT_SPIFFE), ("client_assertion", assertion)]
+        return "", [("client_assertion_type", JWT_SPIFFE), ("client_assertion", assertion)]
     except WorkloadApiFailed as error:
         raise Failure(f"{error}. {_advice(error, identity)}") from error
 

@@ -20,7 +20,7 @@ from bridge.policy.evaluate import PolicySet
 from bridge.policy.index import Index
 from bridge.policy.pattern import ANY_PATH, STATEMENTS, Pattern, spiffe_id_pattern, subsumes
 from bridge.policy.rule import Rule
-from bridge.policy.vocabulary import GRANTS_AT, SVIDS, VOCABULARIES, provable
+from bridge.policy.vocabulary import ACTING_SVIDS, GRANTS_AT, SVIDS, VOCABULARIES, provable
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Survey:
                 yield from self._decided(replace(subject, evidence=evidence))
             elif evidence not in SVIDS:
                 yield from self._decided(replace(subject, evidence=evidence, spiffe_id=None))
-            elif subject.spiffe_id is not None:
+            elif subject.spiffe_id is not None and evidence in ACTING_SVIDS:
                 yield from self._decided(replace(subject, evidence=evidence))
         if subject.source is Source.SPIFFE and subject.spiffe_id is not None:
             yield from self._as_actor(subject.spiffe_id)
@@ -142,7 +142,7 @@ class Survey:
             if rule.terms is None or not any(subsumes(actor, itself) for actor in rule.actors or ()):
                 continue
             for pattern in rule.patterns:
-                for evidence in sorted(SVIDS & (rule.evidence or frozenset())):
+                for evidence in sorted(ACTING_SVIDS & (rule.evidence or frozenset())):
                     yield from self._given(rule, pattern, evidence, itself)
 
     def _given(self, rule: Rule, pattern: Pattern, evidence: EvidenceKind, actor: Pattern | None) -> Iterator[Reach]:
@@ -189,7 +189,7 @@ def _by_source_and_name(place: tuple[Rule, Pattern]) -> tuple[int, str, str]:
 def _ways(rule: Rule) -> Iterator[tuple[EvidenceKind, Pattern | None]]:
     """The evidence that a rule takes, and for SVIDs at a document whose they are."""
     for evidence in sorted(rule.evidence or ()):
-        if rule.source is Source.METADATA_DOCUMENT and evidence in SVIDS:
-            yield from ((evidence, actor) for actor in rule.actors or ())
-        else:
+        if rule.source is not Source.METADATA_DOCUMENT or evidence not in SVIDS:
             yield evidence, None
+        elif evidence in ACTING_SVIDS:
+            yield from ((evidence, actor) for actor in rule.actors or ())

@@ -13,6 +13,8 @@ AUTHORIZATION_CODE = "authorization_code"
 REFRESH_TOKEN = "refresh_token"
 
 SVIDS = frozenset({EvidenceKind.X509_SVID, EvidenceKind.JWT_SVID})
+# With which of them a workload can come in a document's name: beside a certificate it names its SPIFFE ID (SCA-15).
+ACTING_SVIDS = frozenset({EvidenceKind.JWT_SVID})
 
 # RFC 7591 section 2 and the registered members that its extensions added for what we understand.
 # A typo in `asserts` would silently drop what a statement says, so the list is closed.

@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 
 from bridge.lab.workload_api import WorkloadApi
+from tests.flows.documented import Shelf, document_rules
 from tests.flows.stand import LEDGER, Stand
 from tests.unit.cli.conftest import Run, bridge_process
+from tests.unit.fetch.tls_server import CA
 
 WEB, BATCH, EDGE, INTRUDER, RESEARCH = (
     f"/ns/{path}" for path in ("web/sa/shop", "batch/sa/1", "edge/sa/1", "web/sa/intruder", "research/sa/1")
@@ -25,8 +27,20 @@ WEB, BATCH, EDGE, INTRUDER, RESEARCH = (
 
 
 @pytest.fixture(scope="module")
-def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
-    with Stand(tmp_path_factory.mktemp("token"), more="[dpop]\nrequire_nonce = true\n", workers=1) as running:
+def shelf() -> Iterator[Shelf]:
+    """Where documents are."""
+    made = Shelf()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def stand(tmp_path_factory: pytest.TempPathFactory, shelf: Shelf) -> Iterator[Stand]:
+    fetch = f'[fetch]\nallow_hosts = ["127.0.0.1:{shelf.server.port}"]\nca_file = "tls/documents.pem"\n'
+    running = Stand(tmp_path_factory.mktemp("token"), more=f"[dpop]\nrequire_nonce = true\n{fetch}", workers=1)
+    (running.folder / "tls/documents.pem").write_bytes(CA.certificate_pem)
+    (running.policies / "metadata-documents.toml").write_text(document_rules(shelf.base))
+    with running:
         yield running
 
 
@@ -75,6 +89,26 @@ def test_one_of_several_identities_can_be_chosen(run: Run, words: list[str]) -> 
     for door in ([], ["--x509"]):
         found = claims(run(*words, *door, *identity(BATCH)).out)
         assert (found["client_id"], found["sub"]) == ("batch", f"spiffe://example.org{BATCH}")
+
+
+def test_an_agent_comes_as_the_client_of_its_document_or_as_its_own(
+    run: Run, words: list[str], stand: Stand, shelf: Shelf
+) -> None:
+    """SCA-11, CIMD-34: the document names who may act for it; the SPIFFE ID stays in the token. SCA-15: a certificate
+    comes in the name of its own SPIFFE ID alone."""
+    agent = f"spiffe://example.org{WEB}"
+    own = shelf.publish("/agents/own", spiffe_id="spiffe://example.org/ns/web/sa/*")
+    foreign = shelf.publish("/agents/foreign", spiffe_id="spiffe://example.org/ns/web/sa/other")
+    asked = [*words, "--scope", "ledger.read"]
+    found = claims(run(*asked, "--client-id", own).out)
+    assert (found["client_id"], found["sub"]) == (own, agent)
+    for named in ([], ["--client-id", agent], ["--client-id", agent, "--x509"]):
+        found = claims(run(*asked, *named).out)
+        assert (found["client_id"], found["sub"]) == (agent, agent)
+    for named in (["--client-id", foreign], ["--client-id", own, "--x509"]):
+        refused = run(*asked, *named)
+        assert (refused.code, "invalid_client" in refused.err) == (1, True)
+    assert own in {record["client_id"] for record in stand.clients()}
 
 
 def test_a_resource_can_be_named(run: Run, words: list[str]) -> None:
