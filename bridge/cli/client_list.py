@@ -28,7 +28,8 @@ from bridge.model.client import ClientKind, ClientRecord, ClientState
 if TYPE_CHECKING:
     from bridge.store.ports import ClientFilter, ClientStore, Waiting
 
-_COLUMNS = ("client_id", "kind", "state", "rule", "identities", "created_at", "last_used_at", "expires_at")
+# The subject is last: where it tells anything it is long.
+_COLUMNS = ("client_id", "kind", "state", "rule", "identities", "created_at", "last_used_at", "expires_at", "subject")
 _INDENT = "  "
 
 
@@ -83,7 +84,7 @@ def list_clients(
             at = now()
             records = all_records(store.clients, where, limit, now=at)
             fields = (record_fields(record, at, pending_expiry=pending_expiry) for record in records)
-            _emit(fields, _COLUMNS, as_json)
+            _emit(fields if as_json else map(_told, fields), _COLUMNS, as_json)
     return 0
 
 
@@ -100,6 +101,13 @@ def _emit(found: Iterator[dict[str, object]], columns: tuple[str, ...], as_json:
         emit_json_array(found)
     else:
         emit_table(columns, ([fields[name] for name in columns] for fields in found))
+
+
+def _told(fields: dict[str, object]) -> dict[str, object]:
+    """For people the subject is who stands behind a derived client_id: of an instance its identity, whose key the
+    name is made of anyway; nobody where the client_id says it."""
+    subject = fields["parent"] or fields["subject"]
+    return {**fields, "subject": None if subject == fields["client_id"] else subject}
 
 
 def _waiting(clients: ClientStore, where: ClientFilter) -> Iterator[tuple[Waiting, ClientRecord | None]]:

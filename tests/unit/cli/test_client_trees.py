@@ -49,6 +49,34 @@ def test_instances_are_listed_by_the_spiffe_id_of_their_identity(run: Run, store
     assert {record["expires_at"] for record in found} == {timestamp(at + 3600)}
 
 
+def test_people_are_told_who_stands_behind_a_name_that_does_not_say_it(
+    run: Run, records: Records, store: Store, at: int
+) -> None:
+    records.add("/ns/web/sa/job", now=at)
+    records.add("/batch/a", shared="fleet", now=at)
+    instance(store, 0, at)
+    ci = ProposedClient(
+        client_id="statement-0",
+        kind=ClientKind.STATEMENT,
+        subject="https://ci.example.org pipeline",
+        trust_domain=None,
+        state=ClientState.ACTIVE,
+        rule="r",
+    )
+    event = AuditEvent(id="reg-ci", time=at, event=AuditEventKind.REGISTERED, client_id=ci.client_id)
+    store.clients.ensure(ci, limits=LIMITS, idle_expiry=3600, event=event, now=at)
+    header, *lines = (line.split("\t") for line in run("clients", "list").out.splitlines())
+    assert (header[0], header[-1]) == ("client_id", "subject")
+    assert [(line[0], line[-1]) for line in lines] == [
+        ("fleet", "-"),
+        ("instance-0", API),
+        (JOB, "-"),
+        ("statement-0", "https://ci.example.org pipeline"),
+    ]
+    told = {record["client_id"]: record["subject"] for record in run("clients", "list", "--json").json}
+    assert (told["instance-0"], told[JOB]) == (f"{API} key-0", JOB)
+
+
 def test_a_tree_has_instances_and_members_under_what_they_belong_to(
     run: Run, records: Records, store: Store, at: int
 ) -> None:
