@@ -60,7 +60,8 @@ class ServingOptions:
     """One `bridge serve`.
 
     `factory` is the dotted name `package.module:callable`; each worker calls it with `argument` (the
-    configuration, as it was read once for all workers) and gets a `ServedApp`. Addresses are `host:port`, port 0 takes a free one.
+    configuration, as it was read once for all workers) and gets a `ServedApp`. Addresses are `host:port`,
+    port 0 takes a free one.
     `plain_http` serves `listen` without TLS: that it is a loopback address, or only a trusted proxy can
     reach it, is for the configuration to see to. It is not checked here.
     `health_paths` are answered by threads of their own, so that a busy service does not look dead.
