@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bridge.cli.options import Failure
 from bridge.cli.output import printable
 from bridge.model.audit import AuditEvent, AuditEventKind
-from bridge.model.evidence import Door, EvidenceKind
+from bridge.model.evidence import Door, EvidenceKind, names_document
 from bridge.model.identity import BindingMethod, PolicySubject, Source
 from bridge.model.spiffe_id import InvalidSpiffeId, SpiffeId
 from bridge.model.terms import Ask
@@ -92,16 +92,20 @@ def _read(event: AuditEvent) -> Recorded:
         )
         refused = event.reason if event.event is AuditEventKind.REFUSED else None
         proved = _proved(event.ask, evidence)
-        return Recorded(_subject(event.subject, evidence), ask, proved, refused, event.policy_version)
+        return Recorded(_subject(event, evidence), ask, proved, refused, event.policy_version)
     except (ValueError, InvalidSpiffeId) as error:
         raise Failure(f"the row of {printable(event.id)} cannot be decided again: {printable(error)}") from error
 
 
-def _subject(name: str, evidence: EvidenceKind) -> PolicySubject:
-    """The inverse of `PolicySubject.name`."""
+def _subject(event: AuditEvent, evidence: EvidenceKind) -> PolicySubject:
+    """The inverse of `PolicySubject.actor`: where an SVID acts for a document, the row's client is its URL."""
+    name = event.subject
     match evidence:
         case EvidenceKind.X509_SVID | EvidenceKind.JWT_SVID | EvidenceKind.WIT_SVID:
-            return PolicySubject(Source.SPIFFE, evidence, spiffe_id=SpiffeId.parse_workload(name))
+            spiffe_id = SpiffeId.parse_workload(name)
+            if names_document(event.client_id):
+                return PolicySubject(Source.METADATA_DOCUMENT, evidence, spiffe_id=spiffe_id, url=event.client_id)
+            return PolicySubject(Source.SPIFFE, evidence, spiffe_id=spiffe_id)
         case EvidenceKind.METADATA_DOCUMENT:
             return PolicySubject(Source.METADATA_DOCUMENT, evidence, url=name)
         case EvidenceKind.SOFTWARE_STATEMENT:

@@ -26,13 +26,6 @@ if TYPE_CHECKING:
     from bridge.verify.key_sets import JwtKeys
     from bridge.verify.metadata_documents import VerifiedDocument
 
-_SCHEME = "https://"
-
-
-def is_document_url(identifier: str) -> bool:
-    """Whether an ID is a client's URL; no other client's name begins so (CIMD-30)."""
-    return identifier.startswith(_SCHEME)
-
 
 @dataclass(frozen=True, slots=True)
 class SeenDocument:

@@ -9,21 +9,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bridge.cli.client_endings import never_seen
-from bridge.cli.options import Failure
-from bridge.cli.output import printable, timestamp
+from bridge.cli.output import timestamp
 from bridge.model.client import ClientKind, ClientRecord, ClientState, Member
-from bridge.model.evidence import EvidenceKind
-from bridge.model.identity import PolicySubject, Source
-from bridge.model.spiffe_id import InvalidSpiffeId, SpiffeId
 
 if TYPE_CHECKING:
-    from bridge.config import Settings
     from bridge.store.ports import ClientFilter, ClientStore, Waiting
 
 PAGE = 500
 MEMBER_COLUMNS = ("spiffe_id", "state", "first_seen_at", "last_used_at")
+MEMBERSHIP_COLUMNS = ("client_id", "state", "first_seen_at", "last_used_at")
 INSTANCE_COLUMNS = ("client_id", "state", "rule", "created_at", "last_used_at", "expires_at")
 WAITING_COLUMNS = ("client_id", "subject", "rule", "waits_since")
+_WITH_MEMBERS = (ClientKind.SHARED, ClientKind.METADATA_DOCUMENT)
 
 
 def ends_at(record: ClientRecord, pending_expiry: int) -> int | None:
@@ -56,7 +53,7 @@ def record_fields(record: ClientRecord, now: int, *, pending_expiry: int) -> dic
 
 
 def member_fields(member: Member) -> dict[str, object]:
-    """A member of a shared client, for programs and people."""
+    """A SPIFFE ID under a client, for programs and people."""
     return {
         "client_id": member.client_id,
         "spiffe_id": member.spiffe_id,
@@ -123,8 +120,8 @@ def _pages(clients: ClientStore, where: ClientFilter, limit: int | None) -> Iter
 
 
 def all_members(clients: ClientStore, record: ClientRecord, limit: int | None) -> Iterator[Member]:
-    """The members of a shared client, by SPIFFE ID, at most `limit` of them (None: all)."""
-    if record.kind is not ClientKind.SHARED:
+    """The SPIFFE IDs seen under a client that has members, at most `limit` of them (None: all)."""
+    if record.kind not in _WITH_MEMBERS:
         return iter(())
     return itertools.islice(_member_pages(clients, record.client_id), limit)
 
@@ -136,25 +133,14 @@ def _member_pages(clients: ClientStore, client_id: str) -> Iterator[Member]:
         after = page[-1].spiffe_id
 
 
-def membership(clients: ClientStore, settings: Settings, identifier: str) -> tuple[ClientRecord, Member]:
-    """The shared client that the policies give to a SPIFFE ID, and the ID's place under it.
+def memberships(clients: ClientStore, spiffe_id: str, limit: int | None) -> Iterator[Member]:
+    """The clients that a SPIFFE ID was seen under: shared ones, and documents that it acts for; at most `limit` of
+    them (None: all)."""
+    return itertools.islice(_membership_pages(clients, spiffe_id), limit)
 
-    Raises: Failure when there is no record and no member by that name; StartRefused when the policies do
-    not load. Not found: a member of a client that the policies no longer give it; the list has that client.
-    """
-    from bridge.app import policy_defaults
-    from bridge.policy.folder import PolicyFolder
 
-    nobody = Failure(f"no record and no member goes by {printable(identifier)}; see `bridge clients list`")
-    try:
-        spiffe_id = SpiffeId.parse_workload(identifier)
-    except InvalidSpiffeId as error:
-        raise nobody from error
-    policies = PolicyFolder(settings.policy_directory, policy_defaults(settings)).load().policy_set
-    for evidence in (EvidenceKind.X509_SVID, EvidenceKind.JWT_SVID):
-        choice = policies.client_for(PolicySubject(Source.SPIFFE, evidence, spiffe_id=spiffe_id))
-        if choice is not None and choice.shared_id is not None:
-            found = clients.find(choice.shared_id, subject=identifier, member=identifier)
-            if found.record is not None and found.member is not None:
-                return found.record, found.member
-    raise nobody
+def _membership_pages(clients: ClientStore, spiffe_id: str) -> Iterator[Member]:
+    after = ""
+    while page := clients.memberships(spiffe_id, limit=PAGE, after=after):
+        yield from page
+        after = page[-1].client_id

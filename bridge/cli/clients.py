@@ -2,46 +2,31 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import closing
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from bridge.cli.audit_rows import emit_rows, row_fields
-from bridge.cli.client_documents import SeenDocument, is_document_url, look_at, require_yes
+from bridge.cli.client_documents import SeenDocument, look_at, require_yes
 from bridge.cli.client_endings import Ending, ending_of, was_revoked
 from bridge.cli.client_list import list_clients
 from bridge.cli.client_recheck import recheck
-from bridge.cli.client_records import (
-    INSTANCE_COLUMNS,
-    MEMBER_COLUMNS,
-    WAITING_COLUMNS,
-    all_members,
-    live_instances,
-    member_fields,
-    membership,
-    no_record_fields,
-    record_fields,
-    waiting_fields,
-    waiting_of,
-)
-from bridge.cli.options import Failure, config_option, json_option, list_options, settings_of
-from bridge.cli.output import emit_fields, emit_json, emit_table, note, printable, say
-from bridge.model.audit import AuditEvent, AuditEventKind, AuditRow
+from bridge.cli.client_records import waiting_of
+from bridge.cli.client_show import show
+from bridge.cli.options import Failure, config_option, json_option, settings_of
+from bridge.cli.output import emit_json, note, printable, say
+from bridge.model.audit import AuditEvent, AuditEventKind
+from bridge.model.authorization import PUSHED_CLIENT_ID
 from bridge.model.client import ClientKind, ClientState, ProposedClient
-from bridge.model.evidence import Door
+from bridge.model.errors import EvidenceRejected
+from bridge.model.evidence import Door, names_document
 from bridge.model.spiffe_id import SCHEME, InvalidSpiffeId, SpiffeId
 
 if TYPE_CHECKING:
     from bridge.store.ports import Changed, Store
-
-_RECENT_ROWS = 10
-# The log has no index by client, so `show` looks at its newest part only.
-_ROWS_SEARCHED = 5000
 
 
 @click.group()
@@ -56,59 +41,7 @@ def clients() -> None:
 
 clients.add_command(list_clients)
 clients.add_command(recheck)
-
-
-@clients.command()
-@click.argument("identifier", metavar="ID")
-@list_options
-@json_option
-@config_option
-def show(identifier: str, limit: int | None, as_json: bool, config: Path) -> int:
-    """Show one client: its record, its members or live instances, what waits for approval, and its last audit rows.
-
-    ID is a client_id; a SPIFFE ID that is a member of a shared client: then that client and that member; or an
-    identity that has instances only. --limit and --all are for members and instances.
-
-    \b
-    Example:
-      bridge clients show spiffe://example.org/ns/web/sa/api
-    """
-    from bridge.app import now, open_store
-
-    settings = settings_of(config)
-    with closing(open_store(settings)) as store:
-        at = now()
-        instances = list(live_instances(store.clients, identifier, limit, now=at))
-        record, members = store.clients.get(identifier), None
-        if record is None and not instances:
-            record, member = membership(store.clients, settings, identifier)
-            members = [member]
-        elif record is not None:
-            members = list(all_members(store.clients, record, limit))
-        described = partial(record_fields, now=at, pending_expiry=settings.registration.pending_expiry)
-        fields = no_record_fields(identifier) if record is None else described(record)
-        named = [*([] if record is None else [record]), *instances]
-        waits = [waiting_fields(one, name) for name in named for one in waiting_of(store.clients, name.client_id)]
-        rows = [row_fields(row) for row in _recent(store, identifier)]
-    shown = [member_fields(member) for member in members or ()]
-    below = [described(one) for one in instances]
-    if as_json:
-        emit_json({**fields, "members": shown, "instances": below, "waiting": waits, "audit": rows})
-        return 0
-    emit_fields(fields)
-    _section(f"members ({len(shown)} of {fields['identities']} shown)", MEMBER_COLUMNS, shown)
-    _section("live instances", INSTANCE_COLUMNS, below)
-    _section("waiting for approval (`bridge clients approve`)", WAITING_COLUMNS, waits)
-    say(f"\nlast audit rows (searched: the newest {_ROWS_SEARCHED})")
-    emit_rows(rows)
-    return 0
-
-
-def _section(title: str, columns: Sequence[str], found: Sequence[Mapping[str, object]]) -> None:
-    if found:
-        say(f"\n{title}")
-        emit_table(columns, ([fields[name] for name in columns] for fields in found))
-
+clients.add_command(show)
 
 _argument = click.argument("identifier", metavar="ID")
 _note_option = click.option("--note", default="", metavar="TEXT", help="Why; kept in the audit log.")
@@ -148,9 +81,10 @@ def revoke(identifier: str, note: str, as_json: bool, config: Path) -> int:
 def deny(identifier: str, note: str, as_json: bool, config: Path) -> int:
     """End all tokens of a client and refuse it from now on, whatever the policies say.
 
-    ID is a client_id or a SPIFFE ID, which need not have been seen before: the answer says whether it was,
-    and whether its trust domain is configured here. A SPIFFE ID goes with all its instances, those to come too;
-    an instance's client_id keeps out that instance alone, and its identity may make another.
+    ID is a client_id, a SPIFFE ID or a document's URL; the last two need not have been seen before: the answer says
+    whether they were, and whether the trust domain is configured here. A SPIFFE ID goes with all its instances, those
+    to come too, and wherever it acts for a document; an instance's client_id keeps out that instance alone, and its
+    identity may make another.
 
     \b
     Example:
@@ -209,7 +143,7 @@ def approve(identifier: str, note: str, yes: bool, as_json: bool, config: Path) 
       bridge clients approve spiffe://example.org/ns/web/sa/api --note "SEC-7, reviewed"
       bridge clients approve https://app.example.com/client.json
     """
-    seen = _look(config, identifier, yes, as_json) if is_document_url(identifier) else None
+    seen = _look(config, identifier, yes, as_json) if names_document(identifier) else None
     return _change(
         config,
         AuditEventKind.APPROVED,
@@ -303,26 +237,32 @@ def _nothing(kind: AuditEventKind) -> str:
 
 
 def _tombstone(identifier: str) -> ProposedClient | None:
-    """The denied record of an identity that was never seen; only a workload's SPIFFE ID can have one."""
+    """The denied record of a client that was never seen: a workload, a document's client, or the pushed ones."""
+    if names_document(identifier):
+        return _denied(identifier, ClientKind.METADATA_DOCUMENT)
+    if identifier == PUSHED_CLIENT_ID:
+        return _denied(identifier, ClientKind.PUSHED)
     if not identifier.startswith(SCHEME):
         return None
     try:
         spiffe_id = SpiffeId.parse_workload(identifier)
     except InvalidSpiffeId as error:
         raise click.BadParameter(f"{printable(identifier)}: {error}", param_hint="ID") from error
-    return ProposedClient(
-        client_id=identifier,
-        kind=ClientKind.SPIFFE,
-        subject=identifier,
+    return replace(
+        _denied(identifier, ClientKind.SPIFFE),
         trust_domain=spiffe_id.trust_domain.name,
-        state=ClientState.DENIED,
-        rule="",
         metadata={"spiffe_id": identifier},
     )
 
 
-def _recent(store: Store, name: str) -> list[AuditRow]:
-    """The last rows about a client or a SPIFFE ID, oldest first, as far as the newest part of the log holds any."""
-    newest = store.audit.rows(newest_first=True, limit=_ROWS_SEARCHED)
-    about = (row for row in newest if name in (row.event.client_id, row.event.subject))
-    return list(itertools.islice(about, _RECENT_ROWS))[::-1]
+def _denied(identifier: str, kind: ClientKind) -> ProposedClient:
+    if kind is ClientKind.METADATA_DOCUMENT:
+        from bridge.verify.metadata_documents import require_client_url
+
+        try:
+            require_client_url(identifier)
+        except EvidenceRejected as error:
+            raise click.BadParameter(f"{printable(identifier)}: {error.detail}", param_hint="ID") from error
+    return ProposedClient(
+        client_id=identifier, kind=kind, subject=identifier, trust_domain=None, state=ClientState.DENIED, rule=""
+    )

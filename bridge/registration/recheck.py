@@ -8,7 +8,7 @@ any more.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
 
@@ -22,14 +22,15 @@ from bridge.model.terms import ClientChoice, Decision, Effect
 from bridge.policy.rule import Rule
 from bridge.policy.vocabulary import SVIDS, VOCABULARIES
 from bridge.registration.naming import identity_name_of, name_of, thumbprint_of
+from bridge.verify.metadata_documents import SPIFFE_JWT
 
 # Whether an operator approved these terms (rule, digest) for this client_id.
 Approved = Callable[[str, str, str], bool]
 
 # The likeliest first: most clients come to the token endpoint for `client_credentials`.
-_DOORS = (Door.TOKEN, Door.REGISTER, Door.PAR)
+_DOORS = (Door.TOKEN, Door.REGISTER, Door.PAR, Door.AUTHORIZE)
 _GRANT_TYPES = ("client_credentials", "authorization_code", "refresh_token")
-_KINDS = frozenset({ClientKind.SPIFFE, ClientKind.INSTANCE, ClientKind.STATEMENT, ClientKind.SHARED})
+_KINDS = frozenset(ClientKind) - {ClientKind.PUSHED}
 
 
 class Rules(Protocol):
@@ -77,8 +78,8 @@ class Verdict:
 
 
 def recheck(record: ClientRecord, policy: Rules, *, approved: Approved) -> Verdict:
-    """What the rules make of a live record. Of a shared client: whether any rule still gives it to anybody;
-    its members are looked at by `recheck_member`.
+    """What the rules make of a live record. Of a shared client: whether any rule still gives it to anybody, and of
+    a document that SVIDs act for, whether any rule wants it; their members are looked at by `recheck_member`.
 
     Not looked at: tombstones, which the record's state shows; whether its trust domain or issuer is
     configured; kinds of records that no door of this version makes.
@@ -91,7 +92,7 @@ def recheck(record: ClientRecord, policy: Rules, *, approved: Approved) -> Verdi
 
 
 def recheck_member(record: ClientRecord, member: Member, policy: Rules, *, approved: Approved) -> Verdict:
-    """What the rules make of one live identity under a shared client."""
+    """What the rules make of one live identity under a client."""
     return _recheck_identity(record, member.spiffe_id, policy, approved)
 
 
@@ -126,7 +127,9 @@ def _client_id(record: ClientRecord, subject: PolicySubject, choice: ClientChoic
 
 def _subjects(record: ClientRecord, name: str) -> list[PolicySubject]:
     """The subject under every evidence that it can come with, the one that it came with last time first: a
-    workload that has one SVID has the other one too."""
+    workload that has one SVID has the other one too. `name` is the record's identity, or a member's."""
+    if record.kind is ClientKind.METADATA_DOCUMENT:
+        return _document_subjects(record, name)
     if not name.startswith(SCHEME):
         issuer, _, subject = name.partition(" ")
         kind = EvidenceKind.SOFTWARE_STATEMENT
@@ -134,6 +137,19 @@ def _subjects(record: ClientRecord, name: str) -> list[PolicySubject]:
     spiffe_id = SpiffeId.parse_workload(name)
     kinds = sorted(SVIDS, key=lambda kind: (kind is not record.provenance.evidence, kind))
     return [PolicySubject(Source.SPIFFE, kind, spiffe_id=spiffe_id) for kind in kinds]
+
+
+def _document_subjects(record: ClientRecord, name: str) -> list[PolicySubject]:
+    """A document with the SVID that acts for it, or by itself: then as one that some SVID acts for, too, where that
+    is how its client authenticates. Certificates never come for a URL."""
+    by_svid = PolicySubject(Source.METADATA_DOCUMENT, EvidenceKind.JWT_SVID, url=record.subject)
+    if name.startswith(SCHEME):
+        return [replace(by_svid, spiffe_id=SpiffeId.parse_workload(name))]
+    alone = replace(by_svid, evidence=EvidenceKind.METADATA_DOCUMENT)
+    method = record.metadata.get("token_endpoint_auth_method")
+    if method is None:
+        return [alone, by_svid]
+    return [by_svid if method == SPIFFE_JWT else alone]
 
 
 def _offers(subjects: list[PolicySubject], policy: Rules, record: ClientRecord) -> Iterator[Decision]:

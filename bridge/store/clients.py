@@ -159,6 +159,11 @@ class SqliteClients:
         found = (member_of(row) for row in self._readers.rows(sql.MEMBERS, (client_id, after, limit)))
         return [member for member in found if member is not None]
 
+    def memberships(self, spiffe_id: str, *, limit: int, after: str = "") -> list[Member]:
+        """As the port says."""
+        found = (member_of(row) for row in self._readers.rows(sql.MEMBERSHIPS, (spiffe_id, after, limit)))
+        return [member for member in found if member is not None]
+
     def list(self, where: ClientFilter, *, limit: int, after: str = "") -> list[ClientRecord]:
         """`state` is the stored one: a record that idled out is listed as EXPIRED from its sweep on."""
         found = (client_of(row) for row in listing.page(self._readers.rows, where, limit=limit, after=after))

@@ -57,6 +57,7 @@ LEFT JOIN members AS m ON m.client_id = c.client_id AND m.spiffe_id = ?
 """
 GET = f"SELECT {CLIENT} FROM clients WHERE client_id = ?"
 MEMBERS = f"SELECT {MEMBER} FROM members WHERE client_id = ? AND spiffe_id > ? ORDER BY spiffe_id LIMIT ?"
+MEMBERSHIPS = f"SELECT {MEMBER} FROM members WHERE spiffe_id = ? AND client_id > ? ORDER BY client_id LIMIT ?"
 
 # --- records
 INSERT_CLIENT = f"INSERT INTO clients ({CLIENT}, quota, ended_at) VALUES ({', '.join('?' * (len(CLIENT_FIELDS) + 2))})"

@@ -111,7 +111,11 @@ class ClientStore(Protocol):
         ...
 
     def members(self, client_id: str, *, limit: int, after: str = "") -> list[Member]:
-        """The members of a shared client, ordered by SPIFFE ID, those behind `after`."""
+        """The members of a shared client, or of one known by a document, ordered by SPIFFE ID, those behind `after`."""
+        ...
+
+    def memberships(self, spiffe_id: str, *, limit: int, after: str = "") -> list[Member]:
+        """Where a SPIFFE ID is a member, ordered by `client_id`, those behind `after`."""
         ...
 
     def list(self, where: ClientFilter, *, limit: int, after: str = "") -> list[ClientRecord]:
