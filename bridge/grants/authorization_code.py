@@ -108,6 +108,7 @@ class AuthorizationCode:
             ends_at=context.now if first is None else first.expires_at,
             refresh_expires_at=None if first is None else first.expires_at,
             actor=actor_of(caller),
+            epoch=None if grant.epoch is None else registration.epoch,
         )
         user = ForUser(grant, use, None if first is None else first.token)
         return self._uses.begin(registration, decided, caller, context, user)

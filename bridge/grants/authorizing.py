@@ -17,7 +17,7 @@ from bridge.grants.authorization_parameters import (
     read_redirect_uri,
     read_state,
 )
-from bridge.grants.consent import Question, consent_of, question
+from bridge.grants.consent import Question, consent_of, is_covered, question
 from bridge.grants.form import Form
 from bridge.grants.granting import consent_event, new_grant, refusal_event
 from bridge.grants.handles import (
@@ -153,7 +153,9 @@ class Authorizing:
             browser=browser,
             grant=grant,
             consent=consent_of(request, user.user_id, decision, earlier, context.now),
-            event=consent_event(grant, request, decision, context),
+            event=consent_event(
+                grant, request, decision, context, was_asked=not is_covered(earlier, request, decision)
+            ),
             now=context.now,
         )
         if not decided:

@@ -157,8 +157,9 @@ def _is_same(live: Registration, grant: Grant) -> bool:
         return True
     if live.record.client_id != grant.client_id:
         return False
-    if grant.actor is None and live.member is not None:
-        # The request came from a browser, before it was known who would act for the document.
+    if grant.code_used_at is None and grant.actor is None and live.member is not None:
+        # The request came from a browser, before it was known who would act for the document. Whoever redeems the
+        # code is bound by its own registration from then on.
         return str(live.record.epoch) == (grant.epoch or "").partition(".")[0]
     return live.epoch == grant.epoch
 

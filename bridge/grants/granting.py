@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bridge.grants.consent import can_be_remembered
 from bridge.grants.handles import CODE_SECONDS
 from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.authorization import AuthorizationRequest, Grant, User
@@ -41,9 +40,10 @@ def new_grant(
 
 
 def consent_event(
-    grant: Grant, request: AuthorizationRequest, decision: Decision, context: RequestContext
+    grant: Grant, request: AuthorizationRequest, decision: Decision, context: RequestContext, *, was_asked: bool
 ) -> AuditEvent:
-    """The row of a yes. `ask` is what was given, and says who gave it; `jti` is the grant that later rows name."""
+    """The row of a yes. `ask` is what was given, and says who gave it; `jti` is the grant that later rows name.
+    `was_asked`: the user said it now, and not once before."""
     ask = Ask(grant.door, request.ask.grant_type, grant.scopes, grant.resources)
     return AuditEvent(
         id=context.correlation_id,
@@ -55,7 +55,7 @@ def consent_event(
         evidence=grant.evidence.value,
         ask={**ask.to_audit(), "proved": [], "user": grant.user.user_id},
         rule=decision.rule or "",
-        outcome="consent" if can_be_remembered(request) else "consent_once",
+        outcome="consent" if was_asked else "consent_remembered",
         client_id=grant.client_id,
         jti=grant.grant_id,
         issued=grant.code_digest,

@@ -130,6 +130,7 @@ class GrantUse:
     `redeems_code`: the code must not have been used, and is now. Otherwise `generation` must be the refresh token in
     force. `next_generation` is in force afterwards (the same where the refresh token is not rotated, 0 without
     one). `refresh_expires_at` and `ends_at` in epoch seconds; `ends_at` never goes back. `actor`: as on the grant.
+    `epoch`: that of the registration that redeems a code, which is the grant's from then on; None leaves it.
     """
 
     grant_id: str
@@ -139,3 +140,4 @@ class GrantUse:
     ends_at: int
     refresh_expires_at: int | None = None
     actor: str | None = None
+    epoch: str | None = None

@@ -17,7 +17,7 @@ from bridge.store.transaction import Transaction
 # Asked: an array of grant ids. Answer: an array of arrays, of those that are there.
 GRANTS_IN_USE = """
 SELECT json_group_array(json_array(
-    grant_id, code_expires_at, ends_at, generation, code_used_at, refresh_expires_at, ended_at, actor))
+    grant_id, code_expires_at, ends_at, generation, code_used_at, refresh_expires_at, ended_at, actor, epoch))
 FROM grants WHERE grant_id IN (SELECT value FROM json_each(?))
 """
 
@@ -34,6 +34,7 @@ class _Standing:
     refresh_expires_at: int | None
     ended_at: int | None
     actor: str | None
+    epoch: str | None
 
 
 class Redeeming:
@@ -68,16 +69,16 @@ class Redeeming:
         grant = self._used[use.grant_id] = self._standing[use.grant_id]
         if use.redeems_code:
             grant.code_used_at, grant.actor = now, use.actor
+            grant.epoch = use.epoch or grant.epoch
         grant.generation, grant.refresh_expires_at = use.next_generation, use.refresh_expires_at
         grant.ends_at = max(grant.ends_at, use.ends_at)
 
     def write(self, tx: Transaction) -> None:
         """Store what was noted."""
         if self._used:
-            tx.change_many(
-                sql.USE_GRANT,
-                [
-                    (one.code_used_at, one.generation, one.refresh_expires_at, one.ends_at, one.actor, one.grant_id)
-                    for one in self._used.values()
-                ],
-            )
+            tx.change_many(sql.USE_GRANT, [_row(one) for one in self._used.values()])
+
+
+def _row(one: _Standing) -> tuple[object, ...]:
+    changed = one.code_used_at, one.generation, one.refresh_expires_at, one.ends_at, one.actor, one.epoch
+    return (*changed, one.grant_id)

@@ -118,6 +118,18 @@ def test_who_began_redeems_and_who_redeems_stays(
     assert found(store, given).generation == 2
 
 
+def test_the_registration_that_redeems_is_the_one_that_may_go_on(store: Store, client: Ensured) -> None:
+    """T-23: the grant of a document's client may begin before it is known who will act for it."""
+    given = give(store, grant(epoch="7"))
+    spend(store, client, redemption(given, epoch="7.3"))
+    assert found(store, given).epoch == "7.3"
+    spend(store, client, rotation(given, epoch="7.4"))
+    assert found(store, given).epoch == "7.3", "a refresh changes nothing about it"
+    kept = give(store, grant(2, epoch="7"))
+    spend(store, client, redemption(kept))
+    assert found(store, kept).epoch == "7"
+
+
 def test_a_refresh_token_is_rotated_and_the_one_before_is_spent(store: Store, client: Ensured) -> None:
     """OAS-15, T-33."""
     given = give(store)

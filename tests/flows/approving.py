@@ -82,6 +82,19 @@ grant_types = ["authorization_code"]
 asserts = ["redirect_uris", "grant_types"]
 
 [[rule]]
+id = "singles-use-each-svid-once"
+why = "each assertion is for one call"
+effect = "allow"
+when = {{ path = "/ns/singles/sa/*", evidence = ["jwt-svid"] }}
+[rule.grant]
+resources = ["{LEDGER}"]
+scopes = ["ledger.read"]
+bind = "none"
+replay = "once"
+grant_types = ["authorization_code"]
+redirect_uris = ["{SHARED_CB}"]
+
+[[rule]]
 id = "assistants-ask"
 why = "an operator looks at each"
 effect = "ask"

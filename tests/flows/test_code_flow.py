@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -21,7 +22,7 @@ from tests.flows.approving import (
 )
 from tests.flows.client import JWT_BEARER
 from tests.flows.dpop import DpopKey
-from tests.flows.enrolling import PORTAL
+from tests.flows.enrolling import PORTAL, jwks
 from tests.flows.stand import LEDGER, ORDERS
 
 ID = "spiffe://example.org"
@@ -162,6 +163,7 @@ def test_an_application_comes_with_plain_parameters_and_rotates_its_refresh_toke
     reply = house.redeem({"client_id": url}, answer["code"], pkce, redirect_uri=redirect)
     assert reply.claims["client_id"] == url
     assert "act" not in reply.claims
+    assert house.rows_of(url)[-2].outcome == "consent"
     first = reply.body["refresh_token"]
     second = house.refresh({"client_id": url}, first).body["refresh_token"]
     assert first != second
@@ -214,6 +216,30 @@ def test_an_application_that_has_keys_proves_them_at_every_step_CIMD_20(house: A
     assert house.revoke(own(), token).status == 200
 
 
+def test_a_client_of_a_statement_issuer_acts_for_people_by_the_keys_it_stated(house: Approving) -> None:
+    key, pkce = JwtKey.generate("ES256", kid="ci"), Verifier()
+    claims = {"jwks": jwks(key), "redirect_uris": [PORTAL], "grant_types": ["authorization_code"]}
+    client_id = house.state("redirected", claims).registered["client_id"]
+
+    def own() -> dict[str, str]:
+        return {"client_assertion_type": JWT_BEARER, "client_assertion": house.assertion(key, client_id)}
+
+    assert house.push(own(), pkce, redirect_uri=APP_CB).error == (400, "invalid_request")
+    code = house.code(client_id, house.pushed(own(), pkce, redirect_uri=PORTAL))
+    assert house.redeem({"client_id": client_id}, code, pkce).error == (401, "invalid_client")
+    claims_ = house.redeem(own(), code, pkce).claims
+    assert claims_["client_id"] == client_id
+    assert "act" not in claims_, "no SPIFFE ID was authenticated"
+
+
+def test_an_assertion_that_is_for_once_is_used_by_a_push(house: Approving) -> None:
+    who = house.agent("/ns/singles/sa/one")
+    redirect: dict[str, Any] = {"redirect_uri": SHARED_CB}
+    assert house.push(who, Verifier(), **redirect, scope="ledger.own").error == (400, "invalid_scope")
+    assert house.push(who, Verifier(), **redirect).status == 201
+    assert house.push(who, Verifier(), **redirect).error == (401, "invalid_client")
+
+
 def test_an_agent_that_names_its_document_acts_for_people_as_that(house: Approving) -> None:
     """SCA-32, OAS-29, PCR-32: through `/par`, `/authorize` and `/token` the URL's client, the SPIFFE ID its actor;
     naming nothing it is its own client; a deny of the SPIFFE ID stops both."""
@@ -239,16 +265,29 @@ def test_an_agent_that_names_its_document_acts_for_people_as_that(house: Approvi
     assert house.by_jwt(path).error == (401, "invalid_client")
 
 
-def test_a_workload_that_acts_for_a_document_redeems_a_code_that_a_browser_began(house: Approving) -> None:
+@pytest.mark.parametrize("rule", ["apps", "plain"])
+def test_a_workload_that_acts_for_a_document_redeems_a_code_that_a_browser_began(house: Approving, rule: str) -> None:
+    """ROFU-16: nobody was authenticated when it began, so only who is authenticated later gets anything of it: one
+    that the document names and a rule lets act for it, and from then on that one alone."""
     path, pkce, browser = "/ns/web/sa/later", Verifier(), house.browser()
-    url = house.shelf.publish(
-        "/plain/later", redirect_uris=[APP_CB], token_endpoint_auth_method="spiffe_jwt", spiffe_id=f"{ID}/ns/web/sa/*"
-    )
+    stated: dict[str, Any] = {"token_endpoint_auth_method": "spiffe_jwt", "spiffe_id": f"{ID}/ns/web/sa/*"}
+    url = house.shelf.publish(f"/{rule}/later", redirect_uris=[APP_CB], **stated)
     asked = {"response_type": "code", "client_id": url, "redirect_uri": APP_CB, "scope": "ledger.read"}
-    answer = answered(browser.decide(browser.authorize(**asked, **pkce.fields)), APP_CB)
-    # The rule lets no workload act for these documents, and nobody else can redeem it (ROFU-16).
-    assert house.redeem(house.agent(path, client_id=url), answer["code"], pkce).error == (401, "invalid_client")
-    assert house.redeem({"client_id": url}, answer["code"], pkce).error == (401, "invalid_client")
+    code = answered(browser.decide(browser.authorize(**asked, **pkce.fields)), APP_CB)["code"]
+    assert house.redeem({"client_id": url}, code, pkce).error == (401, "invalid_client")
+    assert house.redeem(house.agent(path), code, pkce).error == (400, "invalid_grant"), "its own client"
+    reply = house.redeem(house.agent(path, client_id=url), code, pkce)
+    if rule == "plain":
+        assert reply.error == (401, "invalid_client"), "no rule lets a workload act for these"
+        return
+    assert (reply.claims["client_id"], reply.claims["act"]) == (url, {"sub": ID + path})
+    token = reply.body["refresh_token"]
+    other = house.agent("/ns/web/sa/elsewhere", client_id=url)
+    assert house.refresh(other, token).error == (400, "invalid_grant")
+    assert house.refresh(house.agent(path, client_id=url), token).claims["act"] == {"sub": ID + path}
+    assert house.operate("clients", "revoke", ID + path)[0] == 0
+    assert house.acting(path, url, scope="ledger.read").status == 200, "it is back"
+    assert house.refresh(house.agent(path, client_id=url), token).error == (400, "invalid_grant"), "T-23"
 
 
 # --- narrowing ------------------------------------------------------------------------------------
@@ -296,9 +335,14 @@ def test_a_user_is_not_asked_twice_for_the_same_but_for_more(house: Approving) -
 
     assert asks()
     assert not asks()
+    assert house.rows_of(url)[-1].outcome == "consent_remembered"
     assert asks(scope="ledger.read ledger.write")
     assert not asks()
-    changes = ({"client_name": "Mail!"}, {"redirect_uris": [APP_CB, PORTAL]}, {"scope": "ledger.read"})
+    changes: tuple[dict[str, Any], ...] = (
+        {"client_name": "Mail!"},
+        {"redirect_uris": [APP_CB, PORTAL]},
+        {"scope": "ledger.read"},
+    )
     for change in changes:
         house.app("/plain/remembered", **{"redirect_uris": [APP_CB], **change})
         house.after(120)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -24,13 +25,21 @@ from tests.flows.browser import Page, over_tls
 from tests.flows.client import Answer, jwt_fields
 from tests.flows.documented import NO_STORE
 from tests.flows.dpop import DpopKey
-from tests.flows.enrolling import MORE_RULES, PORTAL
+from tests.flows.enrolling import MORE_RULES, PORTAL, Reply
 from tests.flows.stand import LEDGER, ORDERS, RULES, Stand
 from tests.flows.timed import INSTANCE_RULES
 
 ID = "spiffe://example.org"
 DESK = "/ns/people/sa/desk"
 DAY = 86_400
+PUSHING = f"""
+[[rule]]
+id = "pushing-apps"
+why = "these push"
+effect = "allow"
+when = {{ url = "https://app.example.org/*" }}
+grant = {{ resources = ["{LEDGER}"], scopes = ["ledger.read"], require_par = true }}
+"""
 INVALID_GRANT = (400, "invalid_grant")
 BASE_RULES = RULES + MORE_RULES + INSTANCE_RULES
 
@@ -227,6 +236,67 @@ def test_revoking_one_member_of_a_shared_client_ends_its_grants_alone(house: App
     assert house.refresh(house.agent(one), tokens[one]["refresh_token"]).error == INVALID_GRANT
     assert house.introspect(tokens[other]["access_token"])["active"]
     assert house.refresh(house.agent(other), tokens[other]["refresh_token"]).status == 200
+
+
+def test_a_nonce_that_is_asked_for_consumes_neither_push_nor_code_PCR_19(tmp_path: Path) -> None:
+    """Interface section 9: not the assertion, not the request, not the code."""
+    with running(tmp_path / "service", more=USERS + "[dpop]\nrequire_nonce = true\n") as house:
+        key, pkce = DpopKey(), Verifier()
+        who = house.agent("/ns/singles/sa/nonce")
+
+        def call(path: str, nonce: str | None, **fields: str) -> Reply:
+            said: dict[str, Any] = {} if nonce is None else {"nonce": nonce}
+            proof = key.proof("POST", house.stand.client.issuer + path, iat=house.clock(), **said)
+            return house.raw("POST", path, urlencode(fields).encode(), (b"dpop", proof.encode()))
+
+        form = {"response_type": "code", "redirect_uri": SHARED_CB, **pkce.fields, **who}
+        asked = call("/par", None, **form)
+        assert asked.error == (400, "use_dpop_nonce")
+        nonce = asked.headers["DPoP-Nonce"]
+        pushed = call("/par", nonce, **form)
+        assert (pushed.status, pushed.headers["DPoP-Nonce"]) == (201, nonce)
+        code = house.code(ID + "/ns/singles/sa/nonce", pushed.body["request_uri"])
+        redeemed = {
+            "grant_type": "authorization_code", "code": code, "code_verifier": pkce.verifier,
+            **house.agent("/ns/singles/sa/nonce"),
+        }  # fmt: skip
+        assert call("/token", None, **redeemed).error == (400, "use_dpop_nonce")
+        assert call("/token", nonce, **redeemed).claims["scope"] == "ledger.read"
+
+
+def test_without_users_there_is_no_code_flow_and_nothing_names_it_OAS_10(tmp_path: Path) -> None:
+    with running(tmp_path / "service", more="") as house:
+        assert house.push(house.agent(DESK), Verifier()).status == 404
+        assert house.redeem(house.agent(DESK), "A" * 43, Verifier()).error == (400, "unsupported_grant_type")
+        assert house.refresh(house.agent(DESK), "x").error == (400, "unsupported_grant_type")
+        assert house.browser().get("/authorize").status == 404
+        document = house.call("GET", "/.well-known/oauth-authorization-server").body
+        assert document["grant_types_supported"] == ["client_credentials"]
+        assert not [name for name in document if "pushed" in name or "code_challenge" in name]
+
+
+def test_where_every_request_has_to_be_pushed_the_metadata_says_so(house: Approving) -> None:
+    def says() -> object:
+        document = house.call("GET", "/.well-known/oauth-authorization-server").body
+        return document["require_pushed_authorization_requests"]
+
+    assert says() is False
+    house.write("metadata-documents.toml", 'version = 1\nsource = "metadata-document"\n' + PUSHING)
+    house.look()
+    assert says() is True
+
+
+def test_no_secret_of_a_flow_is_in_the_database_OAS_38(house: Approving) -> None:
+    pkce, who = Verifier(), house.agent(DESK)
+    request_uri = house.pushed(who, pkce)
+    browser = house.browser()
+    code = house.code(ID + DESK, request_uri, browser=browser)
+    body = house.redeem(who, code, pkce).body
+    secrets = [request_uri.rpartition(":")[2], code, pkce.verifier, body["refresh_token"], body["access_token"]]
+    secrets += [value.split(".")[0] for value in browser.cookies.values()]
+    stored = b"".join(path.read_bytes() for path in house.stand.folder.glob("bridge.db*"))
+    assert pkce.challenge.encode() in stored, "what is there is found"
+    assert [secret for secret in secrets if secret.encode() in stored] == []
 
 
 # --- over a restart -------------------------------------------------------------------------------
