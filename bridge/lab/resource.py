@@ -237,5 +237,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
+    def version_string(self) -> str:
+        """What `Server` says: not which Python this is."""
+        return "bridge-lab-resource"
+
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing: this is a lab, and a request line may hold what no log should."""
