@@ -43,6 +43,7 @@ from bridge.web.application import create_app, create_metrics_app
 from bridge.wiring import Parts, key_set_fetch, limits_of, services_of
 from bridge.wiring import new_id as new_id
 from bridge.wiring import now as now
+from bridge.wiring_pages import upstream_secret
 
 _log = logging.getLogger("bridge.app")
 
@@ -135,7 +136,13 @@ def prepare(settings: Settings) -> None:
     if settings.fetch.allow_hosts:
         hosts = ", ".join(settings.fetch.allow_hosts)
         _log.warning("[fetch] allow_hosts: whoever may name a URL reaches %s from here; never in production", hosts)
+    if settings.users is not None and settings.users.source == "development":
+        _log.warning(
+            "[users] development: whoever reaches %s signs in as anybody; never in production", settings.issuer
+        )
     seal = read_seal_key(settings.seal_file)
+    if settings.users is not None:
+        upstream_secret(settings.users)
     create_if_empty(settings.database)
     open_bundles(settings)
     open_fetcher(settings)

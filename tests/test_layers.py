@@ -32,7 +32,9 @@ ALLOWED: dict[str, set[str]] = {
     "wiring": L0 | L1 | {"registration", "grants", "web", "config", "wiring_flow", "wiring_pages"},
     "wiring_flow": L0 | L1 | {"registration", "grants", "wiring_pages"},
     "wiring_pages": L0 | L1 | {"grants", "web", "config"},
-    "app": L0 | L1 | {"registration", "grants", "web", "serving", "config", "chores", "measures", "upkeep", "wiring"},
+    "app": L0
+    | L1
+    | {"registration", "grants", "web", "serving", "config", "chores", "measures", "upkeep", "wiring", "wiring_pages"},
     "lab": L0 | {"spire", "config"},
     "cli": L0 | L1 | {"registration", "grants", "serving", "config", "app", "lab"},
 }
