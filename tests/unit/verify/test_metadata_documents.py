@@ -249,7 +249,7 @@ UNMET: dict[str, dict[str, Any]] = {
         f"SCA-14 {bad}": {"spiffe_id": bad}
         for bad in (
             "spiffe://example.org/a*", "spiffe://*/a", "spiffe://example.org/*/a", "*", "spiffe://example.org/**",
-            "spiffe://example.org", "spiffe://Example.org/a", "example.org/a", "", "spiffe://example.org/a/",
+            "spiffe://Example.org/a", "example.org/a", "", "spiffe://example.org/a/",
         )
     },
 }  # fmt: skip
