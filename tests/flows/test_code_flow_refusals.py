@@ -9,6 +9,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from bridge.grants.handles import REQUEST_URI_PREFIX
 from tests.flows.approving import AGENT_CB, APP_CB, SHARED_CB, URN, Approving, Verifier, answered, running
@@ -513,3 +515,32 @@ def test_a_refresh_token_is_none_but_ours(house: Approving) -> None:
         assert house.refresh(who, each).error == INVALID_GRANT, each
     assert house.refresh(house.agent(DESK), token).error == INVALID_GRANT, "another client's"
     assert house.refresh(who, token).status == 200, "none of that ended anything"
+
+
+# --- anything -------------------------------------------------------------------------------------
+
+_VALUES = st.one_of(
+    st.text(max_size=60),
+    st.sampled_from(["code", "S256", AGENT_CB, "ledger.read", LEDGER, URN, ID + DESK, "{}", "[]", "query", "a" * 43]),
+    st.sampled_from([REQUEST_URI_PREFIX + "a" * 43, "rt1." + "a" * 22 + ".1.." + "b" * 43, "%00", "\ud800", "\u202e"]),
+)
+_FORMS = st.lists(st.tuples(st.sampled_from([*NAMES, "resource", "code", "code_verifier", "refresh_token"]), _VALUES))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(pairs=_FORMS, grant_type=st.sampled_from(["authorization_code", "refresh_token", "client_credentials"]))
+def test_whatever_is_sent_is_answered_and_nobody_is_sent_away_F_12(
+    house: Approving, pairs: list[tuple[str, str]], grant_type: str
+) -> None:
+    """No 5xx at any door of the flow, and no redirect but to our own pages: nothing here was verified."""
+    form = urlencode(pairs, errors="surrogatepass").encode()
+    for path, body in (("/par", form), ("/token", form + f"&grant_type={grant_type}".encode())):
+        answer = house.raw("POST", path, body)
+        assert 400 <= answer.status < 500, (path, answer.content)
+    for method in ("GET", "POST"):
+        for path in ("/authorize", "/consent"):
+            answer = house.raw(method, f"{path}", form if method == "POST" else b"")
+            assert answer.status < 500
+    page = house.browser().visit("/authorize?" + form.decode(), user="fuzz")
+    assert page.status < 500
+    assert page.location is None or page.location.startswith("/")
