@@ -54,7 +54,7 @@ class NameDocument(Protocol):
     """The client that a browser names by the URL of its document: policy first, then the document. Nothing is proved
     by it. Raises: EvidenceRejected, PolicyDenied and its kin, ApprovalPending, LimitReached, Unavailable."""
 
-    def __call__(self, url: str, ask: Ask, context: RequestContext) -> Authenticated: ...
+    def __call__(self, url: str, ask: Ask, context: RequestContext, /) -> Authenticated: ...
 
 
 class Authorizing:

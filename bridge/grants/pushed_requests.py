@@ -38,7 +38,7 @@ CLIENT_REGISTRATION = "client_registration"
 class SpendOfAddress(Protocol):
     """Pays for something new that nobody vouches for, by its source address. Raises: LimitReached, Unavailable."""
 
-    def __call__(self, source_address: str, now: int) -> None: ...
+    def __call__(self, source_address: str, now: int, /) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
