@@ -53,7 +53,7 @@ class DevelopmentSignIn:
             "sign_in.html",
             state=state,
             max_length=MAX_NAME_LENGTH,
-            form_token=self._visits.form_token(visit, SIGN_IN, state),
+            form_token=self._visits.form_token(visit, SIGN_IN, state, signs_in=True),
         )
         return self._visits.answer(visit, page)
 
@@ -62,6 +62,6 @@ class DevelopmentSignIn:
         visit = self._visits.read(request.environ)
         form = self._visits.posted(visit)
         pending = self._pending.find(visit.cookies, form.get("state"), now=visit.now)
-        self._visits.check_token(visit, form, SIGN_IN, pending.state)
+        self._visits.check_token(visit, form, SIGN_IN, pending.state, signs_in=True)
         user = self._source.user(form.require("user"))
         return self._arrivals.arrive(visit, pending, user)

@@ -106,9 +106,10 @@ class Visits:
 
     # --- forms ----------------------------------------------------------------------------------
 
-    def form_token(self, visit: Visit, *about: str) -> str:
-        """The token for a form of this page; `about` names the form and what it acts on."""
-        return self._tokens.make(browser=visit.browser, session=_session(visit), about=about)
+    def form_token(self, visit: Visit, *about: str, signs_in: bool = False) -> str:
+        """The token for a form of this page; `about` names the form and what it acts on. A form that `signs_in` stays
+        good when another tab was quicker: it is of no session."""
+        return self._tokens.make(browser=visit.browser, session="" if signs_in else _session(visit), about=about)
 
     def posted(self, visit: Visit) -> Form:
         """A form that came from one of our pages, by what the browser says of where it comes from.
@@ -126,9 +127,10 @@ class Visits:
             raise FormRejected(Reason.FORM_TOKEN, "the form was sent from another site")
         return parse_form(environ["wsgi.input"].read())
 
-    def check_token(self, visit: Visit, form: Form, *about: str) -> None:
+    def check_token(self, visit: Visit, form: Form, *about: str, signs_in: bool = False) -> None:
         """Raises: FormRejected when the form is not the one that this browser was shown in this session."""
-        self._tokens.check(form.get(FIELD), browser=visit.browser, session=_session(visit), about=about)
+        session = "" if signs_in else _session(visit)
+        self._tokens.check(form.get(FIELD), browser=visit.browser, session=session, about=about)
 
 
 def _session(visit: Visit) -> str:
