@@ -468,3 +468,11 @@ def test_what_matters_is_said_where_it_holds_and_only_there(
 def test_an_app_that_any_program_of_the_device_could_be_is_asked_about_too(stand: Stand) -> None:
     stand.authorizing.question = question(authorization_request(redirect_uri="com.example.app:/cb"))
     assert "Did you start this yourself" in stand.at_consent()[1].text
+
+
+def test_nothing_that_a_client_names_is_loaded_or_linked_CIMD_26_T_4(stand: Stand) -> None:
+    named = {name: f"https://evil.example/{name}" for name in ("logo_uri", "client_uri", "policy_uri", "tos_uri")}
+    stand.authorizing.question = question(authorization_request(metadata={"client_name": "App", **named}))
+    _, page = stand.at_consent()
+    assert "App" in page.text
+    assert "evil.example" not in page.text
