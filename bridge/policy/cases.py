@@ -21,7 +21,7 @@ from bridge.policy.durations import spelled
 from bridge.policy.evaluate import PolicySet
 from bridge.policy.explain import client_id_of
 from bridge.policy.findings import Finding, Report
-from bridge.policy.reading import MAX_FILE_BYTES, shaped, toml
+from bridge.policy.reading import MAX_FILE_BYTES, readable, toml
 from bridge.policy.unread import CASES_FOLDER, CASES_PATTERN, unread_cases
 from bridge.policy.vocabulary import GRANTS_AT, VOCABULARIES, provable
 
@@ -180,9 +180,9 @@ def load_cases(policies: Path) -> tuple[tuple[Written, ...], tuple[Finding, ...]
 
 def _cases_of(content: bytes, report: Report) -> list[Written]:
     raw = toml(content, report)
-    document = shaped(raw, CaseFile, report) if raw is not None else None
+    read = readable(raw, CaseFile, "case", report) if raw is not None else None
     found: list[Written] = []
-    for number, case in enumerate(document.case if document is not None else ()):
+    for number, case in zip(read.numbers, read.document.case, strict=True) if read is not None else ():
         if case.expect == "allow" and case.rule is None:
             report.error("missing-rule", "an expected allow names the rule", "case", number, case=case.name)
         try:

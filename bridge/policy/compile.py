@@ -20,7 +20,7 @@ from bridge.policy.document import (
     SpiffeWhen,
     StatementRule,
 )
-from bridge.policy.findings import Report
+from bridge.policy.findings import Report, has_errors
 from bridge.policy.pattern import (
     ANY_PATH,
     PUSHED_PATTERN,
@@ -39,12 +39,22 @@ from bridge.policy.vocabulary import VOCABULARIES, Vocabulary
 
 # A file name can hold 255 bytes; a trust domain of more than 200 may not fit with its suffix.
 _LONG_NAME = 200
+# Errors of a rule that means what it says all the same: what is found between it and others will still be so.
+_AS_MEANT = frozenset({"broad"})
 
 
 def compile_file(
-    name: str, document: PolicyFile, catalogue: Catalogue, defaults: PolicyDefaults, report: Report
+    name: str,
+    document: PolicyFile,
+    catalogue: Catalogue,
+    defaults: PolicyDefaults,
+    report: Report,
+    *,
+    numbers: Sequence[int] | None = None,
 ) -> tuple[Rule, ...]:
-    """The rules of one file. Faults go to the report; with an error among them the result is not to be used.
+    """The rules of one file, without those of whose meaning an error leaves doubt. Faults go to the report; with an
+    error among them the result is good for nothing but finding more. `numbers`: where each rule stands in the file,
+    if not one by one.
 
     Not checked: what needs all rules at once (ambiguity, dead rules) or other files (ids).
     """
@@ -54,13 +64,14 @@ def compile_file(
     rules: list[Rule] = []
     ids: dict[str, int] = {}
     written_rules: Sequence[AnyRule] = document.rule
-    for number, written in enumerate(written_rules):
+    for number, written in zip(numbers or range(len(written_rules)), written_rules, strict=True):
+        said = len(report.found)
         if written.id in ids:
             words = f"the id '{written.id}' is also that of rule {ids[written.id] + 1} of this file"
             report.error("duplicate-id", words, "rule", number, "id", rule=written.id)
         ids.setdefault(written.id, number)
         rule = _compile_rule(name, trust_domain, number, written, source, catalogue, defaults, report)
-        if rule is not None:
+        if rule is not None and not has_errors(one for one in report.found[said:] if one.code not in _AS_MEANT):
             rules.append(rule)
     return tuple(rules)
 

@@ -31,6 +31,8 @@ from bridge.policy.unread import unread_files
 
 # A ConfigMap swap in the middle of reading would mix two versions; it is over in a moment.
 _READS = 5
+# What is found in a rule because of what the catalogue holds.
+_OF_THE_CATALOGUE = frozenset({"unknown-resource", "unknown-scope"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,8 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """One file with rules, compiled against one catalogue. `content` is what `rules` came from."""
+    """One file with rules, compiled against one catalogue. `content` is what `rules` came from, as `compile_file`
+    gives them."""
 
     content: bytes
     catalogue: bytes
@@ -61,6 +64,11 @@ class _File:
     @property
     def is_good(self) -> bool:
         return not has_errors(self.findings)
+
+    @property
+    def stands(self) -> bool:
+        """Whether it is this file with these rules that is meant: all errors, if any, are those of single rules."""
+        return not has_errors(finding for finding in self.findings if not finding.rule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,17 +199,16 @@ def check_folder(path: Path, defaults: PolicyDefaults) -> Checked:
 def _compile_all(
     contents: Mapping[str, bytes], defaults: PolicyDefaults, findings: list[Finding]
 ) -> tuple[dict[str, _File], Catalogue | None]:
-    """Every file as it stands. Without a usable catalogue the rules are not looked at: each of their
-    names would be reported as unknown."""
-    content = contents.get(CATALOGUE)
-    if content is None:
-        findings.append(_missing_catalogue())
-        return {}, None
-    catalogue, found = _read_catalogue(content)
+    """Every file as it stands. Without a usable catalogue nobody knows which names of the rules are unknown, and
+    only what else is wrong with them is reported."""
+    content, names = contents.get(CATALOGUE), sorted(contents.keys() - {CATALOGUE})
+    catalogue, found = (None, [_missing_catalogue()]) if content is None else _read_catalogue(content)
     findings += found
-    if catalogue is None:
+    if content is None or catalogue is None:
+        for name in names:
+            file = _compile(name, contents[name], b"", Catalogue(), defaults)
+            findings += (finding for finding in file.findings if finding.code not in _OF_THE_CATALOGUE)
         return {}, None
-    names = sorted(contents.keys() - {CATALOGUE})
     files = {name: _compile(name, contents[name], content, catalogue, defaults) for name in names}
     for file in files.values():
         findings += file.findings
@@ -213,13 +220,13 @@ def _compile(
     name: str, content: bytes, catalogue_bytes: bytes, catalogue: Catalogue, defaults: PolicyDefaults
 ) -> _File:
     report = Report(name, content.decode("utf-8", "replace"))
-    document = policy_file(content, report)
+    read = policy_file(content, report)
     rules: tuple[Rule, ...] = ()
-    if document is not None:
-        rules = compile_file(name, document, catalogue, defaults, report)
+    if read is not None:
+        rules = compile_file(name, read.document, catalogue, defaults, report, numbers=read.numbers)
+        # What is found between rules that mean what they say stands, whatever the others turn into once mended.
         check_ties(rules, report)
-        if not report.failed:
-            check_shadows(rules, report)
+        check_shadows(rules, report)
     return _File(content, catalogue_bytes, rules, tuple(report.found))
 
 
@@ -243,7 +250,7 @@ def _across(files: Mapping[str, _File]) -> list[Finding]:
     domains: dict[str, str] = {}
     for name in sorted(files):
         report = Report(name, files[name].content.decode("utf-8", "replace"))
-        for rule in files[name].rules if files[name].is_good else ():
+        for rule in files[name].rules if files[name].stands else ():
             _claim(ids, rule.id, rule, "duplicate-id", f"the id '{rule.id}'", "id", report)
             if rule.client is not None and rule.client.mode is ClientMode.SHARED and rule.client.shared_id:
                 words = f"the shared client '{rule.client.shared_id}'"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import tomli
 from pydantic import ValidationError
@@ -19,6 +20,7 @@ from bridge.policy.document import (
     StatementFile,
 )
 from bridge.policy.findings import Report
+from bridge.policy.salvage import Place, sound_part
 from bridge.policy.slips import double_brackets, keys_at, single_bracket_header
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
@@ -34,6 +36,16 @@ _HEADER_TWICE = re.compile(r"Cannot (?:declare|overwrite|mutate)")
 _AT_LINE = re.compile(r"\(at line (\d+), column \d+\)")
 
 D = TypeVar("D", bound=Document)
+D_co = TypeVar("D_co", bound=Document, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Readable(Generic[D_co]):
+    """A file's document, without the entries (rules, cases) whose shape is wrong: of these the report has said what
+    there is to say, and about the others there may be more. `numbers`: where each entry stands in the file."""
+
+    document: D_co
+    numbers: tuple[int, ...]
 
 
 def toml(content: bytes, report: Report) -> dict[str, object] | None:
@@ -71,21 +83,44 @@ def shaped(raw: dict[str, object], kind: type[D], report: Report) -> D | None:
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
-        seen: set[tuple[object, ...]] = set()
-        for fault in error.errors(include_url=False, include_context=True):
-            place = _place(fault["loc"])
-            if place not in seen:
-                seen.add(place)
-                code, message = _words(fault, place)
-                if code == "unknown-key":
-                    message += report.hint(str(place[-1]), keys_at(kind, place))
-                rule, case = _named(raw, place)
-                report.error(code, message, *place, rule=rule, case=case)
+        _report_shape(error, raw, kind, report)
     return None
 
 
-def policy_file(content: bytes, report: Report) -> PolicyFile | None:
-    """A file with rules, of whichever source it names."""
+def readable(raw: dict[str, object], kind: type[D], entries: str, report: Report) -> Readable[D] | None:
+    """What can be read of a document of that kind, and a finding for each fault of shape. `entries` is the key of its
+    list of entries. None when nothing of it can be looked into before the faults are mended."""
+    try:
+        document = kind.model_validate(raw)
+    except ValidationError as error:
+        _report_shape(error, raw, kind, report)
+        places: list[Place] = [fault["loc"] for fault in error.errors(include_url=False, include_context=False)]
+        part = sound_part(raw, places, entries, known=kind.model_fields)
+        if part is None:
+            return None
+        try:
+            return Readable(kind.model_validate(part.raw), part.numbers)
+        except ValidationError:
+            return None
+    written = raw.get(entries)
+    return Readable(document, tuple(range(len(written) if isinstance(written, list) else 0)))
+
+
+def _report_shape(error: ValidationError, raw: dict[str, object], kind: type[Document], report: Report) -> None:
+    seen: set[Place] = set()
+    for fault in error.errors(include_url=False, include_context=True):
+        place = _place(fault["loc"])
+        if place not in seen:
+            seen.add(place)
+            code, message = _words(fault, place)
+            if code == "unknown-key":
+                message += report.hint(str(place[-1]), keys_at(kind, place))
+            rule, case = _named(raw, place)
+            report.error(code, message, *place, rule=rule, case=case)
+
+
+def policy_file(content: bytes, report: Report) -> Readable[PolicyFile] | None:
+    """What can be read of a file with rules, of whichever source it names."""
     raw = toml(content, report)
     if raw is None:
         return None
@@ -97,7 +132,7 @@ def policy_file(content: bytes, report: Report) -> PolicyFile | None:
         hint = report.hint(source, _FILES) if isinstance(source, str) else ""
         report.error("source", f"the file {said}; it is one of {known}{hint}", "source")
         return None
-    return shaped(raw, kind, report)
+    return readable(raw, kind, "rule", report)
 
 
 def catalogue_file(content: bytes, report: Report) -> CatalogueFile | None:
