@@ -43,7 +43,8 @@ from bridge.web.application import create_app, create_metrics_app
 from bridge.wiring import Parts, key_set_fetch, limits_of, services_of
 from bridge.wiring import new_id as new_id
 from bridge.wiring import now as now
-from bridge.wiring_pages import upstream_secret
+from bridge.wiring_pages import login_provider as login_provider
+from bridge.wiring_pages import upstream_secret as upstream_secret
 
 _log = logging.getLogger("bridge.app")
 

@@ -87,6 +87,21 @@ def upstream_secret(users: UserSettings) -> str | None:
     return secret
 
 
+def login_provider(users: UserSettings, fetcher: Fetcher) -> UpstreamProvider:
+    """The OpenID provider of this configuration; nothing is asked yet."""
+    assert users.issuer is not None, "the configuration was checked"
+    own_server = place_of(users.issuer).server
+
+    def get(url: str, *, max_bytes: int) -> bytes:
+        # The operator named the issuer's host, which may be an inner one. Where its metadata leads elsewhere, that
+        # has to be a public place.
+        if place_of(url).server == own_server:
+            return fetcher.get_configured(url, purpose=Purpose.LOGIN, max_bytes=max_bytes, in_request=True).body
+        return fetcher.get(url, purpose=Purpose.LOGIN, max_bytes=max_bytes).body
+
+    return UpstreamProvider(users.issuer, get)
+
+
 def _upstream(
     settings: Settings,
     users: UserSettings,
@@ -98,13 +113,6 @@ def _upstream(
     assert users.issuer is not None, "the configuration was checked"
     assert users.client_id is not None, "the configuration was checked"
     own_server = place_of(users.issuer).server
-
-    def get(url: str, *, max_bytes: int) -> bytes:
-        # The operator named the issuer's host, which may be an inner one. Where its metadata leads elsewhere, that
-        # has to be a public place.
-        if place_of(url).server == own_server:
-            return fetcher.get_configured(url, purpose=Purpose.LOGIN, max_bytes=max_bytes, in_request=True).body
-        return fetcher.get(url, purpose=Purpose.LOGIN, max_bytes=max_bytes).body
 
     def post(url: str, *, form: bytes, authorization: str | None, max_bytes: int) -> Posted:
         send = fetcher.post_configured if place_of(url).server == own_server else fetcher.post
@@ -118,7 +126,7 @@ def _upstream(
     secret = upstream_secret(users)
     authentication: Authenticates = ByOwnKeys(sign, new_id=new_id) if secret is None else BySecret(secret)
     return Upstream(
-        provider=UpstreamProvider(users.issuer, get),
+        provider=login_provider(users, fetcher),
         post=post,
         client_id=users.client_id,
         authentication=authentication,

@@ -86,7 +86,7 @@ def _all_parts(config: Path) -> Iterator[_Part]:
     configuration.found.append(f"{config}, issuer {settings.issuer}")
     yield configuration
     looks = {"tls": _tls, "policies": _policies, "store": _store, "bundles": _bundles}
-    looks |= {"statements": _statements, "fetches": _fetches}
+    looks |= {"statements": _statements, "fetches": _fetches, "users": _users}
     for name, look in looks.items():
         yield _looked_at(name, look, settings)
 
@@ -221,3 +221,19 @@ def _fetches(settings: Settings, part: _Part) -> None:
         part.hints.append(f"{words}; for development only")
     else:
         part.faults.append(f"{words}, and this service listens beyond loopback; never in production, take it out")
+
+
+def _users(settings: Settings, part: _Part) -> None:
+    """Who signs people in: asked as at the first sign-in."""
+    from bridge.app import login_provider, now, open_fetcher, upstream_secret
+
+    users = settings.users
+    if users is None:
+        part.found.append("no [users]: nobody signs in, and there is no /authorize")
+        return
+    if users.source == "development":
+        part.hints.append(f"development: whoever reaches {settings.issuer} signs in as anybody")
+        return
+    by = "private_key_jwt" if upstream_secret(users) is None else "a secret"
+    provider = login_provider(users, open_fetcher(settings)).describe(now())
+    part.found.append(f"{provider.issuer} signs people in; this service is {users.client_id} there, by {by}")

@@ -14,7 +14,7 @@ from bridge.config import load_settings
 from bridge.jose.keys import SigningKey
 from tests.unit.cli.conftest import Run
 
-PARTS = ["configuration", "tls", "policies", "store", "bundles", "statements", "fetches"]
+PARTS = ["configuration", "tls", "policies", "store", "bundles", "statements", "fetches", "users"]
 
 
 def parts(run: Run) -> dict[str, dict[str, object]]:
