@@ -68,6 +68,14 @@ $trust_domain
 # verifies nothing.
 [statement_issuers."https://ci.example.org"]
 jwks_file = "$jwks_file"
+# ... or an https URL that the set is fetched from:
+#   jwks_uri = "https://ci.example.org/jwks"
+
+# The documents and keys of clients that are known by a URL are fetched, from public addresses only. A CA beside the
+# system's, and for development alone: exact host:port that may be inner ones. Whoever may name a URL reaches these.
+#   [fetch]
+#   ca_file = "tls/test-ca.pem"
+#   allow_hosts = ["127.0.0.1:9443"]
 
 # Who approves what clients ask for: people who sign in at an OpenID provider. Without this section there is no
 # /authorize. With no client_secret_file this service authenticates by private_key_jwt with its own keys (/jwks).
