@@ -350,6 +350,18 @@ def test_a_user_is_not_asked_twice_for_the_same_but_for_more(house: Approving) -
         assert not asks(), change
 
 
+def test_a_workload_s_user_is_asked_at_its_first_request_and_at_no_later_one_for_the_same(house: Approving) -> None:
+    path, browser, redirect = "/ns/people/sa/asks-once", house.browser(), "https://asks-once.apps.example.org/cb"
+    statuses = []
+    for svid in (None, None, house.stand.authority.x509_svid(path)):
+        who = house.agent(path) if svid is None else {"client_id": ID + path}
+        request_uri = house.pushed(who, Verifier(), svid=svid, redirect_uri=redirect)
+        page = browser.authorize(client_id=ID + path, request_uri=request_uri)
+        statuses.append(page.status)
+        assert "code" in (browser.decide(page) if page.status == 200 else page).answer
+    assert statuses == [200, 303, 303]
+
+
 @pytest.mark.parametrize("redirect", [LOOPBACK_CB, "http://127.0.0.1:50000/cb", "com.example.mail:/cb"])
 def test_a_consent_is_never_remembered_where_any_program_may_listen_T_10(house: Approving, redirect: str) -> None:
     url = house.app("/plain/local", redirect_uris=[LOOPBACK_CB, "com.example.mail:/cb"])
