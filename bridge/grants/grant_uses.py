@@ -23,9 +23,10 @@ from bridge.model.errors import (
 from bridge.model.evidence import RequestContext
 from bridge.model.reasons import Reason
 from bridge.model.terms import Ask, Effect
+from bridge.registration.admission import Admission
 from bridge.registration.authentication import Authenticated
 from bridge.registration.redirects import of_document
-from bridge.registration.registrar import Admission, Registrar
+from bridge.registration.registrar import Registrar
 from bridge.store.authorization_ports import GrantStore
 
 # A change between look and write makes us look once more. Three in a row are a storm against this very grant.

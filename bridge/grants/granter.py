@@ -15,9 +15,9 @@ from bridge.model.evidence import RequestContext
 from bridge.model.identity import BindingMethod, KeyBinding, Marker
 from bridge.model.pending import PendingWrite
 from bridge.model.terms import Ask, Bind, Effect, Replay, Terms
+from bridge.registration.admission import assertion_markers
 from bridge.registration.composing import CERTIFICATE_BOUND
 from bridge.registration.promises import require_promised
-from bridge.registration.registrar import assertion_markers
 from bridge.store.ports import ClientStore, Issue
 from bridge.tokens.access_token import AccessTokenClaims, AccessTokens
 

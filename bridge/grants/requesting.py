@@ -18,10 +18,11 @@ from bridge.model.identity import BindingMethod, Marker
 from bridge.model.metadata import ClientMetadata
 from bridge.model.reasons import Reason
 from bridge.model.terms import Ask, Replay
+from bridge.registration.admission import Admission, assertion_markers
 from bridge.registration.authentication import Authenticated
 from bridge.registration.composing import PAR_ONLY
 from bridge.registration.redirects import Description, of_document, of_pushed, of_record
-from bridge.registration.registrar import Admission, Registrar, assertion_markers
+from bridge.registration.registrar import Registrar
 
 _ANY_KEY = frozenset(BindingMethod)
 

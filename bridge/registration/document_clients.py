@@ -101,15 +101,16 @@ class DocumentClients:
             _require_method(document, PRIVATE_KEY_JWT)
             keys = self._keys(document.value, assertion, call)
             verified = self._assertion(assertion, client_id=call.url, keys=keys, now=call.context.now)
-            stated = document.value.metadata.text("token_endpoint_auth_signing_alg")
-            if stated not in (None, verified.algorithm):
-                raise EvidenceRejected(Reason.ASSERTION_KEY, "signed by another algorithm than the document states")
         identity = replace(
             caller.identity,
             credential_hash=verified.credential_hash,
             key_id=verified.key_id,
             not_after=verified.expires_at,
         )
+        stated = document.value.metadata.text("token_endpoint_auth_signing_alg")
+        with self._refusals.watch(identity, call.ask or Ask(call.context.door, ""), call.context):
+            if stated not in (None, verified.algorithm):
+                raise EvidenceRejected(Reason.ASSERTION_KEY, "signed by another algorithm than the document states")
         return replace(caller, identity=identity, markers=(verified.marker, *caller.markers), document=document)
 
     def by_svid(self, call: DocumentCall, svid: VerifiedIdentity) -> Authenticated:

@@ -27,13 +27,14 @@ from bridge.model.identity import DPOP_MARKER, Marker
 from bridge.model.metadata import NO_METADATA, ClientMetadata
 from bridge.model.reasons import Reason
 from bridge.model.terms import Ask, Replay, Terms
+from bridge.registration.admission import Admission, assertion_markers
 from bridge.registration.authentication import Authenticated
 from bridge.registration.composing import REFRESH_TOKEN, Said, code_explained, compose, first_use_metadata, overlay
 from bridge.registration.instance_keys import key_for
 from bridge.registration.introduction import NOT_ADMITTED, Introduced, Introduction
 from bridge.registration.noise import NoiseLimit
 from bridge.registration.refused import Refusals
-from bridge.registration.registrar import Admission, Registrar, assertion_markers
+from bridge.registration.registrar import Registrar
 from bridge.store.ports import ClientStore, Issue
 
 # In this order they are tried for a request that names none: what a workload is there for comes first.

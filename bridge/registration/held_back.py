@@ -5,6 +5,7 @@ from __future__ import annotations
 from bridge.model.client import ClientState, Provenance
 from bridge.model.errors import ApprovalPending
 from bridge.model.evidence import RequestContext
+from bridge.model.identity import BindingMethod
 from bridge.model.reasons import Reason
 from bridge.model.terms import Ask, ClientChoice, Effect
 from bridge.registration.authentication import Authenticated
@@ -35,11 +36,12 @@ class HeldBack:
         if ask is None:
             self._require_live(caller, context)
             return
-        admission = self._registrar.admit(caller, ask)
+        # Which key it will show is no matter before anybody knows who it is.
+        admission = self._registrar.admit(caller, ask, proved=frozenset(BindingMethod))
         if admission.decision.effect is not Effect.ASK:
             return
-        found, live = self._registrar.look(admission, caller, context)
-        if live is not None:
+        found, _ = self._registrar.look(admission, caller, context)
+        if found.approved and found.record is not None and found.record.state_at(context.now) is ClientState.ACTIVE:
             return
         if found.record is None:
             pending = ApprovalPending(Reason.APPROVAL_PENDING, f"{admission.name.client_id} would wait")

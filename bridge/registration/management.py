@@ -31,13 +31,14 @@ from bridge.model.identity import VerifiedIdentity
 from bridge.model.metadata import ClientMetadata
 from bridge.model.reasons import Reason
 from bridge.model.terms import Ask
+from bridge.registration.admission import Admission
 from bridge.registration.authentication import Authenticated
 from bridge.registration.composing import InstanceKey, Said, code_explained, compose
 from bridge.registration.enrolment import GRANT_TYPES, Enrolled, RegistrationAccess, asked, first_terms
 from bridge.registration.introduction import VerifyChain
 from bridge.registration.naming import identity_name_of
 from bridge.registration.refused import Refusals
-from bridge.registration.registrar import Admission, Registrar
+from bridge.registration.registrar import Registrar
 from bridge.store.ports import Access, ClientStore, ManagementStore, Rotation
 
 # Whose record is nobody's alone, or who has no SVID to come with, cannot manage it.

@@ -8,8 +8,7 @@ through one door yesterday and another today is one record.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import replace
 
 from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.client import ClientKind, ClientRecord, ClientState, ProposedClient, Provenance, Registration
@@ -21,10 +20,11 @@ from bridge.model.errors import (
     ProofMissing,
     RegistrationChanged,
 )
-from bridge.model.evidence import Door, EvidenceKind, RequestContext
-from bridge.model.identity import BindingMethod, Marker, PolicySubject, VerifiedIdentity
+from bridge.model.evidence import Door, RequestContext
+from bridge.model.identity import BindingMethod, Marker, PolicySubject
 from bridge.model.reasons import Reason
-from bridge.model.terms import Ask, ClientChoice, ClientMode, Decision, Effect, Standing, Terms
+from bridge.model.terms import Ask, ClientChoice, ClientMode, Decision, Effect
+from bridge.registration.admission import Admission, Policy, assertion_markers, lease_until, transient_record
 from bridge.registration.authentication import Authenticated
 from bridge.registration.composing import InstanceKey, first_use_metadata
 from bridge.registration.denials import refusal_of
@@ -33,32 +33,8 @@ from bridge.registration.known import CAPACITY, KnownClients
 from bridge.registration.naming import ClientName, name_of, thumbprint_of
 from bridge.store.ports import ClientStore, Ensured, Found, RegistrationLimits
 
-# How long after its end a once-only assertion's mark is kept: the leeway under which it is still taken.
-ASSERTION_LEEWAY = 30
 # A document's client is looked at anew so often when others change its record meanwhile.
 ATTEMPTS = 3
-
-
-class Policy(Protocol):
-    """The questions the registrar asks of the policy set in force."""
-
-    def decide(self, subject: PolicySubject, ask: Ask, *, proved: frozenset[BindingMethod]) -> Decision: ...
-    def client_for(self, subject: PolicySubject) -> ClientChoice | None: ...
-    def standing(self, subject: PolicySubject) -> Standing: ...
-    def offers(self, subject: PolicySubject, door: Door, grant_type: str) -> tuple[Decision, ...]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """What policy gives to a caller, and the name its client has. No record is looked at yet.
-
-    `terms` are the decision's; `key` is the instance's, where the client is one per instance.
-    """
-
-    decision: Decision
-    terms: Terms
-    name: ClientName
-    key: InstanceKey | None = None
 
 
 class Registrar:
@@ -223,19 +199,7 @@ class Registrar:
         name = admission.name
         if self._clients.find(name.client_id, subject=caller.identity.name).denied:
             raise IdentityDenied(Reason.IDENTITY_DENIED, name.client_id)
-        record = ClientRecord(
-            client_id=name.client_id,
-            kind=name.kind,
-            subject=name.subject,
-            trust_domain=None,
-            state=ClientState.ACTIVE,
-            rule=admission.terms.rule,
-            epoch=0,
-            created_at=now,
-            last_used_at=now,
-            expires_at=None,
-            identities=0,
-        )
+        record = transient_record(admission, now)
         return Registration(caller.identity, admission.decision, record, None, created=False)
 
     def look(
@@ -281,7 +245,6 @@ class Registrar:
         CredentialReplayed, Unavailable.
         """
         identity, name, terms, decision = caller.identity, admission.name, admission.terms, admission.decision
-        # Whoever comes here under `ask` has no approval that holds: `look` would have found it.
         pending = decision.effect is Effect.ASK
         state = ClientState.PENDING if pending else ClientState.ACTIVE
         ensured = self._clients.ensure(
@@ -315,7 +278,8 @@ class Registrar:
         )
         if ensured.created:
             self._on_registered(name.kind)
-        if pending:
+        # An identity that is new under an approved client needs no approval of its own.
+        if pending and not self._is_approved(admission, ensured):
             self._clients.await_approval(name.client_id, rule=terms.rule, digest=terms.digest, now=context.now)
             raise ApprovalPending(
                 Reason.APPROVAL_PENDING,
@@ -324,6 +288,14 @@ class Registrar:
                 policy_version=decision.policy_version,
             )
         return self._registration(admission, caller, ensured, context.now)
+
+    def _is_approved(self, admission: Admission, ensured: Ensured) -> bool:
+        """Whether an operator approved these terms for the record as it stands."""
+        record, terms = ensured.record, admission.terms
+        if record.state is not ClientState.ACTIVE:
+            return False
+        found = self._clients.find(record.client_id, subject=record.subject, terms=(terms.rule, terms.digest))
+        return found.approved and found.record is not None and found.record.epoch == record.epoch
 
     def _registration(self, admission: Admission, caller: Authenticated, ensured: Ensured, now: int) -> Registration:
         record = ensured.record
@@ -368,21 +340,6 @@ class Registrar:
             return None
         record = self._clients.get(caller.client_id)
         return None if record is None or thumbprint_of(record) is None else InstanceKey.of_record(record)
-
-
-def lease_until(kind: ClientKind, terms: Terms, identity: VerifiedIdentity, now: int) -> int | None:
-    """When an instance's lease ends that is granted now: with the credential and its leeway, or after the rule's
-    `lease` if that is later (interface section 9). None for all other clients, which end by not being used."""
-    if kind is not ClientKind.INSTANCE:
-        return None
-    return max(identity.not_after + ASSERTION_LEEWAY, now + (terms.lease or 0))
-
-
-def assertion_markers(identity: VerifiedIdentity) -> tuple[Marker, ...]:
-    """The mark on a JWT-SVID that may be used once, wherever it was (T-21). Other evidence has none."""
-    if identity.subject.evidence is not EvidenceKind.JWT_SVID or not identity.replay_digest:
-        return ()
-    return (Marker("jwt-svid", identity.replay_digest, identity.not_after + ASSERTION_LEEWAY),)
 
 
 def _is_live(found: Found, name: ClientName, now: int) -> bool:

@@ -326,6 +326,17 @@ def test_an_svid_that_comes_for_a_waiting_url_waits_too(library: Documented) -> 
     assert library.acting("/ns/web/sa/partner", url).claims["sub"] == f"{WEB}/partner"
 
 
+def test_an_approval_is_the_documents_and_holds_for_all_who_act_for_it(library: Documented) -> None:
+    url = library.shelf.publish("/partners/several", spiffe_id=f"{WEB}/*")
+    assert library.acting("/ns/web/sa/first", url).error == PENDING
+    assert library.operate("clients", "approve", url, "--yes")[0] == 0
+    for name in ("first", "second"):
+        assert library.acting(f"/ns/web/sa/{name}", url).claims["sub"] == f"{WEB}/{name}"
+    # It ends with the record (ROFU-12).
+    assert library.operate("clients", "revoke", url)[0] == 0
+    assert library.acting("/ns/web/sa/second", url).error == PENDING
+
+
 def test_who_only_asks_makes_no_record_of_a_waiting_url(library: Documented, key: JwtKey) -> None:
     url = library.shelf.keyed("/partners/asking", key)
     fields = {**library.keyed_fields(key, url), "token": "x"}
