@@ -15,9 +15,9 @@ from typing import Protocol
 from bridge.model.document import ClientDocuments, StoredDocument
 from bridge.model.errors import BridgeError, Claimed, EvidenceRejected, PolicyDenied
 from bridge.model.evidence import Door, EvidenceKind, RequestContext
-from bridge.model.identity import PolicySubject, Source, VerifiedIdentity
+from bridge.model.identity import BindingMethod, PolicySubject, Source, VerifiedIdentity
 from bridge.model.reasons import Reason
-from bridge.model.terms import Ask, Effect, Prospect
+from bridge.model.terms import Ask, Decision, Effect, Prospect
 from bridge.registration.authentication import Authenticated, DocumentCall, VerifyAssertion
 from bridge.registration.refused import Refusals
 from bridge.verify.claimed import printable
@@ -38,9 +38,10 @@ _POLICY_DOORS = frozenset({Door.TOKEN, Door.PAR, Door.AUTHORIZE})
 
 
 class Prospects(Protocol):
-    """The question that is asked of the policy in force before anything is fetched."""
+    """The questions that are asked of the policy in force before anything is fetched."""
 
     def admits(self, subject: PolicySubject, door: Door) -> Prospect: ...
+    def decide(self, subject: PolicySubject, ask: Ask, *, proved: frozenset[BindingMethod]) -> Decision: ...
 
 
 class HoldBack(Protocol):
@@ -135,13 +136,13 @@ class DocumentClients:
     def _document(self, caller: Authenticated, call: DocumentCall) -> Stored:
         """The document, if policy wants it to be looked at."""
         require_client_url(call.url)
-        subject, door = caller.identity.subject, call.context.door
-        prospect = self._policy().admits(subject, door if door in _POLICY_DOORS else Door.TOKEN)
+        policy, subject, door = self._policy(), caller.identity.subject, call.context.door
+        prospect = policy.admits(subject, door if door in _POLICY_DOORS else Door.TOKEN)
         if prospect.effect is Effect.DENY:
             reason = Reason.POLICY_NO_RULE if prospect.rule is None else Reason.POLICY_DENY_RULE
             words = "no rule names it" if prospect.rule is None else f"{prospect.rule} denies it"
             raise PolicyDenied(reason, words, rule=prospect.rule or "", policy_version=prospect.policy_version)
-        if prospect.effect is Effect.ASK:
+        if prospect.effect is Effect.ASK or _asks(policy, subject, call.ask):
             self._hold_back(caller, call.ask, call.context)
         now = call.context.now
         found = self._documents.document(call.url, now=now, source_address=call.context.source_address)
@@ -171,6 +172,11 @@ def _claimed_by(call: DocumentCall) -> Iterator[None]:
     except BridgeError as error:
         error.claimed = error.claimed or Claimed(printable(call.url))
         raise
+
+
+def _asks(policy: Prospects, subject: PolicySubject, ask: Ask | None) -> bool:
+    """Whether what is asked needs an approval, though the subject could have other things without one."""
+    return ask is not None and policy.decide(subject, ask, proved=frozenset(BindingMethod)).effect is Effect.ASK
 
 
 def _named(call: DocumentCall) -> Authenticated:

@@ -60,6 +60,16 @@ scopes = ["ledger.read"]
 grant_types = ["client_credentials"]
 
 [[rule]]
+id = "agents-write-orders-once-approved"
+why = "more than reading is looked at"
+effect = "ask"
+when = {{ url = "{base}/agents/asking-more" }}
+[rule.grant]
+resources = ["{ORDERS}"]
+scopes = ["orders.read"]
+grant_types = ["client_credentials"]
+
+[[rule]]
 id = "no-banned-agent"
 why = "INC-9"
 effect = "deny"

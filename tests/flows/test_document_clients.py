@@ -337,6 +337,19 @@ def test_an_approval_is_the_documents_and_holds_for_all_who_act_for_it(library: 
     assert library.acting("/ns/web/sa/second", url).error == PENDING
 
 
+def test_more_than_a_url_has_without_asking_is_held_back_unfetched_too(library: Documented, key: JwtKey) -> None:
+    url = library.shelf.keyed("/agents/asking-more", key)
+    fields = {**library.keyed_fields(key, url), "scope": "orders.read"}
+    assert library.ask(fields).error == PENDING
+    assert library.shelf.counts[url] == 0
+    assert library.ask({**library.keyed_fields(key, url), "scope": "ledger.read"}).status == 200
+    # Nothing about the active record changes; what waits is noted beside it.
+    assert library.ask({**library.keyed_fields(key, url), "scope": "orders.read"}).error == PENDING
+    assert library.ask({**library.keyed_fields(key, url), "scope": "ledger.read"}).status == 200
+    assert library.operate("clients", "approve", url, "--yes")[0] == 0
+    assert library.ask({**library.keyed_fields(key, url), "scope": "orders.read"}).status == 200
+
+
 def test_who_only_asks_makes_no_record_of_a_waiting_url(library: Documented, key: JwtKey) -> None:
     url = library.shelf.keyed("/partners/asking", key)
     fields = {**library.keyed_fields(key, url), "token": "x"}
