@@ -43,7 +43,8 @@ class Access:
 @dataclass(frozen=True, slots=True)
 class ConsentView:
     """The page's values. `calls_itself` is unverified, cut and neutralised. `is_elsewhere`: the answer goes to another
-    host than the one that asks; `is_local`: some program on the user's device gets it."""
+    host than the one that asks; `is_local`: some program on the user's device gets it; `is_proved`: whoever asks
+    proved a SPIFFE ID."""
 
     asker: Asker
     acts_with: str | None
@@ -54,6 +55,7 @@ class ConsentView:
     is_key_bound: bool
     is_elsewhere: bool
     is_local: bool
+    is_proved: bool
     can_be_remembered: bool
     user: str
 
@@ -79,6 +81,7 @@ def consent_view(question: Question, user: str, home: Mapping[str, str]) -> Cons
         and not is_local
         and question.redirect_host != asker.name,
         is_local=is_local,
+        is_proved=spiffe_id is not None,
         can_be_remembered=question.can_be_remembered,
         user=shown(user, MAX_NAME_LENGTH),
     )
