@@ -125,6 +125,9 @@ class DocumentClients:
         )
         caller = _proved(replace(svid, subject=subject), call)
         ask = call.ask or Ask(call.context.door, "")
+        with self._refusals.watch(svid, ask, call.context):
+            # What is no URL is no document's name either, and belongs into no row.
+            require_client_url(call.url)
         with self._refusals.watch(caller.identity, ask, call.context):
             document = self._document(caller, call)
             _require_method(document, SPIFFE_JWT)

@@ -23,6 +23,9 @@ from bridge.store.ports import ClientStore
 from bridge.verify.metadata_documents import VerifiedDocument
 
 Stored = StoredDocument[VerifiedDocument]
+# No copy is used for longer after its server last confirmed it; one that seems older was fetched after the clock had
+# been set back.
+_OLDEST = 2 * 86400
 # Taken over as the document says them: keys, where they are, who may act.
 _AUTHENTICATING = ("jwks", "jwks_uri", "spiffe_id", "token_endpoint_auth_signing_alg")
 
@@ -79,7 +82,8 @@ def is_current(record: ClientRecord, document: Stored | None) -> bool:
     known = record.provenance
     if known.document_digest == document.value.digest:
         return True
-    return bool(known.document_digest) and document.fetched_at < known.document_fetched_at
+    age = known.document_fetched_at - document.fetched_at
+    return bool(known.document_digest) and 0 < age <= _OLDEST
 
 
 def follow(clients: ClientStore, live: Registration, document: Stored, context: RequestContext) -> Registration:

@@ -18,8 +18,8 @@ from bridge.model.pending import PendingWrite
 
 # So many different refusals within one minute are a scan; beyond it the oldest counts are written early.
 MAX_OPEN = 10_000
-# Of one identity. It chooses what it asks for, so it could make any number of different refusals: those
-# beyond are counted together, without what they asked.
+# Of one identity. It chooses what it asks for and for which document it comes, so it could make any number of
+# different refusals: those beyond are counted together, without what they asked.
 MAX_OPEN_OF_ONE = 20
 
 # So many counts are written at once, so that a flood's do not hold up what else is written.
@@ -52,7 +52,7 @@ class RefusalLog:
             if key not in self._repeats:
                 kinds = self._kinds.get(event.subject, 0)
                 if kinds >= MAX_OPEN_OF_ONE:
-                    event = replace(event, ask={}, rule="")
+                    event = replace(event, ask={}, rule="", client_id="")
                     key = _key(event)
                 else:
                     self._kinds[event.subject] = kinds + 1

@@ -8,6 +8,7 @@ not the caller.
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.client import ClientRecord, ClientState
@@ -65,6 +66,8 @@ class Weakening:
             epoch=record.epoch,
             rule=record.rule,
             metadata={**record.metadata, _METHOD: document.value.method},
+            # The record is no document's now: whichever is used to register next takes its place whole.
+            provenance=replace(record.provenance, document_digest=""),
             ends_tokens=True,
             event=AuditEvent(
                 id=context.correlation_id,

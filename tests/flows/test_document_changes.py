@@ -99,6 +99,18 @@ def test_tokens_end_when_a_client_authenticates_less_well_CIMD_28(
     assert (row.event.value, row.subject) == ("updated", url)
 
 
+def test_a_client_that_is_weakened_again_loses_its_tokens_again_CIMD_28(library: Documented, key: JwtKey) -> None:
+    path, tokens = "/agents/to-and-fro", []
+    for _ in range(2):
+        url = library.shelf.keyed(path, key, headers=NO_STORE)
+        tokens.append(library.by_own_key(key, url).body["access_token"])
+        assert library.metadata_of(url)["token_endpoint_auth_method"] == "private_key_jwt"
+        library.shelf.publish(path, NO_STORE, token_endpoint_auth_method="none")
+        assert library.is_active(tokens[-1])
+        assert library.by_own_key(key, url).error == INVALID
+        assert not library.is_active(tokens[-1])
+
+
 def test_tokens_live_on_when_a_client_authenticates_better(library: Documented, key: JwtKey) -> None:
     url = library.shelf.keyed("/agents/to-spiffe", key, headers=NO_STORE)
     token = library.by_own_key(key, url).body["access_token"]

@@ -172,6 +172,14 @@ def test_a_document_is_acted_for_only_by_whom_it_names(library: Documented, key:
     assert (refused.event.value, refused.subject, refused.door) == ("refused", f"{WEB}/exact", "token")
 
 
+def test_what_is_no_url_stands_in_no_audit_row(library: Documented) -> None:
+    """However long it is: the identity that sends it is the row's subject, and chose it."""
+    row = library.last_row()
+    assert library.acting("/ns/web/sa/rambling", "https://" + "x" * 5000).error == INVALID
+    (refused,) = library.process.worker._store.audit.rows(after=row, limit=9)
+    assert (refused.event.subject, refused.event.client_id) == (f"{WEB}/rambling", "")
+
+
 def test_a_document_cannot_let_in_whom_the_rule_does_not(library: Documented) -> None:
     """SCA-30: whatever the document says of a trust domain; and nothing is fetched to hear it (CIMD-24)."""
     greedy = library.shelf.publish("/agents/greedy", spiffe_id="spiffe://example.org/*")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -66,11 +68,21 @@ def test_a_shutdown_writes_what_was_counted() -> None:
     assert [row.count for row in rows] == [1, 2]
 
 
-def test_an_identity_that_asks_for_ever_other_things_cannot_fill_the_log_T_41_T_49() -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda number: {"ask": {"grant_type": "client_credentials", "scopes": [f"s{number}"]}},
+        lambda number: {"client_id": f"https://agents.example.org/{number}"},
+    ],
+    ids=["scopes", "documents"],
+)
+def test_an_identity_that_asks_for_ever_other_things_cannot_fill_the_log_T_41_T_49(
+    change: Callable[[int], dict[str, Any]],
+) -> None:
     store = Written()
     rows, log = store.rows, RefusalLog(store.begin)
     for number in range(1000):
-        log.note(replace(FIRST, ask={"grant_type": "client_credentials", "scopes": [f"s{number}"]}))
+        log.note(replace(FIRST, **change(number)))
     log.note(replace(FIRST, subject="spiffe://example.org/b"))
     assert len(rows) == MAX_OPEN_OF_ONE + 2
     log.flush(660)
