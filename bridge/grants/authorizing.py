@@ -8,6 +8,7 @@ the page showed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from bridge.grants.answers import AnsweredByRedirect, AuthorizationAnswer
@@ -17,7 +18,7 @@ from bridge.grants.authorization_parameters import (
     read_redirect_uri,
     read_state,
 )
-from bridge.grants.consent import Question, consent_of, is_covered, question
+from bridge.grants.consent import Question, Seen, consent_of, is_covered, question
 from bridge.grants.form import Form
 from bridge.grants.granting import consent_event, new_grant, refusal_event
 from bridge.grants.handles import (
@@ -29,6 +30,7 @@ from bridge.grants.handles import (
 )
 from bridge.grants.narrowing import narrow
 from bridge.grants.requesting import AuthorizationRequests
+from bridge.metadata.redirect_matching import is_narrowed_to
 from bridge.model.authorization import AuthorizationRequest, User
 from bridge.model.errors import (
     BridgeError,
@@ -129,20 +131,23 @@ class Authorizing:
         """What to ask this user, or that there is no need to (`remembered`: approve it then).
 
         Raises: InvalidRequest when it is not before this browser (any more); AnsweredByRedirect when policy does
-        not give it now, after which the request is over; Unavailable.
+        not give it now, RedirectUriRejected when its rule does not list the redirect URI any more, after both of
+        which the request is over; Unavailable.
         """
         request = self._opened(request_uri, browser, context.now)
         decision = self._decide_again(request_uri, request, browser, user, context)
         consent = self._grants.consent(user.user_id, request.client_id)
         return question(request, decision, consent, self._words())
 
-    def approve(self, request_uri: str, *, browser: str, user: User, context: RequestContext) -> AuthorizationAnswer:
-        """The user agrees: a code for what the request asked for, as far as policy gives it now. Once.
+    def approve(
+        self, request_uri: str, *, seen: Seen, browser: str, user: User, context: RequestContext
+    ) -> AuthorizationAnswer:
+        """The user agrees to what they have `seen`: a code for that, as far as policy gives it now. Once.
 
         Raises: as `consent_wanted`.
         """
         request = self._opened(request_uri, browser, context.now)
-        decision = self._decide_again(request_uri, request, browser, user, context)
+        decision = self._decide_again(request_uri, request, browser, user, context, seen=seen)
         code = self._new_secret()
         grant = new_grant(
             request, decision, user, grant_id=self._new_id(), code_digest=digest_of(code), now=context.now
@@ -178,16 +183,34 @@ class Authorizing:
         return opened.request
 
     def _decide_again(
-        self, request_uri: str, request: AuthorizationRequest, browser: str, user: User, context: RequestContext
+        self,
+        request_uri: str,
+        request: AuthorizationRequest,
+        browser: str,
+        user: User,
+        context: RequestContext,
+        *,
+        seen: Seen | None = None,
     ) -> Decision:
-        """What is left of the request under the policy of this moment (RFC 9126 section 4)."""
-        subject, asked = request.subject, request.ask
+        """What is left of the request, or of the part of it that was `seen`, under the policy of this moment (RFC
+        9126 section 4). Where policy does not let the client be answered there any more, nobody is sent there."""
+        subject, asked = request.subject, _part(request.ask, seen)
         wanted = narrow(asked, Ask(asked.door, asked.grant_type), lambda ask: self._registrar.covers(subject, ask))
         try:
-            return self._registrar.decide(subject, wanted, proved=frozenset(BindingMethod))
+            decision = self._registrar.decide(subject, wanted, proved=frozenset(BindingMethod))
         except BridgeError as error:
             self._close(request_uri, request, browser, user, error, context)
             raise AnsweredByRedirect(error, redirect_uri=request.redirect_uri, state=request.state) from error
+        if decision.terms is not None and not is_narrowed_to(request.redirect_uri, decision.terms.redirect_uris):
+            unlisted = RedirectUriRejected(
+                Reason.REDIRECT_URI_MISMATCH,
+                "its rule does not list it any more",
+                rule=decision.rule or "",
+                policy_version=decision.policy_version,
+            )
+            self._close(request_uri, request, browser, user, unlisted, context)
+            raise unlisted
+        return decision
 
     def _close(
         self,
@@ -203,6 +226,18 @@ class Authorizing:
         handle = digest_of(request_uri)
         if not self._requests.decide(handle, browser=browser, grant=None, consent=None, event=event, now=context.now):
             raise _gone()
+
+
+def _part(asked: Ask, seen: Seen | None) -> Ask:
+    """The part of an ask that was seen. Raises: InvalidRequest when it is none: an ask that names nothing would be
+    one for everything."""
+    if seen is None:
+        return asked
+    scopes = tuple(scope for scope in asked.scopes if scope in seen.scopes)
+    resources = tuple(resource for resource in asked.resources if resource in seen.resources)
+    if not scopes or not resources:
+        raise _gone()
+    return replace(asked, scopes=scopes, resources=resources)
 
 
 def _state_of(form: Form) -> str | None:

@@ -33,6 +33,14 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """The scopes and resources that a page showed, or that a user agreed to before. Neither is ever empty."""
+
+    scopes: tuple[str, ...]
+    resources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """What the user is to decide, as policy has it now. Everything under `metadata` is the client's own word.
 
@@ -55,6 +63,11 @@ class Question:
     def metadata(self) -> Mapping[str, object]:
         """What the client says of itself: unverified (PCR-31, CIMD-25)."""
         return self.request.metadata
+
+    @property
+    def seen(self) -> Seen:
+        """What the user has before them, and so the most that a yes can give."""
+        return Seen(tuple(one.name for one in self.scopes), tuple(one.name for one in self.resources))
 
 
 def shown(metadata: Mapping[str, object]) -> dict[str, object]:
@@ -92,14 +105,16 @@ def question(
     request: AuthorizationRequest, decision: Decision, consent: Consent | None, catalogue: Mapping[str, str]
 ) -> Question:
     """What to ask. `decision` is what policy gives now; `catalogue` has the words for scopes and resources."""
-    bound = decision.terms is not None and decision.terms.bind in (Bind.ANY, Bind.JKT, Bind.X5T_S256)
+    bind = None if decision.terms is None else decision.terms.bind
+    # A code that is bound to a key gives bound tokens only where the rule binds tokens at all.
+    bound = bind in (Bind.ANY, Bind.JKT, Bind.X5T_S256) or (bind is Bind.IF_PRESENT and request.dpop_jkt is not None)
     return Question(
         request=request,
         scopes=tuple(Words(name, catalogue.get(name, "")) for name in decision.scopes),
         resources=tuple(Words(name, catalogue.get(name, "")) for name in decision.resources),
         redirect_host=host_of(request.redirect_uri),
         is_loopback=is_loopback(request.redirect_uri),
-        is_key_bound=bound or request.dpop_jkt is not None,
+        is_key_bound=bound,
         remembered=is_covered(consent, request, decision),
         can_be_remembered=can_be_remembered(request),
     )

@@ -11,11 +11,12 @@ from bridge.grants.promise import PromisedToken
 from bridge.grants.refresh_tokens import RefreshToken, RefreshTokens
 from bridge.grants.refreshing import Refreshing
 from bridge.model.authorization import Grant, GrantUse
-from bridge.model.errors import GrantRejected
+from bridge.model.client import Registration
+from bridge.model.errors import GrantRejected, ProofMissing
 from bridge.model.evidence import Presented, RequestContext
 from bridge.model.identity import BindingMethod
 from bridge.model.reasons import Reason
-from bridge.model.terms import Ask
+from bridge.model.terms import Ask, Bind
 from bridge.registration.authentication import Authenticated, Authentication
 from bridge.registration.refused import Refusals
 from bridge.store.authorization_ports import GrantStore
@@ -43,8 +44,9 @@ class Refresh:
 
         `ask` is what the request names, to narrow what was given. Raises: GrantRejected for a token that is none of
         ours, over, another's, bound to a key that is not proved, or, which ends its grant, used before; what
-        `Authentication` and `GrantUses` raise. A refusal consumes nothing, and that of an authenticated identity is
-        in the audit log before this raises. Spec: OAS-15, 16, PCR-12, 20, 21; T-23, T-33.
+        `Authentication` and `GrantUses` raise; ProofMissing for no key at all where the grant began with one. A refusal
+        consumes nothing, and that of an authenticated identity is in the audit log before this raises. Spec: OAS-15,
+        16, PCR-12, 20, 21; T-23, T-33.
         """
         raw = form.require("refresh_token")
         token = self._tokens.read(raw)
@@ -98,6 +100,7 @@ class Refresh:
         if grant.refresh_expires_at is None or grant.refresh_expires_at <= context.now:
             raise GrantRejected(Reason.GRANT_ENDED, "the refresh token was not used for too long")
         registration, decided = self._uses.registration(caller, grant, asked, context, afresh=afresh)
+        _require_some_key(caller, grant, registration)
         following = self._refreshing.after(registration, caller, grant, token, context.now)
         use = GrantUse(
             grant_id=grant.grant_id,
@@ -109,6 +112,16 @@ class Refresh:
             actor=grant.actor,
         )
         return self._uses.begin(registration, decided, caller, context, ForUser(grant, use, following.token))
+
+
+def _require_some_key(caller: Authenticated, grant: Grant, registration: Registration) -> None:
+    """That what began with a key is never given without any: the user was told that a copy is useless. A client that
+    authenticates may come with another key (RFC 9449 section 5). Raises: ProofMissing."""
+    terms = registration.decision.terms
+    is_up_to_us = terms is not None and terms.bind is Bind.IF_PRESENT
+    if grant.dpop_jkt is not None and is_up_to_us and not caller.identity.proved:
+        words = "the user agreed to tokens that are bound to a key: send a DPoP proof"
+        raise ProofMissing(Reason.POLICY_PROOF, "the grant began with a key", public=words)
 
 
 def _require_its_key(caller: Authenticated, token: RefreshToken) -> None:

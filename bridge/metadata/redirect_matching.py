@@ -29,6 +29,12 @@ def narrowed(listed: Collection[str], by: Collection[str]) -> tuple[str, ...]:
     return tuple(one for one in listed if not by or any(redirect_uris.same(other, one) for other in by))
 
 
+def is_narrowed_to(uri: str, by: Collection[str]) -> bool:
+    """Whether a URI that was trusted is still one of those that `by` leaves: all are where `by` lists none. Not
+    checked: who else vouches for it."""
+    return bool(narrowed((uri,), by))
+
+
 def is_remembered(uri: str) -> bool:
     """Whether only one party can receive what is sent to this URI, so that a consent may be remembered: https.
 

@@ -11,7 +11,7 @@ from bridge.grants.answers import AuthorizationAnswer
 from bridge.grants.approvals import Approvals
 from bridge.grants.client_credentials import ClientCredentials
 from bridge.grants.code_flow import CodeFlow
-from bridge.grants.consent import Question
+from bridge.grants.consent import Question, Seen
 from bridge.grants.form import Form
 from bridge.grants.introspection import TokenQuestions
 from bridge.model.authorization import User
@@ -33,11 +33,18 @@ CALLBACK = SIGN_IN + "/callback"
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """The public addresses: the issuer, and the base of the listener that asks for certificates."""
+    """The public addresses: the issuer, and the base under which certificates are asked for, where it is another.
+    `behind_proxy`: a trusted proxy may ask for them under the issuer."""
 
     issuer: str
     mtls_base: str | None
     listeners: frozenset[str]
+    behind_proxy: bool = False
+
+    @property
+    def takes_certificates(self) -> bool:
+        """Whether a client may authenticate by its certificate."""
+        return self.mtls_base is not None or self.behind_proxy
 
     def url(self, path: str, listener: str) -> str:
         """The URL of an endpoint as the caller of that listener knows it, from configuration alone (OAS-35)."""
@@ -74,8 +81,10 @@ class Authorizing(Protocol):
         """What this user is to decide about a request that is open here, as policy has it now."""
         ...
 
-    def approve(self, request_uri: str, *, browser: str, user: User, context: RequestContext) -> AuthorizationAnswer:
-        """A yes: the request is consumed, and there is a grant with a code."""
+    def approve(
+        self, request_uri: str, *, seen: Seen, browser: str, user: User, context: RequestContext
+    ) -> AuthorizationAnswer:
+        """A yes to what this user has `seen`: the request is consumed, and there is a grant with a code."""
         ...
 
     def deny(self, request_uri: str, *, browser: str, user: User, context: RequestContext) -> AuthorizationAnswer:

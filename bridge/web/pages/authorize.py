@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from flask import request
 
 from bridge.grants.answers import AuthorizationAnswer
+from bridge.grants.consent import Seen
 from bridge.grants.form import Form
 from bridge.model.authorization import User
 from bridge.model.errors import InvalidRequest
@@ -80,7 +81,9 @@ class AuthorizePages:
             leads_to=question.request.redirect_uri,
             view=consent_view(question, user.name, self._home()),
             request_uri=request_uri,
-            form_token=self._visits.form_token(visit, CONSENT, request_uri),
+            scopes=" ".join(question.seen.scopes),
+            resources=" ".join(question.seen.resources),
+            form_token=self._visits.form_token(visit, *_about(request_uri, question.seen)),
         )
         return self._visits.answer(visit, page)
 
@@ -91,12 +94,19 @@ class AuthorizePages:
         request_uri = form.require("request_uri")
         if visit.session is None:
             return self._visits.answer(visit, paused(self._base, CONSENT, request_uri=request_uri))
-        self._visits.check_token(visit, form, CONSENT, request_uri)
+        # What the page showed comes back with the form: a yes is to that, whatever policy has meanwhile.
+        seen = Seen(tuple((form.get("scopes") or "").split(" ")), tuple((form.get("resources") or "").split(" ")))
+        self._visits.check_token(visit, form, *_about(request_uri, seen))
+        user, context = visit.session.user, visit.context
         approved, denied = form.get("approve") is not None, form.get("deny") is not None
         if approved == denied:
             raise InvalidRequest(Reason.MALFORMED_REQUEST, "neither or both", public="press one of the two buttons")
-        decide = self._authorizing.approve if approved else self._authorizing.deny
-        answer = decide(request_uri, browser=visit.browser, user=visit.session.user, context=visit.context)
+        if approved:
+            answer = self._authorizing.approve(
+                request_uri, seen=seen, browser=visit.browser, user=user, context=context
+            )
+        else:
+            answer = self._authorizing.deny(request_uri, browser=visit.browser, user=user, context=context)
         return self._visits.answer(visit, self._send_back(answer))
 
     def _open(self, visit: Visit, form: Form) -> Response:
@@ -115,7 +125,9 @@ class AuthorizePages:
             request_uri, browser=visit.browser, user=user, context=visit.context
         )
         if question.remembered:
-            answer = self._authorizing.approve(request_uri, browser=visit.browser, user=user, context=visit.context)
+            answer = self._authorizing.approve(
+                request_uri, seen=question.seen, browser=visit.browser, user=user, context=visit.context
+            )
             return self._send_back(answer)
         return see_other(f"{self._base}{CONSENT}?{urlencode({'request_uri': request_uri})}")
 
@@ -124,3 +136,8 @@ class AuthorizePages:
 
     def _send_back(self, answer: AuthorizationAnswer) -> Response:
         return see_other(location_of(answer, issuer=self._issuer))
+
+
+def _about(request_uri: str, seen: Seen) -> tuple[str, ...]:
+    """What the form of the consent page acts on."""
+    return (CONSENT, request_uri, " ".join(seen.scopes), " ".join(seen.resources))

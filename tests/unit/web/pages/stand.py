@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from bridge.grants.answers import AuthorizationAnswer
 from bridge.grants.approvals import Approvals
 from bridge.grants.client_credentials import ClientCredentials
-from bridge.grants.consent import Question, Words
+from bridge.grants.consent import Question, Seen, Words
 from bridge.grants.form import Form
 from bridge.grants.introspection import TokenQuestions
 from bridge.model.audit import AuditEvent
@@ -118,6 +118,7 @@ class FakeAuthorizing:
     refusal: BridgeError | None = None
     calls: list[tuple[str, ...]] = field(default_factory=list)
     browser: str | None = None
+    seen: Seen | None = None
 
     def open(self, request_uri: str, *, client_id: str, browser: str, context: RequestContext) -> None:
         self._call("open", client_id)
@@ -135,8 +136,11 @@ class FakeAuthorizing:
         self._require(request_uri, browser)
         return self.question
 
-    def approve(self, request_uri: str, *, browser: str, user: User, context: RequestContext) -> AuthorizationAnswer:
+    def approve(
+        self, request_uri: str, *, seen: Seen, browser: str, user: User, context: RequestContext
+    ) -> AuthorizationAnswer:
         self._call("approve", user.name)
+        self.seen = seen
         return self._decided(request_uri, browser, code="the-code")
 
     def deny(self, request_uri: str, *, browser: str, user: User, context: RequestContext) -> AuthorizationAnswer:

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 import pytest
 
 from bridge.grants.answers import AnsweredByRedirect
+from bridge.grants.consent import Seen
 from bridge.model.authorization import PUSHED_CLIENT_ID
 from bridge.model.client import ClientKind
 from bridge.model.errors import (
@@ -28,6 +29,7 @@ from tests.unit.web.pages.stand import (
     DOCUMENT,
     ISSUER,
     LEDGER,
+    ORDERS,
     REQUEST_URI,
     SESSION_IDLE,
     SPIFFE_ID,
@@ -232,6 +234,9 @@ def test_a_form_of_another_browser_is_none_T_44(stand: Stand) -> None:
         pytest.param(lambda fields: fields.update(form_token="x" * 43), id="another token"),
         pytest.param(lambda fields: fields.update(form_token="ü"), id="no ASCII"),
         pytest.param(lambda fields: fields.update(request_uri=REQUEST_URI[:-1] + "x"), id="another request"),
+        pytest.param(lambda fields: fields.update(scopes="ledger.read ledger.write orders.read"), id="more scopes"),
+        pytest.param(lambda fields: fields.update(resources=f"{LEDGER} {ORDERS}"), id="more resources"),
+        pytest.param(lambda fields: fields.pop("scopes"), id="no scopes"),
         pytest.param(lambda fields: fields.update(deny="deny"), id="both buttons"),
         pytest.param(lambda fields: fields.pop("approve"), id="no button"),
     ],
@@ -245,6 +250,7 @@ def test_a_form_that_is_not_as_it_was_shown_is_none_T_44(
     refused(browser.post("/consent", fields))
     assert not {"approve", "deny"} & set(stand.authorizing.verbs)
     assert browser.submit(page, "approve").status == 303
+    assert stand.authorizing.seen == Seen(("ledger.read", "ledger.write"), (LEDGER,)), "a yes is to what was shown"
 
 
 def test_a_form_of_an_earlier_session_is_none_T_44(stand: Stand) -> None:
