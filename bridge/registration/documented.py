@@ -100,6 +100,7 @@ def follow(clients: ClientStore, live: Registration, document: Stored, context: 
         rule=decision.terms.rule,
         metadata=metadata_of(document, decision.terms),
         provenance=provenance_of(identity, document),
+        was=record.provenance,
         event=AuditEvent.about(
             identity,
             context,

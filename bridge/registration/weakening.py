@@ -68,6 +68,7 @@ class Weakening:
             metadata={**record.metadata, _METHOD: document.value.method},
             # The record is no document's now: whichever is used to register next takes its place whole.
             provenance=replace(record.provenance, document_digest=""),
+            was=record.provenance,
             ends_tokens=True,
             event=AuditEvent(
                 id=context.correlation_id,

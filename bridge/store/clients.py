@@ -99,6 +99,7 @@ class SqliteClients:
         event: AuditEvent,
         now: int,
         provenance: Provenance | None = None,
+        was: Provenance | None = None,
         ends_tokens: bool = False,
         rotation: Rotation | None = None,
     ) -> ClientRecord:
@@ -109,6 +110,8 @@ class SqliteClients:
             record = None if row is None else client_of(row)
             if record is None or record.epoch != epoch or record.state_at(now) is not ClientState.ACTIVE:
                 raise RegistrationChanged(Reason.REGISTRATION_CHANGED, f"{client_id}: not active under epoch {epoch}")
+            if was is not None and record.provenance != was:
+                raise RegistrationChanged(Reason.REGISTRATION_CHANGED, f"{client_id}: another document stands there")
             if rotation is not None and rotate(tx, rotation) is None:
                 raise RegistrationChanged(Reason.REGISTRATION_CHANGED, f"{client_id}: its token was rotated meanwhile")
             changed = replace(

@@ -82,3 +82,27 @@ def test_a_changed_document_takes_the_place_of_the_other_and_may_end_what_was_is
     with pytest.raises(RegistrationChanged):
         issue(store.clients, registered)
     issue(store.clients, replace(registered, record=after))
+
+
+def test_of_two_who_saw_the_same_document_on_the_record_one_replaces_it(store: Store) -> None:
+    record = ensure(store.clients, document()).record
+
+    def put(digest: str) -> None:
+        store.clients.replace_metadata(
+            URL,
+            epoch=record.epoch,
+            rule="web",
+            metadata={},
+            provenance=replace(DOCUMENT, document_digest=digest),
+            was=record.provenance,
+            event=event(UPDATED),
+            now=NOW,
+        )
+
+    put("bb" * 32)
+    with pytest.raises(RegistrationChanged):
+        put("cc" * 32)
+    found = store.clients.get(URL)
+    assert found is not None
+    assert found.provenance.document_digest == "bb" * 32
+    assert len(store.audit.rows(events=[UPDATED])) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -81,6 +82,18 @@ def test_a_changed_document_stands_on_the_record_once_T_8(library: Documented, k
     library.shelf.keyed("/agents/renamed", key, headers=NO_STORE, made_at="today", **said)
     assert library.by_own_key(key, url).status == 200
     assert library.events_of(url).count("updated") == 1
+
+
+def test_many_who_see_a_changed_document_at_once_write_it_down_once_T_40(library: Documented, key: JwtKey) -> None:
+    url = library.shelf.keyed("/agents/busy", key, client_name="Old")
+    token = library.by_own_key(key, url).body["access_token"]
+    library.shelf.keyed("/agents/busy", key, client_name="New")
+    library.after(MINUTE)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: library.by_own_key(key, url).status, range(24)))
+    assert answers == [200] * 24
+    assert library.events_of(url).count("updated") == 1
+    assert library.is_active(token)
 
 
 @pytest.mark.parametrize("weaker", ["none", "private_key_jwt"])

@@ -71,16 +71,17 @@ class ClientStore(Protocol):
         event: AuditEvent,
         now: int,
         provenance: Provenance | None = None,
+        was: Provenance | None = None,
         ends_tokens: bool = False,
         rotation: Rotation | None = None,
     ) -> ClientRecord:
         """Put other metadata in place of the record's (RFC 7592 section 2.2), and `event` beside it. `provenance`
-        is replaced where given; with `ends_tokens` the record stands under a new epoch afterwards, so that all
-        tokens of before are dead (CIMD-28). `rotation`: of two updates that came with one registration access token,
-        one is made.
+        is replaced where given, and has to be `was` before, where that is; with `ends_tokens` the record stands under
+        a new epoch afterwards, so that all tokens of before are dead (CIMD-28). `rotation`: of two updates that came
+        with one registration access token, one is made.
 
-        Raises: RegistrationChanged when the record is not ACTIVE under that epoch any more, or the token of
-        `rotation` is not in force.
+        Raises: RegistrationChanged when the record is not ACTIVE under that epoch any more, has not the provenance
+        that was seen, or the token of `rotation` is not in force.
         """
         ...
 
