@@ -289,3 +289,36 @@ CODE_FLOW: tuple[str, ...] = (
     "CREATE TABLE flow_counts (what TEXT NOT NULL PRIMARY KEY, held INTEGER NOT NULL) STRICT, WITHOUT ROWID",
     "INSERT INTO flow_counts (what, held) VALUES ('requests', 0), ('grants', 0), ('sessions', 0)",
 )
+
+# Step 5: bundles that are fetched from endpoints.
+POLLED_BUNDLES: tuple[str, ...] = (
+    # One row per place that a trust domain's bundle is or was fetched from. `sequence` is an unsigned 64-bit number,
+    # more than an INTEGER holds. `holder` asks the place until `asked_until`. A row that nobody has written but for
+    # asking has version 0.
+    """CREATE TABLE polled_bundles (
+        trust_domain TEXT NOT NULL,
+        source TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        etag TEXT NOT NULL,
+        sequence TEXT,
+        confirmed_at INTEGER NOT NULL,
+        asked_at INTEGER NOT NULL,
+        refresh_at INTEGER NOT NULL,
+        fault TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        failures INTEGER NOT NULL,
+        bootstrap TEXT NOT NULL,
+        seal BLOB NOT NULL,
+        version INTEGER NOT NULL,
+        asked_until INTEGER NOT NULL,
+        holder TEXT NOT NULL,
+        body BLOB,
+        PRIMARY KEY (trust_domain, source)
+    ) STRICT""",
+    # Whoever follows the changes reads behind the version that it saw last.
+    "CREATE INDEX polled_bundles_by_version ON polled_bundles (version)",
+    "CREATE INDEX polled_bundles_by_age ON polled_bundles (asked_at)",
+    # Apart from the rows, so that no number comes twice when rows are removed.
+    "CREATE TABLE polled_versions (one INTEGER NOT NULL PRIMARY KEY CHECK (one = 1), last INTEGER NOT NULL) STRICT",
+    "INSERT INTO polled_versions (one, last) VALUES (1, 0)",
+)

@@ -24,6 +24,7 @@ from bridge.store.grants import SqliteGrants
 from bridge.store.group_commit import PATIENCE, Aside, GroupCommit
 from bridge.store.management import SqliteManagement
 from bridge.store.migrations import require_current
+from bridge.store.polled_bundles import SqliteBundles
 from bridge.store.remembered import SqliteKeys, SqliteLeases, SqliteTokens
 from bridge.store.requests import REQUEST_LIMIT, SqliteRequests
 from bridge.store.session import WriterSession
@@ -76,6 +77,7 @@ class SqliteStore:
         self.keys = SqliteKeys(self._readers, self._commit)
         self.leases = SqliteLeases(self._commit)
         self.documents = SqliteDocuments(self._readers, self._commit, limit=limits.documents)
+        self.bundles = SqliteBundles(self._readers, self._commit)
         self.requests = SqliteRequests(self._readers, self._commit, exhausted, limit=limits.requests)
         self.grants = SqliteGrants(self._readers, self._commit)
         self.sessions = SqliteSessions(self._readers, self._commit)

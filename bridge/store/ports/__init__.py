@@ -21,12 +21,13 @@ from bridge.store.ports.records import (
     Swept,
     Waiting,
 )
-from bridge.store.ports.remembered import BucketStore, DocumentStore, KeyStore, LeaseStore, TokenStore
+from bridge.store.ports.remembered import BucketStore, BundleStore, DocumentStore, KeyStore, LeaseStore, TokenStore
 
 __all__ = [
     "Access",
     "AuditStore",
     "BucketStore",
+    "BundleStore",
     "ChainFault",
     "ChainHead",
     "Changed",

@@ -9,7 +9,7 @@ from bridge.store.authorization_ports import GrantStore, RequestStore, SessionSt
 from bridge.store.ports.audit import AuditStore
 from bridge.store.ports.clients import ClientStore
 from bridge.store.ports.management import ManagementStore
-from bridge.store.ports.remembered import BucketStore, DocumentStore, KeyStore, LeaseStore, TokenStore
+from bridge.store.ports.remembered import BucketStore, BundleStore, DocumentStore, KeyStore, LeaseStore, TokenStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,8 @@ class Store(Protocol):
     def leases(self) -> LeaseStore: ...
     @property
     def documents(self) -> DocumentStore: ...
+    @property
+    def bundles(self) -> BundleStore: ...
     @property
     def requests(self) -> RequestStore: ...
     @property

@@ -8,6 +8,7 @@ from typing import Protocol
 from bridge.model.audit import AuditEvent
 from bridge.model.document import DocumentCopy, DocumentKind, FoundDocument
 from bridge.model.identity import Marker
+from bridge.model.polled_bundle import PolledBundle, Wish
 from bridge.model.signing_key import SigningKeyRow
 
 
@@ -99,4 +100,36 @@ class DocumentStore(Protocol):
     def sweep(self, *, before: int, ended_before: int, batch: int) -> int:
         """Remove at most `batch` copies fetched before that, and rights to ask that ended before that and were
         never given back. How many copies."""
+        ...
+
+
+class BundleStore(Protocol):
+    """Bundles fetched from endpoints, shared by all workers, and who asks which of the endpoints now."""
+
+    def changed_since(self, version: int, *, limit: int) -> Sequence[PolledBundle]:
+        """Records written since, of all trust domains, oldest change first and `limit` of them at most."""
+        ...
+
+    def find(self, trust_domain: str, source: str) -> PolledBundle | None:
+        """The record of this trust domain and this place; None when nobody ever asked there."""
+        ...
+
+    def body(self, trust_domain: str, source: str) -> bytes | None:
+        """The last good body of that place, as it came; None when there was none."""
+        ...
+
+    def begin(
+        self, trust_domain: str, source: str, *, holder: str, now: int, until: int, wish: Wish
+    ) -> PolledBundle | None:
+        """Get the right to ask a place, until then at most, and the record as it was. None: somebody has it, or it is
+        not time: DUE not before `refresh_at`; EARLY not within 5 s of the last question; ORDERED always."""
+        ...
+
+    def keep(self, polled: PolledBundle, body: bytes | None, *, holder: str) -> bool:
+        """Write what came of asking, under the next version, and give the right back. `body` None leaves the one
+        that is there. False, and nothing is written: `holder` has not the right any more."""
+        ...
+
+    def sweep(self, *, before: int, batch: int) -> int:
+        """Remove at most `batch` records of places that nobody has asked since `before`. How many."""
         ...

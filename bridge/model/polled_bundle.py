@@ -1,0 +1,75 @@
+"""Bundles that are fetched from endpoints: what all workers remember of each, and who fetches it now."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class PolledBundle:
+    """How the polling of one trust domain stands. `source` says from where it is polled: what was fetched from
+    another place than the configuration names now is of no use.
+
+    Units: epoch seconds. `digest` is the hex SHA-256 of the last good body, empty before there was one; `sequence`
+    the highest `spiffe_sequence` that this place ever stated; `confirmed_at` when it last said that this is the
+    bundle; `asked_at` when it was last asked and `refresh_at` when it will be. `fault` and `reason` say what was
+    wrong the last time, `failures` how often in a row; all three are empty when nothing was. `bootstrap` is the hex
+    SHA-256 of the bootstrap bundle that was there at the last good answer. `seal`: see `sealed`. `version` grows with
+    each change of any trust domain's record; 0 is one that was never written.
+    """
+
+    trust_domain: str
+    source: str
+    digest: str = ""
+    etag: str = ""
+    sequence: int | None = None
+    confirmed_at: int = 0
+    asked_at: int = 0
+    refresh_at: int = 0
+    fault: str = ""
+    reason: str = ""
+    failures: int = 0
+    bootstrap: str = ""
+    seal: bytes = field(default=b"", repr=False)
+    version: int = 0
+    asked_until: int = 0
+
+    def sealed(self, key: bytes) -> PolledBundle:
+        """The same, with a seal over all that trust follows from. Whoever can write the database and has not the
+        key can so neither bring in keys nor prolong the life of old ones."""
+        return replace(self, seal=self._mac(key))
+
+    def is_sealed(self, key: bytes) -> bool:
+        """Whether what trust follows from is as it was sealed."""
+        return hmac.compare_digest(self.seal, self._mac(key))
+
+    def _mac(self, key: bytes) -> bytes:
+        trusted = (self.trust_domain, self.source, self.digest, self.sequence, self.confirmed_at, self.bootstrap)
+        return hmac.digest(key, json.dumps(trusted).encode(), hashlib.sha256)
+
+
+class Wish(StrEnum):
+    """Why an endpoint is to be asked. DUE: its time has come. EARLY: somebody named a key that is not in the bundle,
+    which anybody can do. ORDERED: an operator said so."""
+
+    DUE = "due"
+    EARLY = "early"
+    ORDERED = "ordered"
+
+
+class PolledBundles(Protocol):
+    """Where workers share polled bundles. `store.ports.BundleStore` says what each method does."""
+
+    def changed_since(self, version: int, *, limit: int) -> Sequence[PolledBundle]: ...
+    def find(self, trust_domain: str, source: str) -> PolledBundle | None: ...
+    def body(self, trust_domain: str, source: str) -> bytes | None: ...
+    def begin(
+        self, trust_domain: str, source: str, *, holder: str, now: int, until: int, wish: Wish
+    ) -> PolledBundle | None: ...
+    def keep(self, polled: PolledBundle, body: bytes | None, *, holder: str) -> bool: ...
