@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bridge.model.audit import AuditEvent, AuditEventKind
-from bridge.model.authorization import Grant, User
+from bridge.model.authorization import Consent, Grant, User
 from bridge.model.client import ClientKind
 from bridge.model.evidence import RequestContext
 from bridge.store.authorization_ports import GrantStore
@@ -16,17 +16,18 @@ MAX_SHOWN = 200
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """What one client has of a user, from all grants to it that are alive.
+    """What one client has of a user, from all grants to it that are alive; or, without any, what it may have again
+    without asking.
 
-    `since` is the oldest of them, epoch seconds; `redirect_uri` where the newest was answered. `grant_id` is only
-    set for a pushed client, whose every grant is a client of its own. `metadata` is the client's own word.
+    `since` is the oldest of them, epoch seconds; `redirect_uri` where the newest was answered, None without one.
+    `grant_id` is only set for a pushed client, whose every grant is a client of its own. `client_name` is the
+    client's own word.
     """
 
     client_id: str
-    kind: ClientKind
     scopes: tuple[str, ...]
     resources: tuple[str, ...]
-    redirect_uri: str
+    redirect_uri: str | None
     actors: tuple[str, ...]
     client_name: str | None
     since: int
@@ -40,11 +41,15 @@ class Approvals:
         self._grants = grants
 
     def of(self, user: User, *, now: int) -> list[Approval]:
-        """By client, the newest first. Raises: Unavailable."""
+        """By client, the newest first; after those that have access, those that only need not ask for it. Raises:
+        Unavailable."""
         by_client: dict[tuple[str, str], list[Grant]] = {}
         for grant in self._grants.of_user(user.user_id, limit=MAX_SHOWN, now=now):
             by_client.setdefault((grant.client_id, _own_id(grant) or ""), []).append(grant)
-        return [_approval(grants) for grants in by_client.values()]
+        # A yes that is remembered outlives the tokens of it. It is the user's to take back as long as it stands.
+        remembered = self._grants.consents_of(user.user_id, limit=MAX_SHOWN)
+        waiting = [_waiting(consent) for consent in remembered if (consent.client_id, "") not in by_client]
+        return [_approval(grants) for grants in by_client.values()] + waiting
 
     def end(self, user: User, *, client_id: str, grant_id: str | None, context: RequestContext) -> None:
         """End all that the client has of this user, and forget that it need not ask; with `grant_id` that one grant.
@@ -79,7 +84,6 @@ def _approval(grants: list[Grant]) -> Approval:
     name = newest.metadata.get("client_name")
     return Approval(
         client_id=newest.client_id,
-        kind=newest.kind,
         scopes=tuple(sorted({scope for grant in grants for scope in grant.scopes})),
         resources=tuple(sorted({resource for grant in grants for resource in grant.resources})),
         redirect_uri=newest.redirect_uri,
@@ -87,4 +91,16 @@ def _approval(grants: list[Grant]) -> Approval:
         client_name=name if isinstance(name, str) else None,
         since=min(grant.created_at for grant in grants),
         grant_id=_own_id(newest),
+    )
+
+
+def _waiting(consent: Consent) -> Approval:
+    return Approval(
+        client_id=consent.client_id,
+        scopes=consent.scopes,
+        resources=consent.resources,
+        redirect_uri=None,
+        actors=(),
+        client_name=None,
+        since=consent.agreed_at,
     )

@@ -89,6 +89,10 @@ class GrantStore(Protocol):
         """What the user agreed to let this client have."""
         ...
 
+    def consents_of(self, user_id: str, *, limit: int) -> list[Consent]:
+        """What a user agreed to let clients have without being asked again, the newest first."""
+        ...
+
     def counts(self) -> dict[str, int]:
         """How many `requests` wait, how many `grants` have not ended and how many `sessions` there are, for metrics.
         Those whose time is over count until they are swept."""

@@ -59,6 +59,7 @@ RETURNING ended_at
 
 # --- what users agreed to
 CONSENT_OF = f"SELECT {CONSENT} FROM consents WHERE user_id = ? AND client_id = ?"
+CONSENTS_OF_USER = f"SELECT {CONSENT} FROM consents WHERE user_id = ? ORDER BY agreed_at DESC, client_id LIMIT ?"
 PUT_CONSENT = f"""
 INSERT INTO consents ({CONSENT}, seen_at) VALUES ({_values(len(CONSENT_FIELDS) + 1)})
 ON CONFLICT (user_id, client_id) DO UPDATE

@@ -75,6 +75,10 @@ class SqliteGrants:
         row = self._readers.row(sql.CONSENT_OF, (user_id, client_id))
         return None if row is None else consent_of(row)
 
+    def consents_of(self, user_id: str, *, limit: int) -> list[Consent]:
+        """As the port says."""
+        return [consent_of(row) for row in self._readers.rows(sql.CONSENTS_OF_USER, (user_id, limit))]
+
     def counts(self) -> dict[str, int]:
         """As the port says, from counts that are kept with every change."""
         return dict(self._readers.rows(sql.COUNTS))

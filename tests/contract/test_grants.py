@@ -113,6 +113,15 @@ def test_a_user_ends_all_that_one_client_has_with_one_row_and_is_asked_again(sto
     assert ended(store) == ["all"], "there was nothing left the second time"
 
 
+def test_a_user_s_consents_are_that_user_s_the_newest_first(store: Store) -> None:
+    given = [consent(), consent(OTHER, agreed_at=NOW + 9), consent(user_id=BOB.user_id)]
+    for number, said in enumerate(given):
+        give(store, grant(number), consent=said)
+    assert store.grants.consents_of(ADA.user_id, limit=9) == [given[1], given[0]]
+    assert store.grants.consents_of(ADA.user_id, limit=1) == [given[1]]
+    assert store.grants.consents_of("nobody", limit=9) == []
+
+
 def test_a_consent_alone_is_forgotten_with_a_row(store: Store) -> None:
     end(store, give(store, consent=consent()))
     assert end_of_user(store) == 0

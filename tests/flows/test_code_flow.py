@@ -362,6 +362,21 @@ def test_a_workload_s_user_is_asked_at_its_first_request_and_at_no_later_one_for
     assert statuses == [200, 303, 303]
 
 
+def test_a_remembered_yes_is_taken_back_when_its_tokens_are_over(house: Approving) -> None:
+    """T-44: nothing is left of the grant, and still nobody would be asked."""
+    browser, url, pkce = house.browser(), house.app(), Verifier()
+    plain = {"client_id": url, "redirect_uri": APP_CB, "response_type": "code", "scope": "ledger.read", **pkce.fields}
+    browser.visit("/account", user="tess, who has nothing else")
+    for page in (browser.decide(browser.authorize(**plain)), browser.authorize(**plain)):
+        code = answered(page, APP_CB)["code"]
+        token = house.redeem({"client_id": url}, code, pkce).body["refresh_token"]
+        assert house.revoke({"client_id": url}, token).status == 200
+    account = browser.visit("/account")
+    assert "again without asking you" in account.text
+    assert browser.post("/account", account.hidden).status == 303
+    assert browser.authorize(**plain).status == 200, "asked for the first time again"
+
+
 @pytest.mark.parametrize("redirect", [LOOPBACK_CB, "http://127.0.0.1:50000/cb", "com.example.mail:/cb"])
 def test_a_consent_is_never_remembered_where_any_program_may_listen_T_10(house: Approving, redirect: str) -> None:
     url = house.app("/plain/local", redirect_uris=[LOOPBACK_CB, "com.example.mail:/cb"])

@@ -21,8 +21,8 @@ from bridge.web.services import ACCOUNT, SIGN_OUT, CatalogueWords
 
 @dataclass(frozen=True, slots=True)
 class ApprovalView:
-    """One client on the page. `grant_id` is empty unless the client is that one grant's; `form_token` is for the
-    form that ends it."""
+    """One client on the page. `answer_to` is empty for one that has no access now and need not ask for it.
+    `grant_id` is empty unless the client is that one grant's; `form_token` is for the form that ends it."""
 
     client_id: str
     grant_id: str
@@ -100,12 +100,13 @@ class AccountPages:
 
     def _view(self, visit: Visit, approval: Approval) -> ApprovalView:
         words, grant_id = self._words(), approval.grant_id or ""
+        answered = "" if approval.redirect_uri is None else host_of(approval.redirect_uri)
         return ApprovalView(
             client_id=approval.client_id,
             grant_id=grant_id,
             actors=tuple(actor for actor in approval.actors if actor != approval.client_id),
             calls_itself=None if approval.client_name is None else shown(approval.client_name, MAX_NAME_LENGTH),
-            answer_to=shown(host_of(approval.redirect_uri), MAX_IDENTIFIER_LENGTH),
+            answer_to=shown(answered, MAX_IDENTIFIER_LENGTH),
             accesses=accesses(
                 [Words(name, words.get(name, "")) for name in approval.scopes],
                 [Words(name, words.get(name, "")) for name in approval.resources],

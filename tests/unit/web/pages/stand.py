@@ -14,7 +14,7 @@ from bridge.grants.consent import Question, Seen, Words
 from bridge.grants.form import Form
 from bridge.grants.introspection import TokenQuestions
 from bridge.model.audit import AuditEvent
-from bridge.model.authorization import PUSHED_CLIENT_ID, AuthorizationRequest, Grant, Session, User
+from bridge.model.authorization import PUSHED_CLIENT_ID, AuthorizationRequest, Consent, Grant, Session, User
 from bridge.model.client import ClientKind
 from bridge.model.errors import BridgeError, ConsentDenied, InvalidRequest
 from bridge.model.evidence import Door, EvidenceKind, RequestContext
@@ -188,6 +188,7 @@ class GrantsInMemory:
 
     def __init__(self) -> None:
         self.rows: list[Grant] = []
+        self.consents: list[Consent] = []
         self.events: list[AuditEvent] = []
 
     def of_user(self, user_id: str, *, limit: int, now: int) -> list[Grant]:
@@ -201,7 +202,15 @@ class GrantsInMemory:
         return self._end(lambda row: row.grant_id == grant_id, event, now) > 0
 
     def end_of_user(self, user_id: str, client_id: str, *, event: AuditEvent, now: int) -> int:
-        return self._end(lambda row: (row.user.user_id, row.client_id) == (user_id, client_id), event, now)
+        before = len(self.consents)
+        self.consents = [one for one in self.consents if (one.user_id, one.client_id) != (user_id, client_id)]
+        ended = self._end(lambda row: (row.user.user_id, row.client_id) == (user_id, client_id), event, now)
+        if not ended and len(self.consents) < before:
+            self.events.append(event)
+        return ended
+
+    def consents_of(self, user_id: str, *, limit: int) -> list[Consent]:
+        return [one for one in self.consents if one.user_id == user_id][:limit]
 
     def _end(self, is_meant: Any, event: AuditEvent | None, now: int) -> int:
         meant = [row for row in self.rows if is_meant(row) and row.ended_at is None]

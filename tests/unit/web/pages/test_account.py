@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bridge.model.audit import AuditEventKind
-from bridge.model.authorization import PUSHED_CLIENT_ID, Grant, User
+from bridge.model.authorization import PUSHED_CLIENT_ID, Consent, Grant, User
 from bridge.model.client import ClientKind
 from bridge.model.evidence import Door, EvidenceKind
 from tests.browsing import Browser, Form
@@ -98,6 +98,25 @@ def test_pushed_clients_are_one_entry_each_and_end_alone(stand: Stand) -> None:
 def test_what_is_over_is_not_there(stand: Stand) -> None:
     stand.grants.rows = [grant(stand, ended_at=NOW - 1), grant(stand, grant_id="grant-2", ends_at=NOW)]
     assert "No application has access" in stand.signed_in().get("/account").text
+
+
+def test_a_yes_that_is_remembered_can_be_taken_back_when_nothing_is_left_of_it_T_44(stand: Stand) -> None:
+    """Nobody would be asked the next time, so it is there; what has access is one entry, consent and all."""
+    alice, bob = (stand.ids.of("development", name) for name in ("alice", "bob"))
+    consents = [
+        Consent(user, client, "f" * 64, ("ledger.read",), (LEDGER,), NOW)
+        for user, client in ((alice, DOCUMENT), (alice, SPIFFE_ID), (bob, "fleet"))
+    ]
+    stand.grants.rows, stand.grants.consents = [grant(stand)], consents
+    browser = stand.signed_in()
+    page = browser.get("/account")
+    assert [form.fields["client_id"] for form in page.forms] == [DOCUMENT, SPIFFE_ID]
+    assert page.text.count("again without asking you") == 1
+    assert end(browser, page.forms[1]) == 303
+    assert stand.grants.consents == [consents[0], consents[2]]
+    (event,) = stand.grants.events
+    assert (event.client_id, event.outcome) == (SPIFFE_ID, "ended_by_user")
+    assert SPIFFE_ID not in browser.get("/account").text
 
 
 def test_nobody_ends_another_s_T_44(stand: Stand) -> None:
