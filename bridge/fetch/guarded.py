@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ssl
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bridge.fetch.addresses import Address, parse_address
@@ -24,6 +25,9 @@ from bridge.metadata.uris import UnfitUri, require_secure
 MAX_BYTES = 5120
 TOTAL_SECONDS = 5.0
 CONNECT_SECONDS = 2.0
+
+# Told of a connection whose handshake is done; raises when its other end is not the one that is wanted.
+CheckPeer = Callable[[ssl.SSLSocket], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,7 @@ def guarded_get(
     accept: MediaTypes = JSON_TYPES,
     max_bytes: int = MAX_BYTES,
     etag: str | None = None,
+    peer: CheckPeer | None = None,
     seconds: float = TOTAL_SECONDS,
     connect_seconds: float = CONNECT_SECONDS,
     clock: Clock = time.monotonic,
@@ -69,13 +74,14 @@ def guarded_get(
 
     Units: `max_bytes` of the body; `seconds` for everything, resolution included, of which each address may take
     `connect_seconds` to accept a connection. `etag` makes it a revalidation, the only case in which 304 is good.
+    `peer` is called after the handshake and before anything is sent, and may raise what it likes.
     Raises: DocumentFailure for what the client has to mend; NetworkFailure for what passes.
     Not checked: how many fetches there are (`fetcher`), whether policy wants this one, and what the body means.
     """
     deadline = Deadline.after(seconds, clock)
     place = place_of(url)
     get = Get(place.authority, place.target, accept, max_bytes, etag if etag is not None and is_etag(etag) else None)
-    return _ask(place, get, guard, resolve, context, connect_seconds, deadline)
+    return _ask(place, get, guard, resolve, context, connect_seconds, deadline, peer)
 
 
 def guarded_post(
@@ -109,12 +115,15 @@ def _ask(
     context: ssl.SSLContext,
     each: float,
     deadline: Deadline,
+    peer: CheckPeer | None = None,
 ) -> Fetched:
     addresses = _addresses(place, resolve, deadline)
     guard.check(place.host, place.port, addresses)
     stream = connect(addresses, place.port, host=place.host, context=context, each=each, deadline=deadline)
     # Closed without TLS's goodbye: nobody waits for the other side's.
     with stream:
+        if peer is not None:
+            peer(stream)
         return exchange(stream, request, deadline)
 
 

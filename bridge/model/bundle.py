@@ -63,7 +63,8 @@ class LiveBundle:
 
 @dataclass(frozen=True, slots=True)
 class BundleStatus:
-    """What `bridge trust list`, readiness and metrics show of one trust domain. Times: epoch seconds."""
+    """What `bridge trust list`, readiness and metrics show of one trust domain. Times: epoch seconds. `fault` is what
+    was wrong when its source was last heard of, also while the last good bundle is in force."""
 
     trust_domain: TrustDomain
     source: str
@@ -74,6 +75,7 @@ class BundleStatus:
     fetched_at: int | None
     refresh_at: int | None
     stale_at: int | None
+    fault: BundleHealth | None = None
 
 
 class Bundles(Protocol):

@@ -15,13 +15,21 @@ def peer_chain(transport: asyncio.BaseTransport) -> tuple[bytes, ...]:
     above it. For which trust domain, and whether in time, is not checked.
     """
     tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+    return () if tls is None else sent_chain(tls)
+
+
+def sent_chain(tls: ssl.SSLObject | ssl.SSLSocket) -> tuple[bytes, ...]:
+    """The certificates that the other end of a TLS connection sent, DER, leaf first; empty when it sent none.
+
+    It holds the leaf's key. Not checked: whether anything else about them is right.
+    """
     # Without a certificate the chain below would be [None], not empty.
-    if tls is None or tls.getpeercert(True) is None:
+    if tls.getpeercert(True) is None:
         return ()
     public: Any = getattr(tls, "get_unverified_chain", None)
     if public is not None:  # Python 3.13 and later
         return tuple(public())
-    inner: Any = tls._sslobj  # type: ignore[attr-defined]
+    inner: Any = tls._sslobj  # type: ignore[union-attr]
     return tuple(certificate.public_bytes(_ssl.ENCODING_DER) for certificate in inner.get_unverified_chain())
 
 

@@ -76,14 +76,21 @@ class _State:
     fault: BundleHealth | None = None
     reason: str = ""
     reports: int = 0
+    # Only of sources that are asked, and not always as often as each other.
+    refresh_at: int | None = None
+    confirm_every: int | None = None
 
     @property
     def stale_at(self) -> int | None:
         return None if self.confirmed_at is None else self.confirmed_at + self.tracked.max_stale
 
+    @property
+    def _every(self) -> int:
+        return self.confirm_every or self.tracked.confirm_every
+
     def status(self, now: int) -> BundleStatus:
         health, reason = self._health(now)
-        every = self.tracked.confirm_every
+        refresh_at = None if self.confirmed_at is None else self.confirmed_at + self._every
         return BundleStatus(
             trust_domain=self.tracked.trust_domain,
             source=self.tracked.source,
@@ -92,8 +99,9 @@ class _State:
             bundle=None if self.live is None else self.live.bundle,
             revision=0 if self.live is None else self.live.revision,
             fetched_at=self.confirmed_at,
-            refresh_at=None if self.confirmed_at is None else self.confirmed_at + every,
+            refresh_at=self.refresh_at or refresh_at,
             stale_at=self.stale_at,
+            fault=self.fault,
         )
 
     def _health(self, now: int) -> tuple[BundleHealth, str]:
@@ -105,7 +113,7 @@ class _State:
             return BundleHealth.EMPTY, self.reason or "the bundle holds no usable key: nothing is trusted"
         if self.fault is not None:
             return BundleHealth.LATE, f"{self.fault.value}: {self.reason}"
-        if now >= self.confirmed_at + _MISSED_CONFIRMATIONS * self.tracked.confirm_every:
+        if now >= self.confirmed_at + _MISSED_CONFIRMATIONS * self._every:
             return BundleHealth.LATE, "the source has not confirmed it in time"
         return BundleHealth.FRESH, ""
 
@@ -172,8 +180,16 @@ class BundleBook:
 
     # --- for sources ----------------------------------------------------------------------------
 
-    def publish(self, bundle: TrustBundle, *, confirmed_at: int) -> None:
-        """Put a bundle in force, or confirm the one that is. `confirmed_at`: epoch seconds.
+    def publish(
+        self,
+        bundle: TrustBundle,
+        *,
+        confirmed_at: int,
+        confirm_every: int | None = None,
+        refresh_at: int | None = None,
+    ) -> None:
+        """Put a bundle in force, or confirm the one that is. `confirmed_at`: epoch seconds, as is `refresh_at`, where
+        the source knows when it will ask again; `confirm_every`: seconds, where this bundle says how often.
 
         The revision grows if and only if the keys differ from those in force. Whether a lower
         sequence may replace a higher one is the source's to decide.
@@ -190,6 +206,8 @@ class BundleBook:
                 fault=None,
                 reason="",
                 reports=state.reports + 1,
+                refresh_at=refresh_at,
+                confirm_every=confirm_every,
             )
             if changed:
                 self._collect_anchors()
@@ -202,12 +220,21 @@ class BundleBook:
                 _call(listener, change)
         _say_recovery(state, bundle, confirmed_at)
 
-    def fail(self, trust_domain: TrustDomain, health: BundleHealth, reason: str) -> None:
+    def fail(
+        self, trust_domain: TrustDomain, health: BundleHealth, reason: str, *, refresh_at: int | None = None
+    ) -> None:
         """Say that the source could not be read (UNREACHABLE) or made no sense (MALFORMED). The last good
-        bundle stays in force until it is stale."""
+        bundle stays in force until it is stale. `refresh_at`: epoch seconds, where it is known when it will be asked
+        again."""
         with self._condition:
             state = self._states[trust_domain]
-            self._states[trust_domain] = replace(state, fault=health, reason=reason, reports=state.reports + 1)
+            self._states[trust_domain] = replace(
+                state,
+                fault=health,
+                reason=reason,
+                reports=state.reports + 1,
+                refresh_at=refresh_at or state.refresh_at,
+            )
             self._condition.notify_all()
         if (state.fault, state.reason) != (health, reason):
             rest = "there is no earlier one" if state.live is None else "the last good one stays in force"

@@ -10,6 +10,8 @@ from bridge.model.spiffe_id import TrustDomain
 from bridge.spire.book import BundleBook, TrackedTrustDomain
 from bridge.spire.endpoint import WorkloadEndpoint
 from bridge.spire.file_source import READ_SECONDS, FileSource
+from bridge.spire.polled_source import PolledSource, Polling
+from bridge.spire.polling import PolledOptions
 from bridge.spire.source import BundleSource, Clock
 from bridge.spire.workload_api import STREAM_SECONDS, WorkloadApiSource
 
@@ -32,18 +34,18 @@ class WorkloadApiOptions:
     max_stale: int
 
 
-SourceOptions = FileSourceOptions | WorkloadApiOptions
+SourceOptions = FileSourceOptions | WorkloadApiOptions | PolledOptions
 
 
 class BundleSources:
     """All sources of one process, and `book`, which they keep.
 
     Make it anywhere; `start` it in the process that will use it, after any fork. Trust domains with the
-    same Workload API endpoint share one connection.
+    same Workload API endpoint share one connection. `polling` is needed where an endpoint is to be polled.
     Raises: ValueError when one trust domain is configured twice.
     """
 
-    def __init__(self, options: Iterable[SourceOptions], *, clock: Clock) -> None:
+    def __init__(self, options: Iterable[SourceOptions], *, clock: Clock, polling: Polling | None = None) -> None:
         options = tuple(options)
         if len({option.trust_domain for option in options}) != len(options):
             raise ValueError("a trust domain has one source, not two")
@@ -60,9 +62,17 @@ class BundleSources:
             WorkloadApiSource(endpoint, trust_domains, self.book, clock)
             for endpoint, trust_domains in endpoints.items()
         ]
+        polled = [option for option in options if isinstance(option, PolledOptions)]
+        self.polled: PolledSource | None = None
+        if polled:
+            if polling is None:
+                raise AssertionError("polled endpoints need something that polls them")
+            self.polled = PolledSource(polled, self.book, polling, clock)
+            self._sources.append(self.polled)
 
     def start(self) -> None:
-        """Begin. Files have been read once when this returns; agents are asked from threads."""
+        """Begin. Files and stored bundles have been read once when this returns; agents and endpoints are asked from
+        threads."""
         for source in self._sources:
             source.start()
 
@@ -80,4 +90,7 @@ class BundleSources:
 def _tracked(option: SourceOptions) -> TrackedTrustDomain:
     if isinstance(option, FileSourceOptions):
         return TrackedTrustDomain(option.trust_domain, "file", option.max_stale, READ_SECONDS)
+    if isinstance(option, PolledOptions):
+        every = option.interval(None)
+        return TrackedTrustDomain(option.trust_domain, option.endpoint.profile, option.max_stale, every)
     return TrackedTrustDomain(option.trust_domain, "workload-api", option.max_stale, STREAM_SECONDS)
