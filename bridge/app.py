@@ -132,8 +132,14 @@ def prepare(settings: Settings) -> None:
     # would be the wrong key.
     if not settings.seal_file.exists() and not settings.database.exists() and create_seal_key(settings.seal_file):
         _log.info("made a new seal key", extra={"path": str(settings.seal_file)})
-    if settings.tls is None:
-        _log.warning("development mode: plain HTTP, whoever is on this machine can read every token")
+    if settings.tls is None and settings.listen is not None:
+        _log.warning("no [tls]: plain HTTP on %s, whoever is on this machine may use it", settings.listen)
+    for address in settings.claimable_proxies:
+        _log.warning(
+            "[[trusted_proxies]] %s: any process of this machine can connect from there and claim any SVID; "
+            "use a unix socket",
+            address,
+        )
     if settings.fetch.allow_hosts:
         hosts = ", ".join(settings.fetch.allow_hosts)
         _log.warning("[fetch] allow_hosts: whoever may name a URL reaches %s from here; never in production", hosts)
@@ -235,6 +241,7 @@ class Worker:
                 "config": "" if self._configuration is None else str(self._configuration.path),
                 "issuer": settings.issuer,
                 "listeners": {kind: address for kind, address in listeners.items() if address},
+                "trusted_proxies": [proxy.unix or proxy.address for proxy in settings.trusted_proxies],
                 "policies": self._policies.current.version,
                 "findings": len(self._policies.findings),
                 "trust_domains": sorted(settings.trust_domains),

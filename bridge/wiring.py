@@ -299,7 +299,8 @@ def documents_of(parts: Parts, noise: NoiseLimit) -> DocumentCache[VerifiedDocum
 
 def _endpoints(settings: Settings) -> Endpoints:
     listeners = {"plain": settings.listen, "mtls": settings.mtls_listen, "metrics": settings.metrics_listen}
-    return Endpoints(settings.issuer, settings.mtls_base, frozenset(k for k, v in listeners.items() if v))
+    named = frozenset(kind for kind, address in listeners.items() if address)
+    return Endpoints(settings.issuer, settings.mtls_base, named, behind_proxy=bool(settings.trusted_proxies))
 
 
 def limits_of(settings: Settings, trust_domain: str | None) -> RegistrationLimits:

@@ -62,5 +62,5 @@ def address_faults(options: ServingOptions) -> list[str]:
         taken = os.strerror(errno.EADDRINUSE)
         return [f"{fault}; another process has it: ss -ltnp" if taken in fault else fault for fault in error.faults]
     for listener in listeners:
-        listener.socket.close()
+        listener.close()
     return []

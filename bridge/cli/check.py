@@ -86,7 +86,7 @@ def _all_parts(config: Path) -> Iterator[_Part]:
     configuration.found.append(f"{config}, issuer {settings.issuer}")
     yield configuration
     looks = {"tls": _tls, "policies": _policies, "store": _store, "bundles": _bundles}
-    looks |= {"statements": _statements, "fetches": _fetches, "users": _users}
+    looks |= {"statements": _statements, "fetches": _fetches, "users": _users, "proxies": _proxies}
     for name, look in looks.items():
         yield _looked_at(name, look, settings)
 
@@ -113,7 +113,9 @@ def _require_readable(config: Path) -> None:
 
 def _tls(settings: Settings, part: _Part) -> None:
     if settings.tls is None:
-        part.hints.append("no [tls]: for development on a loopback address only")
+        on = f"plain HTTP on {settings.listen}" if settings.listen else "TLS ends at the trusted proxy"
+        words = on if settings.trusted_proxies else "for development on a loopback address only"
+        part.hints.append(f"no [tls]: {words}")
         return
     from bridge.app import now
     from bridge.serving.tls import read_certificate
@@ -221,6 +223,20 @@ def _fetches(settings: Settings, part: _Part) -> None:
         part.hints.append(f"{words}; for development only")
     else:
         part.faults.append(f"{words}, and this service listens beyond loopback; never in production, take it out")
+
+
+def _proxies(settings: Settings, part: _Part) -> None:
+    """Who may say whose certificate stands behind a request. An address that every process here has is a warning at
+    each start, and so a fault here (T-18). Whether a socket can be bound is found by the start."""
+    claimable = settings.claimable_proxies
+    for proxy in settings.trusted_proxies:
+        if proxy.address in claimable:
+            words = "any process of this machine can connect from there and claim any SVID; use a unix socket"
+            part.faults.append(f"{proxy.address}: {words}")
+        else:
+            part.found.append(f"{proxy.unix or proxy.address} states client certificates as {proxy.header}")
+    if not settings.trusted_proxies:
+        part.found.append("none: certificate and forwarding headers are ignored")
 
 
 def _users(settings: Settings, part: _Part) -> None:

@@ -110,6 +110,7 @@ def serving_options(settings: Settings, as_read: FileAsRead) -> ServingOptions:
     """What the server must know of the configuration. Its workers get the file as it was read, also those that
     replace a dead one after somebody has edited it: two configurations never serve side by side."""
     from bridge.serving.options import ServingOptions
+    from bridge.serving.proxies import TrustedProxy
 
     return ServingOptions(
         factory="bridge.app:build_worker",
@@ -119,6 +120,10 @@ def serving_options(settings: Settings, as_read: FileAsRead) -> ServingOptions:
         metrics_listen=settings.metrics_listen,
         certificate=Path(settings.tls.certificate) if settings.tls else None,
         private_key=Path(settings.tls.private_key) if settings.tls else None,
+        proxies=tuple(
+            TrustedProxy(proxy.header, None if proxy.unix is None else Path(proxy.unix), proxy.network)
+            for proxy in settings.trusted_proxies
+        ),
         plain_http=settings.tls is None,
         workers=settings.workers,
         threads=settings.threads,

@@ -155,6 +155,10 @@ def _make_paths_absolute(raw: dict[str, Any], folder: Path) -> None:
             for key in paths:
                 if isinstance(table, dict) and isinstance(table.get(key), str):
                     table[key] = str(folder / table[key])
+    proxies = raw.get("trusted_proxies")
+    for table in proxies if isinstance(proxies, list) else ():
+        if isinstance(table, dict) and isinstance(table.get("unix"), str) and table["unix"]:
+            table["unix"] = str(folder / table["unix"].removeprefix("unix:"))
     store = raw.setdefault("store", {})
     if isinstance(store, dict):
         url = store.setdefault("url", "sqlite:///bridge.db")

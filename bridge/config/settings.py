@@ -9,12 +9,13 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from bridge.metadata.uris import UnfitUri, require_secure
+from bridge.model.forwarding import CertificateHeader
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -120,6 +121,40 @@ class TrustDomainSettings(_Section):
     refresh_min: Duration = 30
     refresh_max: Duration = 86400
     limits: TrustDomainLimits = TrustDomainLimits()
+
+
+def _network(value: str) -> str:
+    try:
+        network = ipaddress.ip_network(value)
+    except ValueError:
+        words = 'must be an IP address or network such as "10.0.0.7/32", without bits beyond its length'
+        raise ValueError(words) from None
+    if isinstance(network, ipaddress.IPv6Network) and network.network_address.ipv4_mapped is not None:
+        raise ValueError("is an IPv4 address in IPv6 clothes: write the IPv4 address")
+    return str(network)
+
+
+class TrustedProxySettings(_Section):
+    """A proxy that may state whose certificate stands behind a request: the socket it comes by, or where from."""
+
+    header: Annotated[CertificateHeader, Field(strict=False)]
+    unix: Annotated[str, Field(min_length=1)] | None = None
+    address: Annotated[str, AfterValidator(_network)] | None = None
+
+    @property
+    def network(self) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+        """Where it connects from; None for one that comes by a socket."""
+        return None if self.address is None else ipaddress.ip_network(self.address)
+
+    def may_be_claimed(self, listeners: list[str]) -> bool:
+        """Whether a process of this machine that is no proxy can connect from its address: one of loopback, or
+        one that we listen on ourselves. Not seen: other addresses of this machine."""
+        network = self.network
+        if network is None:
+            return False
+        loopback = ipaddress.ip_network("127.0.0.0/8" if network.version == 4 else "::1/128")
+        hosts = [ipaddress.ip_address(address.rpartition(":")[0].strip("[]")) for address in listeners]
+        return network.overlaps(loopback) or any(host in network for host in hosts)
 
 
 class StatementIssuerSettings(_Section):
@@ -231,7 +266,7 @@ class Settings(_Section):
     store: StoreSettings = StoreSettings()
     policies: PolicySettings
     trust_domains: dict[str, TrustDomainSettings] = {}
-    trusted_proxies: list[dict[str, Any]] = []
+    trusted_proxies: list[TrustedProxySettings] = []
     statement_issuers: dict[str, StatementIssuerSettings] = {}
     fetch: FetchSettings = FetchSettings()
     users: UserSettings | None = None
@@ -245,14 +280,21 @@ class Settings(_Section):
 
     @property
     def mtls_base(self) -> str | None:
-        """The URL under which the endpoints that ask for a certificate stand; None without them."""
-        if self.mtls_listen is None:
-            return None
+        """The URL under which the endpoints that ask for a certificate stand; None without them, and where only a
+        proxy asks for one, under the issuer itself."""
         if self.mtls_url is not None:
             return self.mtls_url
+        if self.mtls_listen is None:
+            return None
         url = urlsplit(self.issuer)
         host = f"[{url.hostname}]" if url.hostname and ":" in url.hostname else url.hostname
         return f"https://{host}:{self.mtls_listen.rpartition(':')[2]}{url.path}"
+
+    @property
+    def claimable_proxies(self) -> list[str]:
+        """Addresses of trusted proxies from which any process of this machine may connect."""
+        listeners = [address for address in (self.listen, self.mtls_listen) if address]
+        return [str(proxy.address) for proxy in self.trusted_proxies if proxy.may_be_claimed(listeners)]
 
     @property
     def policy_directory(self) -> Path:

@@ -16,6 +16,7 @@ class Reason(StrEnum):
     CREDENTIAL_UNSUPPORTED = "credential_unsupported"
     CREDENTIAL_TOO_LARGE = "credential_too_large"
     CREDENTIAL_MALFORMED = "credential_malformed"
+    CERTIFICATE_HEADER = "certificate_header"
     CREDENTIAL_REPLAYED = "credential_replayed"
     CLIENT_ID_MISSING = "client_id_missing"
     CLIENT_ID_MISMATCH = "client_id_mismatch"

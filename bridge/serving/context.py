@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from bridge.serving.adapter import Lane
 from bridge.serving.book import Book
 from bridge.serving.options import Caps, Deadlines, ListenerKind
+from bridge.serving.proxies import Senders
 from bridge.serving.served import ServingObserver
 
 LOG = logging.getLogger("bridge.serving")
@@ -69,6 +70,7 @@ class ConnectionContext:
     lane: Lane
     health_lane: Lane
     health_paths: tuple[str, ...]
+    senders: Senders
 
     @property
     def asks_certificate(self) -> bool:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from bridge.serving.proxies import TrustedProxy
+
 
 class ListenerKind(StrEnum):
     """Which listener a request came in by; the WSGI environ has it as `bridge.listener`."""
@@ -13,6 +15,7 @@ class ListenerKind(StrEnum):
     PLAIN = "plain"
     MTLS = "mtls"
     METRICS = "metrics"
+    PROXY = "proxy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,9 @@ class ServingOptions:
     reach it, is for the configuration to see to. It is not checked here.
     `health_paths` are answered by threads of their own, so that a busy service does not look dead.
     `on_worker_exit` is a dotted name too, called in the parent with the process id of each worker that
-    ended. `poll` is the period, in seconds, of looking for changed certificates and trust anchors.
+    ended. `proxies` may state whose certificate and address stands behind a request; each Unix socket among
+    them is a listener without TLS. `poll` is the period, in seconds, of looking for changed certificates and
+    trust anchors.
     """
 
     factory: str
@@ -76,6 +81,7 @@ class ServingOptions:
     metrics_listen: str | None = None
     certificate: Path | None = None
     private_key: Path | None = None
+    proxies: tuple[TrustedProxy, ...] = ()
     plain_http: bool = False
     workers: int = 2
     threads: int = 8
@@ -88,7 +94,7 @@ class ServingOptions:
     def faults(self) -> list[str]:
         """What is contradictory in these options, in words for an operator; empty when nothing is."""
         wrong = []
-        if self.listen is None and self.mtls_listen is None:
+        if self.listen is None and self.mtls_listen is None and not any(proxy.unix for proxy in self.proxies):
             wrong.append("listen: name an address, or mtls_listen")
         if (self.certificate is None) != (self.private_key is None):
             wrong.append("tls: certificate and private_key belong together; one of them is missing")
@@ -103,7 +109,7 @@ class ServingOptions:
         return wrong
 
     def addresses(self) -> list[tuple[ListenerKind, str]]:
-        """The listeners to open, in a fixed order."""
+        """The network addresses to listen on, in a fixed order."""
         named = [
             (ListenerKind.PLAIN, self.listen),
             (ListenerKind.MTLS, self.mtls_listen),
@@ -112,5 +118,5 @@ class ServingOptions:
         return [(kind, address) for kind, address in named if address is not None]
 
     def speaks_tls(self, kind: ListenerKind) -> bool:
-        """Whether a listener of this kind starts with a handshake. Metrics never do."""
-        return kind is not ListenerKind.METRICS and self.certificate is not None
+        """Whether a listener of this kind starts with a handshake. Metrics and proxies' sockets never do."""
+        return kind in (ListenerKind.PLAIN, ListenerKind.MTLS) and self.certificate is not None

@@ -13,12 +13,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import cast
 
+from bridge.model.forwarding import CERTIFICATE_HEADER
 from bridge.serving import answers
 from bridge.serving.adapter import Outcome
 from bridge.serving.answers import Answer, BadAnswer, Refusal, answer_of, render
 from bridge.serving.context import ConnectionContext
 from bridge.serving.gone import GONE
 from bridge.serving.peer import address_of, peer_chain
+from bridge.serving.proxies import source_address
 from bridge.serving.reader import Exchange, Phase, RequestReader
 from bridge.serving.request import environ_of_connection, environ_of_request, split_target
 
@@ -86,6 +88,10 @@ class WholeRequestProtocol(asyncio.Protocol):
         self._environ = environ_of_connection(scheme=context.scheme, server=server, client=self._client)
         self._environ["bridge.listener"] = str(context.kind)
         self._environ["bridge.peer_chain"] = peer_chain(transport) if context.asks_certificate else ()
+        header = context.senders.header_of(self._client[0])
+        self._speaks_for_others = header is not None
+        if header is not None:
+            self._environ[CERTIFICATE_HEADER] = header
         if context.book.draining:
             self.shutdown()
         else:
@@ -176,6 +182,8 @@ class WholeRequestProtocol(asyncio.Protocol):
             body=bytes(exchange.body),
         )
         environ["bridge.request_id"] = exchange.request_id
+        if self._speaks_for_others:
+            environ["REMOTE_ADDR"] = source_address(exchange.headers, self._client[0])
         exchange.job = self._context.lane_for(environ["PATH_INFO"]).submit(environ, self._deliver)
         if exchange.job is None:
             self._deliver(answers.QUEUE_FULL)

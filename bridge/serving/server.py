@@ -151,6 +151,7 @@ class WorkerServer(Server):
             lane=lane,
             health_lane=health_lane,
             health_paths=() if metrics else self._options.health_paths,
+            senders=listener.senders,
         )
 
     def _secure(self, listener: Listener) -> Callable[[], ssl.SSLContext] | None:

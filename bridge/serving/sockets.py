@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from bridge.model.errors import StartRefused
 from bridge.serving.options import ListenerKind, ServingOptions
+from bridge.serving.proxies import Senders, TrustedProxy
+from bridge.serving.unix_sockets import SocketFile, bind_file
 
 # How many connections the kernel keeps for us while every worker is busy.
 BACKLOG = 2048
@@ -14,11 +16,19 @@ BACKLOG = 2048
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A socket that is bound and listening, and what is spoken on it."""
+    """A socket that is bound and listening, what is spoken on it, and whom it believes about somebody else."""
 
     kind: ListenerKind
     socket: socket.socket
     url: str
+    senders: Senders
+    file: SocketFile | None = None
+
+    def close(self) -> None:
+        """Stop to listen, for all processes when the last of them does, and take a socket's file away."""
+        self.socket.close()
+        if self.file is not None:
+            self.file.remove()
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -58,9 +68,10 @@ def url_of(bound: socket.socket, scheme: str) -> str:
 
 
 def open_listeners(options: ServingOptions) -> list[Listener]:
-    """Bind and listen on every address of `options`. Raises: StartRefused that names each bad one."""
+    """Bind and listen on every address and file of `options`. Raises: StartRefused that names each bad one."""
     listeners: list[Listener] = []
     faults: list[str] = []
+    by_address = Senders(networks=tuple(proxy for proxy in options.proxies if proxy.network is not None))
     for kind, address in options.addresses():
         try:
             bound = _bind(address)
@@ -69,9 +80,22 @@ def open_listeners(options: ServingOptions) -> list[Listener]:
             faults.append(f"cannot listen on {address} ({kind}): {words}")
             continue
         scheme = "https" if options.speaks_tls(kind) else "http"
-        listeners.append(Listener(kind, bound, url_of(bound, scheme)))
+        senders = Senders() if kind is ListenerKind.METRICS else by_address
+        listeners.append(Listener(kind, bound, url_of(bound, scheme), senders))
+    for proxy in options.proxies:
+        try:
+            listeners += _for_proxy(proxy)
+        except OSError as error:
+            faults.append(f"cannot listen on {proxy.unix} ({ListenerKind.PROXY}): {error.strerror or error}")
     if faults:
         for listener in listeners:
-            listener.socket.close()
+            listener.close()
         raise StartRefused(faults)
     return listeners
+
+
+def _for_proxy(proxy: TrustedProxy) -> list[Listener]:
+    if proxy.unix is None:
+        return []
+    bound, file = bind_file(proxy.unix, BACKLOG)
+    return [Listener(ListenerKind.PROXY, bound, f"unix:{proxy.unix}", Senders(everyone=proxy.header), file)]

@@ -243,5 +243,5 @@ def serve(options: ServingOptions, announce: Callable[[str], None] = _announce_o
         return Supervisor(options, listeners, announce).serve()
     finally:
         for listener in listeners:
-            listener.socket.close()
+            listener.close()
         shutil.rmtree(shared_numbers, ignore_errors=True)

@@ -49,8 +49,9 @@ def metadata(endpoints: Endpoints, offered: Offered, *, registration: bool) -> b
     }
     if offered.documents:
         document["client_id_metadata_document_supported"] = True
-    if endpoints.mtls_base is not None:
+    if endpoints.takes_certificates:
         document["tls_client_certificate_bound_access_tokens"] = True
+    if endpoints.mtls_base is not None:
         document["mtls_endpoint_aliases"] = {name: endpoints.mtls_base + path for name, path in paths.items()}
     return json.dumps(document, separators=(",", ":")).encode()
 
@@ -75,7 +76,7 @@ def _code_flow(offered: Offered) -> dict[str, object]:
 def _client_authentication(endpoints: Endpoints, offered: Offered, *, registration: bool) -> dict[str, object]:
     """How clients authenticate, at each endpoint. A public client may ask nothing, and end its own tokens alone."""
     methods = ["spiffe_jwt"]
-    if endpoints.mtls_base is not None:
+    if endpoints.takes_certificates:
         methods.append("spiffe_x509")
     own_keys = registration or offered.documents
     if own_keys:

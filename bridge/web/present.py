@@ -18,6 +18,7 @@ from bridge.model.evidence import (
     names_document,
 )
 from bridge.model.reasons import Reason
+from bridge.web.forwarded_certificate import forwarded_chain, states_certificate
 
 JWT_SPIFFE = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe"
 JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -29,7 +30,7 @@ def present(environ: Mapping[str, Any], form: Form, *, url: str) -> Presented:
     Clients that may be public come without a credential: those known by a URL, and pushed ones.
     Raises: InvalidRequest for half an assertion pair or two credentials (SCA-1, SCA-31, OAS-5);
     EvidenceRejected when there is none or one of an unknown type (SCA-2); ProofRejected for two proofs.
-    Spec: interface section 4. Certificate headers are never read here (SCA-19).
+    Spec: interface sections 4 and 9. A certificate header is read where a trusted proxy sent it alone (SCA-19).
     """
     assertion, assertion_type = form.get("client_assertion"), form.get("client_assertion_type")
     chain = peer_chain(environ)
@@ -70,9 +71,27 @@ def present_statement(environ: Mapping[str, Any], statement: str | None, *, url:
 
 
 def peer_chain(environ: Mapping[str, Any]) -> tuple[bytes, ...]:
-    """The certificate chain of the connection, DER, leaf first; empty without one."""
+    """The certificate chain of the client, DER, leaf first; empty without one: that of the connection, or the
+    one that a trusted proxy states. Raises: EvidenceRejected for a header that is not sound; InvalidRequest
+    when there are both: a proxy's own certificate says nothing of its clients."""
     chain: tuple[bytes, ...] = environ.get("bridge.peer_chain", ())
-    return chain
+    forwarded = forwarded_chain(environ)
+    if chain and forwarded:
+        raise InvalidRequest(
+            Reason.CREDENTIALS_MIXED,
+            "a certificate in the handshake and one in a header",
+            public="present exactly one credential",
+        )
+    return chain or forwarded
+
+
+def listener_asked(environ: Mapping[str, Any]) -> str:
+    """Whose addresses this client has used: those of the listener that it came in by. A client whose
+    certificate a proxy states has been where certificates are asked for (RFC 8705 section 5)."""
+    if states_certificate(environ):
+        return "mtls"
+    listener: str = environ.get("bridge.listener", "plain")
+    return listener
 
 
 def _dpop(environ: Mapping[str, Any], url: str) -> DpopEvidence | None:

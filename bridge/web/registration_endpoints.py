@@ -22,7 +22,7 @@ from bridge.web.boundary import REQUEST_ID
 from bridge.web.errors import NO_STORE
 from bridge.web.json_bodies import read_json, statement_of, updated_client
 from bridge.web.lean import Response
-from bridge.web.present import peer_chain, present_statement
+from bridge.web.present import listener_asked, peer_chain, present_statement
 from bridge.web.services import REGISTER, Services
 
 # RFC 6750 section 2.1. Two Authorization fields arrive joined by a comma, which no token has.
@@ -62,7 +62,7 @@ class RegistrationEndpoint:
                 public="no initial access token is issued here: send no Authorization header",
             )
         statement, metadata = statement_of(body), members.read(body)
-        url = self._services.endpoints.url(REGISTER, environ.get("bridge.listener", "plain"))
+        url = self._services.endpoints.url(REGISTER, listener_asked(environ))
         presented = present_statement(environ, statement, url=url)
         context = _context(environ, self._services)
         enrolled = self._enrolment.register(presented, metadata, context)

@@ -22,7 +22,7 @@ from bridge.web.forms import FORM_TYPE, parse_form, parse_token_ask
 from bridge.web.held import HeldResponse, TokenHold
 from bridge.web.lean import Response
 from bridge.web.metadata import CODE_GRANT_TYPES, GRANT_TYPES
-from bridge.web.present import present
+from bridge.web.present import listener_asked, present
 from bridge.web.services import INTROSPECT, PAR, REVOKE, TOKEN, Services
 
 R = TypeVar("R", bound=Response)
@@ -98,7 +98,7 @@ class TokenEndpoints:
         now = self._services.clock()
         context = RequestContext(environ[REQUEST_ID], environ.get("REMOTE_ADDR", ""), door, now)
         form = parse_form(environ["wsgi.input"].read())
-        url = self._services.endpoints.url(path, environ.get("bridge.listener", "plain"))
+        url = self._services.endpoints.url(path, listener_asked(environ))
         return form, present(environ, form, url=url), context
 
 

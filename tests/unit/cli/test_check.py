@@ -14,7 +14,7 @@ from bridge.config import load_settings
 from bridge.jose.keys import SigningKey
 from tests.unit.cli.conftest import Run
 
-PARTS = ["configuration", "tls", "policies", "store", "bundles", "statements", "fetches", "users"]
+PARTS = ["configuration", "tls", "policies", "store", "bundles", "statements", "fetches", "users", "proxies"]
 
 
 def parts(run: Run) -> dict[str, dict[str, object]]:
@@ -210,3 +210,24 @@ def test_a_start_says_aloud_which_hosts_are_exempt_CIMD_13(folder: Path, caplog:
     (line,) = said()
     assert "10.0.0.7:9443" in line
     assert "never in production" in line
+
+
+@pytest.mark.parametrize(
+    ("proxy", "code", "words"),
+    [
+        ('unix = "proxy.sock"', 0, "states client certificates as client-cert"),
+        ('address = "10.0.0.7/32"', 0, "10.0.0.7/32 states client certificates"),
+        ('address = "127.0.0.1/32"', 1, "any process of this machine can connect from there and claim any SVID"),
+    ],
+    ids=["a socket", "another machine", "T-18 loopback"],
+)
+def test_a_trusted_proxy_is_named_and_one_that_anybody_here_could_be_is_a_fault(
+    run: Run, folder: Path, proxy: str, code: int, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = folder / "bridge.toml"
+    file.write_text(f'{file.read_text()}\n[[trusted_proxies]]\n{proxy}\nheader = "client-cert"\n')
+    ran = run("check")
+    assert (ran.code, words in ran.out) == (code, True), ran.out
+    with caplog.at_level(logging.WARNING):
+        prepare(load_settings(file, {}))
+    assert any("claim any SVID" in message for message in caplog.messages) == bool(code)

@@ -89,7 +89,6 @@ def test_one_wrong_thing_is_refused_by_name(folder: Path, change: tuple[str, str
     [
         pytest.param('[store]\nurl = "postgresql://db/x"', "postgresql:// is not in this version", id="postgresql"),
         pytest.param('[store]\nurl = "mysql://x"', "must be sqlite:///FILE", id="another database"),
-        pytest.param('[[trusted_proxies]]\nunix = "p"', "trusted_proxies: is not in this version", id="proxies"),
         pytest.param('[drafts]\nspiffe_client_auth = "03"', 'knows "02", not "03"', id="another draft number"),
         pytest.param('[drafts]\nnew_draft = "01"', "unknown draft", id="unknown draft"),
         pytest.param('[tokens]\ndefault_ttl = "2h"', "is above max_ttl", id="ttl above its bound"),

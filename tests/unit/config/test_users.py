@@ -94,7 +94,7 @@ def test_one_wrong_thing_is_refused_by_name(folder: Path, good: str, change: tup
         pytest.param(('listen         = "127.0.0.1', 'listen         = "192.0.2.1'), id="listen"),
         pytest.param(('"[::1]:9464"', '"0.0.0.0:9464"'), id="metrics_listen"),
         pytest.param(("[tls]", 'mtls_listen = "0.0.0.0:8444"\n[tls]'), id="mtls_listen"),
-        pytest.param(("[tls]", '[[trusted_proxies]]\nunix = "run/proxy.sock"\n[tls]'), id="a trusted proxy"),
+        pytest.param(("[tls]", '[[trusted_proxies]]\nunix = "p.sock"\nheader = "xfcc"\n[tls]'), id="a trusted proxy"),
     ],
 )
 def test_development_is_for_loopback_alone_and_the_other_source_for_everywhere(

@@ -68,7 +68,8 @@ def running_worker(options: ServingOptions, app: Probe) -> Iterator[RunningWorke
     thread.start()
     try:
         assert ready.wait(10), "the worker did not start"
-        ports = {listener.kind: listener.socket.getsockname()[1] for listener in listeners}
+        named = [listener for listener in listeners if listener.file is None]
+        ports = {listener.kind: listener.socket.getsockname()[1] for listener in named}
         running = RunningWorker(app, ports, server, thread)
         yield running
         for connection in running.connections:
@@ -79,7 +80,7 @@ def running_worker(options: ServingOptions, app: Probe) -> Iterator[RunningWorke
         server.should_exit = True
         thread.join(15)
         for listener in listeners:
-            listener.socket.close()
+            listener.close()
         assert not thread.is_alive(), "the worker did not end"
 
 
