@@ -84,9 +84,9 @@ def code_flow_of(
 
 
 def _spend(noise: NoiseLimit) -> Callable[[str, int], None]:
-    """What a new pushed client costs the address it comes from: it is always a new one."""
-    new_client = EvidenceRejected(Reason.CLIENT_UNKNOWN, "a pushed client, which is always a new one")
-    return lambda source_address, at: noise.spend(source_address, noise=new_client, now=at)
+    """What a request that nobody in particular pushes costs the address it comes from."""
+    anybody = EvidenceRejected(Reason.CREDENTIAL_MISSING, "a request pushed by a public client, which anybody can be")
+    return lambda source_address, at: noise.spend(source_address, noise=anybody, now=at)
 
 
 def _named(known_by_url: DocumentClients) -> Callable[[str, Ask, RequestContext], Authenticated]:

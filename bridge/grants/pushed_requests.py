@@ -36,7 +36,8 @@ CLIENT_REGISTRATION = "client_registration"
 
 
 class SpendOfAddress(Protocol):
-    """Pays for something new that nobody vouches for, by its source address. Raises: LimitReached, Unavailable."""
+    """Pays for keeping a request by which nobody is vouched for, by its source address. Raises: LimitReached,
+    Unavailable."""
 
     def __call__(self, source_address: str, now: int, /) -> None: ...
 
@@ -103,6 +104,9 @@ class PushedRequests:
             words = f"{CLIENT_REGISTRATION} is for pushed clients alone"
             raise InvalidRequest(Reason.MALFORMED_REQUEST, words, public=words)
         made = self._making.make(caller, redirect_uri, parameters, context)
+        if caller.identity.is_public:
+            # Anybody can push in the name of a public client, and what is kept for them is room for everybody.
+            self._spend(context.source_address, context.now)
         claim_all(self._tokens, made.markers, now=context.now)
         return made.request
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.flows.approving import APP_CB, PUSHED_RULES, URN, USERS, Approving, Verifier, running
+from bridge.lab.jws import JwtKey
+from tests.flows.approving import AGENT_CB, APP_CB, PUSHED_RULES, URN, USERS, Approving, Verifier, running
 from tests.flows.client import JWT_BEARER
 from tests.flows.dpop import DpopKey
 from tests.flows.stand import LEDGER
@@ -228,6 +229,23 @@ def test_new_ones_are_limited_by_their_address_PCR_30_T_42(tmp_path: Path) -> No
         assert house.push(house.agent("/ns/people/sa/desk"), Verifier()).status == 201, "who is somebody is not"
         house.after(60)
         assert push(house).status == 201
+
+
+def test_what_anybody_can_push_is_limited_by_address_PCR_30_T_42(tmp_path: Path) -> None:
+    """Kept requests are room for everybody: nobody in particular fills it in the name of a client known to all."""
+    limited = USERS + "[limits]\nanonymous_per_minute = 3\n"
+    with running(tmp_path / "limited", more=limited) as house:
+        who, key = {"client_id": house.app()}, JwtKey.generate("ES256", kid="own")
+        keyed = house.shelf.keyed("/plain/keyed", key, redirect_uris=[APP_CB])
+        assert house.push(house.keyed_fields(key, keyed), Verifier(), redirect_uri=APP_CB).status == 201
+        # Two tokens of the three went for documents that were not known before.
+        assert [house.push(who, Verifier(), redirect_uri=APP_CB).status for _ in range(3)] == [201, 429, 429]
+        assert house.push(who, Verifier(), redirect_uri=APP_CB).error == (429, "temporarily_unavailable")
+        for known in (house.keyed_fields(key, keyed), house.agent("/ns/people/sa/desk")):
+            to = APP_CB if "client_id" in known else AGENT_CB
+            assert house.push(known, Verifier(), redirect_uri=to).status == 201, "who is somebody is not"
+        house.after(60)
+        assert house.push(who, Verifier(), redirect_uri=APP_CB).status == 201
 
 
 def test_they_are_out_unless_the_draft_is_named_and_a_rule_takes_them_PCR_1_PCR_24(tmp_path: Path) -> None:
