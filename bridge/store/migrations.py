@@ -127,7 +127,20 @@ def create_if_empty(path: Path) -> None:
     found = status(path)
     if found.pending and found.current == 0:
         found = migrate(path)
+    elif found.pending:
+        # Perhaps somebody who starts at the same time is between two steps; then it has them all when the gate is free.
+        found = _when_nobody_writes(path)
     require_current(path, found)
+
+
+def _when_nobody_writes(path: Path) -> SchemaStatus:
+    with _refusing(path):
+        gate = WriterGate(path)
+        try:
+            with gate:
+                return status(path)
+        finally:
+            gate.close()
 
 
 def require_current(path: Path, found: SchemaStatus | None = None) -> None:

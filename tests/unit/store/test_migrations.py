@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from threading import Event
 
 import pytest
 from sqlite_utils import Database
@@ -61,6 +63,26 @@ def test_many_who_start_at_once_make_one_schema(tmp_path: Path) -> None:
     with get_context("spawn").Pool(3) as pool:
         pool.map_async(create_if_empty, [path] * 6, chunksize=1).get(60)
     assert status(path) == CURRENT
+    open_store(path)
+
+
+def test_a_start_between_two_steps_of_another_waits_for_the_rest(tmp_path: Path) -> None:
+    """Once it is known how far the other has come, nothing but its end lets this one go on."""
+    path, seen, go_on = tmp_path / "bridge.db", Event(), Event()
+
+    def between(step: str) -> None:
+        if step == NAMES[2]:
+            seen.set()
+            assert go_on.wait(30)
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(migrate, path, between)
+        assert seen.wait(30)
+        assert 0 < status(path).current < LATEST
+        second = pool.submit(create_if_empty, path)
+        go_on.set()
+        assert first.result(30) == CURRENT
+        second.result(30)
     open_store(path)
 
 
