@@ -52,6 +52,9 @@ _log = logging.getLogger("bridge.app")
 CHORES_SILENT_SECONDS = 120
 # So long a SIGHUP waits for the chores to have looked; what they then find is said line by line all the same.
 RELOAD_SECONDS = 30
+# So long a worker waits for the first word of every bundle source before it takes connections. Whoever came before
+# would fail in the handshake, because of a chain that no anchor is loaded for yet, and be told no reason.
+FIRST_WORD_SECONDS = 1.5
 
 
 def policy_defaults(settings: Settings) -> PolicyDefaults:
@@ -232,6 +235,7 @@ class Worker:
         self._chores.start()
         if self._issuers.by_url:
             self._fetches.start()
+        self._book.wait_until_reported(FIRST_WORD_SECONDS)
         settings = self._settings
         listeners = {"plain": settings.listen, "mtls": settings.mtls_listen, "metrics": settings.metrics_listen}
         _log.info(
