@@ -140,11 +140,13 @@ class Authorizing:
         return question(request, decision, consent, self._words())
 
     def approve(
-        self, request_uri: str, *, seen: Seen, browser: str, user: User, context: RequestContext
+        self, request_uri: str, *, seen: Seen | None, browser: str, user: User, context: RequestContext
     ) -> AuthorizationAnswer:
-        """The user agrees to what they have `seen`: a code for that, as far as policy gives it now. Once.
+        """The user agrees to what they have `seen`, or, None, is not asked, since they agreed to all of it before: a
+        code for that, as far as policy gives it now. Once.
 
-        Raises: as `consent_wanted`.
+        Raises: as `consent_wanted`; InvalidRequest too when what they agreed to before is not all of it after all,
+        or was taken back meanwhile.
         """
         request = self._opened(request_uri, browser, context.now)
         decision = self._decide_again(request_uri, request, browser, user, context, seen=seen)
@@ -153,15 +155,16 @@ class Authorizing:
             request, decision, user, grant_id=self._new_id(), code_digest=digest_of(code), now=context.now
         )
         earlier = self._grants.consent(user.user_id, request.client_id)
+        if seen is None and not is_covered(earlier, request, decision):
+            raise _gone()
         decided = self._requests.decide(
             digest_of(request_uri),
             browser=browser,
             grant=grant,
             consent=consent_of(request, user.user_id, decision, earlier, context.now),
-            event=consent_event(
-                grant, request, decision, context, was_asked=not is_covered(earlier, request, decision)
-            ),
+            event=consent_event(grant, request, decision, context, was_asked=seen is not None),
             now=context.now,
+            rests_on=earlier if seen is None else None,
         )
         if not decided:
             raise _gone()

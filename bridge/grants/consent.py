@@ -34,7 +34,7 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The scopes and resources that a page showed, or that a user agreed to before. Neither is ever empty."""
+    """The scopes and resources that a page showed. Neither is ever empty."""
 
     scopes: tuple[str, ...]
     resources: tuple[str, ...]

@@ -50,10 +50,12 @@ class RequestStore(Protocol):
         consent: Consent | None,
         event: AuditEvent | None,
         now: int,
+        rests_on: Consent | None = None,
     ) -> bool:
         """Consume the request and write what the user decided: one grant with its code, or None for a no; the
-        consent to remember in place of an earlier one of this user and client, and the audit row. False, and
-        nothing written: it was not there for that browser any more."""
+        consent to remember in place of an earlier one of this user and client, and the audit row. `rests_on`: the
+        consent by which nobody was asked. False, and nothing written: the request was not there for that browser
+        any more, or that consent was taken back or made to another description of the client."""
         ...
 
 

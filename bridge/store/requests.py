@@ -8,7 +8,7 @@ from bridge.model.audit import AuditEvent
 from bridge.model.authorization import AuthorizationRequest, Consent, Grant, OpenRequest
 from bridge.model.errors import LimitReached
 from bridge.store import authorization_statements as sql
-from bridge.store.authorization_rows import consent_row, grant_row, request_of, request_text
+from bridge.store.authorization_rows import consent_of, consent_row, grant_row, request_of, request_text
 from bridge.store.connections import Readers, Row
 from bridge.store.exhausted import Exhausted
 from bridge.store.group_commit import GroupCommit
@@ -66,10 +66,13 @@ class SqliteRequests:
         consent: Consent | None,
         event: AuditEvent | None,
         now: int,
+        rests_on: Consent | None = None,
     ) -> bool:
         """As the port says."""
 
         def decide(tx: Transaction) -> bool:
+            if rests_on is not None and not _stands(tx, rests_on):
+                return False
             if not tx.change_returning(sql.CONSUME, (handle, browser, now)):
                 return False
             tx.change(sql.ADD_HELD, (-1, "requests"))
@@ -104,6 +107,11 @@ def sweep_requests(tx: Transaction, overdue: int, batch: int) -> int:
     if removed:
         tx.change(sql.ADD_HELD, (-removed, "requests"))
     return removed
+
+
+def _stands(tx: Transaction, consent: Consent) -> bool:
+    row = tx.row(sql.CONSENT_OF, (consent.user_id, consent.client_id))
+    return row is not None and consent_of(row).fingerprint == consent.fingerprint
 
 
 def _opened(row: Row) -> OpenRequest:

@@ -82,9 +82,10 @@ class Authorizing(Protocol):
         ...
 
     def approve(
-        self, request_uri: str, *, seen: Seen, browser: str, user: User, context: RequestContext
+        self, request_uri: str, *, seen: Seen | None, browser: str, user: User, context: RequestContext
     ) -> AuthorizationAnswer:
-        """A yes to what this user has `seen`: the request is consumed, and there is a grant with a code."""
+        """A yes to what this user has `seen`, None: to what they agreed to before. The request is consumed, and there
+        is a grant with a code."""
         ...
 
     def deny(self, request_uri: str, *, browser: str, user: User, context: RequestContext) -> AuthorizationAnswer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -111,6 +112,23 @@ def test_a_user_ends_all_that_one_client_has_with_one_row_and_is_asked_again(sto
     assert store.grants.consent(ADA.user_id, OTHER) == consent(OTHER)
     assert end_of_user(store) == 0
     assert ended(store) == ["all"], "there was nothing left the second time"
+
+
+@pytest.mark.parametrize("meanwhile", ["taken back", "to another description", None])
+def test_a_yes_that_rests_on_a_consent_needs_it_to_stand_T_44(store: Store, meanwhile: str | None) -> None:
+    said = consent()
+    give(store, consent=said)
+    if meanwhile == "taken back":
+        end_of_user(store)
+    elif meanwhile is not None:
+        give(store, grant(7), consent=consent(fingerprint=digest("new")))
+    push(store)
+    open_request(store)
+    rests: dict[str, Any] = {"browser": BROWSER, "consent": said, "event": None, "now": NOW}
+    given = grant(9)
+    assert store.requests.decide(HANDLE, grant=given, rests_on=said, **rests) is (meanwhile is None)
+    assert (store.grants.get(given.grant_id) is not None) is (meanwhile is None), "all or nothing"
+    assert store.requests.decide(HANDLE, grant=grant(9), **rests) is (meanwhile is not None), "who is asked may"
 
 
 def test_a_user_s_consents_are_that_user_s_the_newest_first(store: Store) -> None:

@@ -126,7 +126,7 @@ class AuthorizePages:
         )
         if question.remembered:
             answer = self._authorizing.approve(
-                request_uri, seen=question.seen, browser=visit.browser, user=user, context=visit.context
+                request_uri, seen=None, browser=visit.browser, user=user, context=visit.context
             )
             return self._send_back(answer)
         return see_other(f"{self._base}{CONSENT}?{urlencode({'request_uri': request_uri})}")

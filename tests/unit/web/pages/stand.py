@@ -137,7 +137,7 @@ class FakeAuthorizing:
         return self.question
 
     def approve(
-        self, request_uri: str, *, seen: Seen, browser: str, user: User, context: RequestContext
+        self, request_uri: str, *, seen: Seen | None, browser: str, user: User, context: RequestContext
     ) -> AuthorizationAnswer:
         self._call("approve", user.name)
         self.seen = seen
