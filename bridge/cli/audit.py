@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import time
+import signal
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -22,6 +23,19 @@ if TYPE_CHECKING:
     from bridge.store.ports import AuditStore
 
 _FOLLOW_SECONDS = 1.0
+
+
+def _told_to_stop() -> threading.Event:
+    """Set by Ctrl-C. Python may lose an interrupt that comes while it clears something away, and then a watch would
+    go on; a second Ctrl-C ends at once whatever it is at."""
+    stop = threading.Event()
+
+    def tell(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        stop.set()
+
+    before = signal.signal(signal.SIGINT, tell)
+    return stop
 
 
 @click.group()
@@ -72,8 +86,10 @@ def tail(
         end = _end_of(store.audit)
         last = _newest(store.audit, moment_at(since, now()), kinds, limit)
         _show((row for row in last if row.rowid <= end), as_json)
-        while follow:
-            time.sleep(_FOLLOW_SECONDS)
+        if not follow:
+            return 0
+        stop = _told_to_stop()
+        while not stop.wait(_FOLLOW_SECONDS):
             try:
                 for row in rows_after(store.audit, end, events=kinds):
                     end = max(end, row.rowid)
@@ -81,7 +97,7 @@ def tail(
             except Unavailable as error:
                 # A store that is busy for a moment does not end a watch of hours.
                 note(f"waiting: {printable(error)}")
-    return 0
+    raise KeyboardInterrupt
 
 
 @audit.command()
