@@ -27,11 +27,12 @@ ATTEMPTS = 3
 
 
 class Weakening:
-    """Compares each new document with its client's record, once. Thread-safe."""
+    """Compares each document with its client's record, once after each time that it was fetched. Thread-safe."""
 
     def __init__(self, clients: ClientStore, capacity: int = CAPACITY) -> None:
         self._clients, self._capacity = clients, capacity
-        self._seen: dict[str, str] = {}
+        # When it was fetched, too: another worker may have seen it say something else in between.
+        self._seen: dict[str, tuple[str, int]] = {}
         self._lock = threading.Lock()
 
     def notice(self, document: StoredDocument[VerifiedDocument], context: RequestContext) -> None:
@@ -39,8 +40,8 @@ class Weakening:
 
         Raises: RegistrationChanged when others keep changing the record; Unavailable.
         """
-        url, digest = document.url, document.value.digest
-        if self._seen.get(url) == digest:
+        url, sight = document.url, (document.value.digest, document.fetched_at)
+        if self._seen.get(url) == sight:
             return
         for attempt in range(ATTEMPTS):
             try:
@@ -51,7 +52,7 @@ class Weakening:
                     raise
         with self._lock:
             self._seen.pop(url, None)
-            self._seen[url] = digest
+            self._seen[url] = sight
             if len(self._seen) > self._capacity:
                 del self._seen[next(iter(self._seen))]
 
