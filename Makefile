@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 JS := tests/flows/js
 JS_STAMP := $(JS)/node_modules/.installed
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test lint types check demo-spire test-live test-browser bench lock audit clean
+.PHONY: help setup demo run test lint types check demo-spire test-live test-browser test-proxies bench lock audit clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,8 +33,8 @@ demo: $(STAMP) ## the main job against an embedded SPIFFE authority; ends by its
 run: $(STAMP) ## the demo's authority and service kept up until Ctrl-C
 	@$(BIN)/python -m bridge.cli.demo --keep
 
-test: lint types $(STAMP) $(JS_STAMP) ## lint, types, and the whole suite but the live and browser tests
-	@$(BIN)/python -m pytest tests --ignore=tests/live --ignore=tests/browser -n 2 --dist loadgroup
+test: lint types $(STAMP) $(JS_STAMP) ## lint, types, and the whole suite but the live, browser and proxy tests
+	@$(BIN)/python -m pytest tests --ignore=tests/live --ignore=tests/browser --ignore=tests/proxies -n 2 --dist loadgroup
 
 lint: $(STAMP) ## ruff: rules and formatting
 	@$(BIN)/ruff check bridge tests spire-dev
@@ -54,6 +54,10 @@ test-live: $(STAMP) ## the live tests on a real SPIRE server and agent (needs Go
 test-browser: $(STAMP) ## the pages in a real Chromium, with pictures in build/browser (Debian's packages)
 	@tests/browser/install.sh
 	@$(BIN)/python -m pytest tests/browser
+
+test-proxies: $(STAMP) ## the service behind real nginx and HAProxy (Debian's packages)
+	@tests/proxies/install.sh
+	@$(BIN)/python -m pytest tests/proxies
 
 bench: $(STAMP) ## the figures: speed and memory, with a table at the end (BENCH=--help lists options)
 	@$(BIN)/python -m tests.bench $(BENCH)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -230,6 +231,9 @@ def _proxies(settings: Settings, part: _Part) -> None:
     each start, and so a fault here (T-18). Whether a socket can be bound is found by the start."""
     claimable = settings.claimable_proxies
     for proxy in settings.trusted_proxies:
+        folder = None if proxy.unix is None else Path(proxy.unix).parent
+        if folder is not None and folder.stat().st_mode & stat.S_IWOTH:
+            part.faults.append(f"{folder}: everybody may write there, and put a socket of their own in place of ours")
         if proxy.address in claimable:
             words = "any process of this machine can connect from there and claim any SVID; use a unix socket"
             part.faults.append(f"{proxy.address}: {words}")

@@ -63,6 +63,16 @@ $trust_domain
 # Instead of [limits], for this trust domain.
 #   limits = { registrations_per_second = 1000, registration_burst = 10000 }
 
+# Proxies that end TLS in front of this service and state the client's certificate, which is verified again here. A
+# socket of its own, rights 0660, or an address; never one of loopback, which every process of the machine has. The
+# header is RFC 9440's ("client-cert") or Envoy's ("xfcc"). From everybody else these headers are ignored.
+#   [[trusted_proxies]]
+#   unix = "run/proxy.sock"
+#   header = "client-cert"
+#   [[trusted_proxies]]
+#   address = "10.0.0.7/32"
+#   header = "xfcc"
+
 # Who else may vouch for clients, by software statements (policies/software-statements.toml): the `iss` of the
 # statements, and the one set of keys that they are verified with. `bridge init` wrote an empty set, which
 # verifies nothing.
@@ -103,7 +113,7 @@ jwks_file = "$jwks_file"
 # rotate_every = "30d"
 
 # A client that is not used for so long expires; its next valid request brings it back. Records that
-# ended stay listed for keep_ended. Management (RFC 7592) needs mtls_listen.
+# ended stay listed for keep_ended. Management (RFC 7592) needs mtls_listen or a proxy.
 [registration]
 # idle_expiry = "30d"
 # pending_expiry = "7d"

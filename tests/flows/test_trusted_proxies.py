@@ -14,6 +14,8 @@ import pytest
 
 from bridge.lab.broken_x509 import BROKEN_X509, mint_x509
 from bridge.lab.x509 import X509Svid
+from bridge.web.metadata import metadata
+from bridge.web.services import Endpoints, Offered
 from tests.flows.client import Answer, jwt_fields
 from tests.flows.dpop import DpopKey
 from tests.flows.proxied import FileConnection, Headers, ask, rfc_9440, token_by, xfcc
@@ -164,7 +166,7 @@ def test_what_a_proxy_says_of_scheme_and_host_moves_nothing_T_36_OAS_35(behind: 
     """Neither the metadata, nor the `iss` of a token, nor the `htu` of a proof."""
     proxy = behind.folder / "proxy.sock"
 
-    def metadata(*headers: tuple[str, str]) -> bytes:
+    def discovered(*headers: tuple[str, str]) -> bytes:
         connection = FileConnection(proxy)
         connection.putrequest("GET", "/.well-known/oauth-authorization-server", skip_host=bool(headers))
         for name, value in headers:
@@ -175,13 +177,32 @@ def test_what_a_proxy_says_of_scheme_and_host_moves_nothing_T_36_OAS_35(behind: 
         finally:
             connection.close()
 
-    assert json.loads(metadata())["issuer"] == behind.client.issuer
-    assert metadata(*FORWARDED) == metadata()
+    assert json.loads(discovered())["issuer"] == behind.client.issuer
+    assert discovered(*FORWARDED) == discovered()
     key, fields = DpopKey(), jwt_fields(behind.jwt("/ns/edge/sa/proxied"))
     proof = ("DPoP", key.proof("POST", behind.client.issuer + "/token"))
     moved = ("DPoP", key.proof("POST", "http://evil.example/evil/token"))
     assert ask(proxy, fields, [moved, *FORWARDED[1:]]).error == "invalid_dpop_proof"
     assert ask(proxy, fields, [proof, *FORWARDED[1:]]).claims["iss"] == behind.client.issuer
+
+
+def test_the_metadata_names_certificates_where_only_a_proxy_asks_for_them() -> None:
+    def document(endpoints: Endpoints) -> dict[str, object]:
+        read: dict[str, object] = json.loads(metadata(endpoints, Offered(), registration=False))
+        return read
+
+    issuer, proxied = "https://as.example.org", frozenset[str]()
+    nobody, under_issuer = (
+        document(Endpoints(issuer, None, proxied)),
+        document(Endpoints(issuer, None, proxied, behind_proxy=True)),
+    )
+    elsewhere = document(Endpoints(issuer, "https://mtls.example.org", proxied, behind_proxy=True))
+    assert "spiffe_x509" not in str(nobody)
+    for read in (under_issuer, elsewhere):
+        assert read["token_endpoint_auth_methods_supported"] == ["spiffe_jwt", "spiffe_x509"]
+        assert read["tls_client_certificate_bound_access_tokens"] is True
+    assert "mtls_endpoint_aliases" not in under_issuer
+    assert dict(elsewhere["mtls_endpoint_aliases"])["token_endpoint"] == "https://mtls.example.org/token"  # type: ignore[call-overload]
 
 
 def test_the_operators_see_who_is_trusted(behind: Stand) -> None:

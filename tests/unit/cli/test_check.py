@@ -215,7 +215,7 @@ def test_a_start_says_aloud_which_hosts_are_exempt_CIMD_13(folder: Path, caplog:
 @pytest.mark.parametrize(
     ("proxy", "code", "words"),
     [
-        ('unix = "proxy.sock"', 0, "states client certificates as client-cert"),
+        ('unix = "run/proxy.sock"', 0, "states client certificates as client-cert"),
         ('address = "10.0.0.7/32"', 0, "10.0.0.7/32 states client certificates"),
         ('address = "127.0.0.1/32"', 1, "any process of this machine can connect from there and claim any SVID"),
     ],
@@ -225,9 +225,20 @@ def test_a_trusted_proxy_is_named_and_one_that_anybody_here_could_be_is_a_fault(
     run: Run, folder: Path, proxy: str, code: int, words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = folder / "bridge.toml"
+    (folder / "run").mkdir()
     file.write_text(f'{file.read_text()}\n[[trusted_proxies]]\n{proxy}\nheader = "client-cert"\n')
     ran = run("check")
     assert (ran.code, words in ran.out) == (code, True), ran.out
     with caplog.at_level(logging.WARNING):
         prepare(load_settings(file, {}))
     assert any("claim any SVID" in message for message in caplog.messages) == bool(code)
+
+
+@pytest.mark.parametrize(("mode", "code"), [(0o750, 0), (0o2770, 0), (0o777, 1), (0o1777, 1)])
+def test_a_proxys_socket_is_not_where_everybody_may_put_another(run: Run, folder: Path, mode: int, code: int) -> None:
+    file = folder / "bridge.toml"
+    (folder / "run").mkdir()
+    (folder / "run").chmod(mode)
+    file.write_text(f'{file.read_text()}\n[[trusted_proxies]]\nunix = "run/proxy.sock"\nheader = "xfcc"\n')
+    ran = run("check")
+    assert (ran.code, "a socket of their own" in ran.out) == (code, bool(code)), ran.out

@@ -6,6 +6,7 @@ import http.client
 import os
 import socket
 import stat
+import tempfile
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -125,6 +126,27 @@ def test_a_socket_file_is_for_its_account_and_group_alone_and_goes_with_the_serv
     for listener in (plain, proxy):
         listener.close()
     assert not path.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another account for a moment")
+def test_another_account_of_the_node_cannot_open_the_proxys_socket_T_18():
+    nobody, groups = 65534, os.getgroups()
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        _, listener = both = open_listeners(options(proxies=(by_socket(Path(folder) / "p.sock"),)))
+        FileConnection(listener.file.path).socket.close()
+        os.setgroups([])
+        os.setegid(nobody)
+        os.seteuid(nobody)
+        try:
+            with socket.socket(socket.AF_UNIX) as other, pytest.raises(PermissionError):
+                other.connect(str(listener.file.path))
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
+            os.setgroups(groups)
+            for each in both:
+                each.close()
 
 
 def test_a_socket_that_nobody_listens_on_any_more_is_replaced_and_anything_else_stays(tmp_path):
