@@ -10,6 +10,7 @@ from bridge import __version__
 from bridge.chores import Chores
 from bridge.config import Settings, settings_from
 from bridge.fetch.connecting import tls_context
+from bridge.fetch.failures import FetchDelayed
 from bridge.fetch.fetcher import Fetcher
 from bridge.fetch.slots import ThreadShare
 from bridge.files.as_read import FileAsRead
@@ -26,8 +27,8 @@ from bridge.policy.in_force import PolicyInForce
 from bridge.registration.refusals import RefusalLog
 from bridge.serving.crew import standing_aside
 from bridge.spire.book import BundleBook
-from bridge.spire.endpoint import InvalidEndpoint, WorkloadEndpoint
-from bridge.spire.sources import BundleSources, FileSourceOptions, WorkloadApiOptions
+from bridge.spire.polled_source import Polling
+from bridge.spire.sources import BundleSources
 from bridge.store.migrations import create_if_empty, require_current
 from bridge.store.ports import Store
 from bridge.store.sqlite import SqliteStore
@@ -43,6 +44,7 @@ from bridge.web.application import create_app, create_metrics_app
 from bridge.wiring import Parts, key_set_fetch, limits_of, services_of
 from bridge.wiring import new_id as new_id
 from bridge.wiring import now as now
+from bridge.wiring_bundles import bundle_options, bundle_polling, unshared_polling
 from bridge.wiring_pages import login_provider as login_provider
 from bridge.wiring_pages import upstream_secret as upstream_secret
 
@@ -55,6 +57,8 @@ RELOAD_SECONDS = 30
 # So long a worker waits for the first word of every bundle source before it takes connections. Whoever came before
 # would fail in the handshake, because of a chain that no anchor is loaded for yet, and be told no reason.
 FIRST_WORD_SECONDS = 1.5
+# So long a request waits for a bundle that may hold the key it named.
+EARLY_PATIENCE = 3.0
 
 
 def policy_defaults(settings: Settings) -> PolicyDefaults:
@@ -83,21 +87,16 @@ def open_ring(settings: Settings, store: Store, seal: SealKey | None = None) -> 
     return ring
 
 
-def open_bundles(settings: Settings) -> tuple[BundleBook, BundleSources]:
-    """The book of trust bundles and the sources that fill it, not started. Raises: StartRefused."""
-    options: list[FileSourceOptions | WorkloadApiOptions] = []
-    for name, domain in settings.trust_domains.items():
-        trust_domain = TrustDomain.parse(name)
-        if domain.path is not None:
-            options.append(FileSourceOptions(trust_domain, Path(domain.path), domain.max_stale))
-        elif domain.socket is not None:
-            try:
-                endpoint = WorkloadEndpoint.parse(domain.socket)
-            except InvalidEndpoint as error:
-                raise StartRefused([f"trust_domains.{name}.socket: {error}"]) from error
-            options.append(WorkloadApiOptions(trust_domain, endpoint, domain.max_stale))
-    sources = BundleSources(options, clock=now)
+def open_bundles(settings: Settings, polling: Polling | None = None) -> tuple[BundleBook, BundleSources]:
+    """The book of trust bundles and the sources that fill it, not started. Without `polling` nothing that is fetched
+    from endpoints is shared with a service. Raises: StartRefused."""
+    sources = BundleSources(bundle_options(settings), clock=now, polling=polling or unshared_polling())
     return sources.book, sources
+
+
+def open_polling(seal: SealKey, store: Store) -> Polling:
+    """How a service's processes poll bundle endpoints together."""
+    return bundle_polling(store.bundles, seal_key=seal.derive("polled-bundles"), holder=new_id())
 
 
 def open_fetcher(settings: Settings) -> Fetcher:
@@ -181,7 +180,7 @@ class Worker:
         self._store = open_store(settings, seal)
         self._ring = open_ring(settings, self._store, seal)
         self._policies = PolicyInForce(PolicyFolder(settings.policy_directory, policy_defaults(settings)))
-        self._book, self._sources = open_bundles(settings)
+        self._book, self._sources = open_bundles(settings, open_polling(seal, self._store))
         self._refusals = RefusalLog(self._store.audit.begin_append)
         self._fetcher = open_fetcher(settings)
         self._issuers = open_issuers(settings, self._fetcher)
@@ -277,13 +276,26 @@ class Worker:
             store=self._store,
             ring=self._ring,
             policies=self._policies,
-            svids=SvidVerifier(self._book, issuer=settings.issuer, trust_domains=_rules(settings)),
+            svids=SvidVerifier(
+                self._book, issuer=settings.issuer, trust_domains=_rules(settings), look_early=self._look_early
+            ),
             issuers=self._issuers,
             fetcher=self._fetcher,
             refusals=self._refusals,
             nonces=DpopNonces(seal.derive("dpop-nonce")) if settings.dpop.require_nonce else None,
             clock=now,
         )
+
+    def _look_early(self, trust_domain: TrustDomain) -> None:
+        """Somebody named a key that is not in the bundle: have its endpoint asked, if it has one. Whoever finds too
+        many waiting goes on with the bundle that is there."""
+        polled = self._sources.polled
+        if polled is None:
+            return
+        try:
+            polled.look_early(trust_domain, patience=EARLY_PATIENCE, waiting=self._fetcher.threads.waiting)
+        except FetchDelayed:
+            return
 
     # --- readiness ------------------------------------------------------------------------------
 

@@ -1,16 +1,37 @@
-"""How trust bundles are fetched from endpoints: the outbound side and verification put together for `spire`."""
+"""From configured trust domains to their sources: what `spire`, `fetch` and `verify` need of each other for bundles."""
 
 from __future__ import annotations
 
+import random
+import secrets
 import ssl
 from collections.abc import Callable
+from pathlib import Path
 
+from bridge.config import Settings
+from bridge.config.settings import TrustDomainSettings
 from bridge.fetch.bundle_endpoints import BundleEndpoints
 from bridge.fetch.exchange import Fetched
 from bridge.fetch.failures import DocumentFailure, DocumentFault, NetworkFailure
 from bridge.model.bundle import BundleHealth, TrustBundle
-from bridge.model.errors import EvidenceRejected
-from bridge.spire.polling import Endpoint, FetchBundle, FetchedBundle, PollFailed, SpiffeEndpoint
+from bridge.model.errors import EvidenceRejected, StartRefused
+from bridge.model.polled_bundle import PolledBundles
+from bridge.model.spiffe_id import SpiffeId, TrustDomain
+from bridge.observe import metrics
+from bridge.serving.peer import sent_chain
+from bridge.spire.endpoint import InvalidEndpoint, WorkloadEndpoint
+from bridge.spire.polled_source import Polling
+from bridge.spire.polling import (
+    Endpoint,
+    FetchBundle,
+    FetchedBundle,
+    PolledOptions,
+    PollFailed,
+    SpiffeEndpoint,
+    WebEndpoint,
+)
+from bridge.spire.sources import FileSourceOptions, SourceOptions, WorkloadApiOptions
+from bridge.spire.unshared_records import UnsharedRecords
 from bridge.verify.endpoint_svid import check_endpoint
 
 # What was sent and makes no sense; everything else is a server that could not be asked.
@@ -51,3 +72,41 @@ def bundle_fetch(endpoints: BundleEndpoints, chain_of: ChainOf) -> FetchBundle:
         return FetchedBundle(None if fetched.status == 304 else fetched.body, fetched.etag or "")
 
     return fetch
+
+
+def bundle_options(settings: Settings) -> list[SourceOptions]:
+    """What each configured trust domain says of its source. Raises: StartRefused."""
+    return [_options(TrustDomain.parse(name), domain) for name, domain in settings.trust_domains.items()]
+
+
+def _options(trust_domain: TrustDomain, domain: TrustDomainSettings) -> SourceOptions:
+    if domain.path is not None:
+        return FileSourceOptions(trust_domain, Path(domain.path), domain.max_stale)
+    if domain.socket is not None:
+        try:
+            return WorkloadApiOptions(trust_domain, WorkloadEndpoint.parse(domain.socket), domain.max_stale)
+        except InvalidEndpoint as error:
+            raise StartRefused([f"trust_domains.{trust_domain}.socket: {error}"]) from error
+    assert domain.url is not None, "the configuration was checked"
+    endpoint: Endpoint = WebEndpoint(domain.url, domain.ca_file)
+    if domain.endpoint_spiffe_id is not None:
+        bootstrap = None if domain.bootstrap is None else Path(domain.bootstrap)
+        endpoint = SpiffeEndpoint(domain.url, SpiffeId.parse_workload(domain.endpoint_spiffe_id), bootstrap)
+    return PolledOptions(trust_domain, endpoint, domain.max_stale, domain.refresh_min, domain.refresh_max)
+
+
+def bundle_polling(records: PolledBundles, *, seal_key: bytes, holder: str) -> Polling:
+    """How this process polls: what it shares in `records`, and how it asks."""
+    return Polling(
+        records=records,
+        fetch=bundle_fetch(BundleEndpoints(), sent_chain),
+        seal_key=seal_key,
+        holder=holder,
+        share=random.random,
+        observe=lambda trust_domain, outcome: metrics.bundle_polls.labels(trust_domain.name, outcome).inc(),
+    )
+
+
+def unshared_polling() -> Polling:
+    """For a look at endpoints that changes nothing of what a service goes by."""
+    return bundle_polling(UnsharedRecords(), seal_key=secrets.token_bytes(32), holder="unshared")

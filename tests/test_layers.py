@@ -32,7 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "wiring": L0 | L1 | {"registration", "grants", "web", "config", "wiring_flow", "wiring_pages"},
     "wiring_flow": L0 | L1 | {"registration", "grants", "wiring_pages"},
     "wiring_pages": L0 | L1 | {"grants", "web", "config"},
-    "wiring_bundles": L0 | L1,
+    "wiring_bundles": L0 | L1 | {"config", "serving"},
     "app": L0
     | L1
     | {"registration", "grants", "web", "serving", "config", "chores", "measures", "upkeep"}

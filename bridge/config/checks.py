@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bridge.config.settings import Settings, TrustedProxySettings, is_loopback
-from bridge.model.spiffe_id import InvalidSpiffeId, TrustDomain
+from bridge.config.trust_domains import trust_domain_faults
 
 DRAFTS = {
     "spiffe_client_auth": "02",
@@ -31,7 +31,7 @@ def cross_checks(settings: Settings) -> Faults:
         *_listener_faults(settings),
         *_proxy_faults(settings),
         *_store_faults(settings),
-        *_trust_domain_faults(settings),
+        *trust_domain_faults(settings),
         *_statement_issuer_faults(settings),
         *_registration_faults(settings),
         *_user_faults(settings),
@@ -129,37 +129,6 @@ def _store_faults(settings: Settings) -> Faults:
     if not settings.database.parent.is_dir():
         return [(("store", "url"), f"no such folder: {settings.database.parent}")]
     return []
-
-
-_SOURCE_KEYS: dict[str, tuple[set[str], set[str]]] = {
-    "file": ({"path"}, {"path"}),
-    "workload-api": ({"socket"}, {"socket"}),
-    "https_web": ({"url"}, {"url", "ca_file"}),
-    "https_spiffe": ({"url", "endpoint_spiffe_id"}, {"url", "endpoint_spiffe_id", "bootstrap"}),
-}
-
-
-def _trust_domain_faults(settings: Settings) -> Faults:
-    faults: Faults = []
-    if not settings.trust_domains:
-        faults.append((("trust_domains",), 'at least one is needed: [trust_domains."example.org"]'))
-    for name, domain in settings.trust_domains.items():
-        key = ("trust_domains", name)
-        try:
-            TrustDomain.parse(name)
-        except InvalidSpiffeId as error:
-            faults.append((key, str(error)))
-        required, allowed = _SOURCE_KEYS[domain.source]
-        given = {
-            k for k in ("path", "socket", "url", "ca_file", "endpoint_spiffe_id", "bootstrap") if getattr(domain, k)
-        }
-        faults += [((*key, k), f'required for source = "{domain.source}"') for k in sorted(required - given)]
-        faults += [((*key, k), f'is no key of source = "{domain.source}"') for k in sorted(given - allowed)]
-        if domain.source.startswith("https"):
-            faults.append(((*key, "source"), f'"{domain.source}" is {_NOT_BUILT}; use file or workload-api'))
-        if domain.refresh_min > domain.refresh_max:
-            faults.append(((*key, "refresh_min"), "is above refresh_max"))
-    return faults
 
 
 def _statement_issuer_faults(settings: Settings) -> Faults:

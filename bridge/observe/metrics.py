@@ -29,6 +29,11 @@ handshake_failures = Counter(
 )
 policy_reloads = Counter("bridge_policy_reloads_total", "Attempts to load changed policy files.", ["outcome"])
 bundle_changes = Counter("bridge_bundle_changes_total", "Changes of a trust domain's keys.", ["trust_domain"])
+bundle_polls = Counter(
+    "bridge_bundle_polls_total",
+    "Questions to bundle endpoints, by what came of them; changed, unchanged and empty are good answers.",
+    ["trust_domain", "outcome"],
+)
 policy_findings = Gauge(
     "bridge_policy_findings",
     "Errors and warnings in the policy files as they stand; above 0 something on disk is not as it should be.",

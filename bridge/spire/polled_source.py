@@ -12,6 +12,7 @@ import itertools
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -45,6 +46,8 @@ RIGHT_SECONDS = 15
 # After a store that did not answer.
 _PAUSE_SECONDS = 2
 _CLOCK_TOLERANCE = 60
+# The store counts for all workers; this spares it questions.
+_EARLY_SECONDS = 5
 _RECORDS = 100
 # Threads for endpoints that answered last time, for those never asked, for those that failed, and for keys that
 # nobody knows: whoever hangs holds only threads that others of its kind may need.
@@ -68,13 +71,15 @@ class Polling:
 @dataclass(slots=True)
 class _Domain:
     """One trust domain as this process knows it. `bundle` is the last good one, however old; `asked` counts the
-    questions of this process that ended; before `not_before` (epoch seconds) it begins none."""
+    questions of this process that ended, `early_at` (epoch seconds) is when it last wanted an early one; before
+    `not_before` it begins none that is merely due."""
 
     options: PolledOptions
     polled: PolledBundle
     bundle: TrustBundle | None = None
     is_asking: bool = False
     asked: int = 0
+    early_at: int = 0
     not_before: int = 0
 
     @property
@@ -121,16 +126,30 @@ class PolledSource:
         for lane in (self._well, self._new, self._ill, self._early):
             lane.close(_CLOSE_SECONDS)
 
-    def look_early(self, trust_domain: TrustDomain, *, patience: float) -> None:
+    def look_early(
+        self,
+        trust_domain: TrustDomain,
+        *,
+        patience: float,
+        waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         """Have the endpoint asked because somebody named a key that its bundle has not, and wait for what comes of it,
-        `patience` seconds at most (SPIFFE-34). Returns at once where nothing is polled or it was asked within 5 s."""
+        `patience` seconds at most (SPIFFE-34). Returns at once where nothing is polled, and where this was done within
+        the last 5 s.
+
+        Raises: what `waiting` raises, in which the calling thread waits.
+        """
         domain = self._domains.get(trust_domain)
         if domain is None:
             return
+        now = self._clock()
         with self._settled:
             asked, before = domain.asked, domain.polled.version
+            if domain.early_at <= now < domain.early_at + _EARLY_SECONDS and not domain.is_asking:
+                return
+            domain.early_at = now
         if self._ask(domain, Wish.EARLY, self._early) or domain.is_asking:
-            with self._settled:
+            with waiting(), self._settled:
                 self._settled.wait_for(lambda: domain.asked != asked or domain.polled.version != before, patience)
 
     def ask_now(self, trust_domain: TrustDomain, *, accept_lower: bool = False) -> bool:

@@ -25,17 +25,19 @@ CHANGED = f"SELECT {_ALL} FROM polled_bundles WHERE version > ? ORDER BY version
 FIND = f"SELECT {_ALL} FROM polled_bundles WHERE trust_domain = ? AND source = ?"
 BODY = "SELECT body FROM polled_bundles WHERE trust_domain = ? AND source = ?"
 KNOW = """
-INSERT INTO polled_bundles (trust_domain, source, digest, etag, confirmed_at, asked_at, refresh_at, fault, reason,
-                            failures, bootstrap, seal, version, asked_until, holder)
-VALUES (?, ?, '', '', 0, ?, 0, '', '', 0, '', x'', 0, 0, '')
+INSERT INTO polled_bundles (trust_domain, source, digest, etag, confirmed_at, asked_at, early_at, refresh_at, fault,
+                            reason, failures, bootstrap, seal, version, asked_until, holder)
+VALUES (?, ?, '', '', 0, 0, 0, 0, '', '', 0, '', x'', 0, 0, '')
 ON CONFLICT (trust_domain, source) DO NOTHING
 """
 # A right, and a question, from later than any that can be meant now are from a clock that was set back since.
-# Parameters: holder, until, now, trust_domain, source, now, latest end, due until, asked until, latest question.
+# Parameters: holder, until, now, whether it is early, now, now, trust_domain, source, now, latest end, due until,
+# early until, latest question.
 BEGIN = """
-UPDATE polled_bundles SET holder = ?, asked_until = ?, asked_at = ?
+UPDATE polled_bundles
+SET holder = ?, asked_until = ?, asked_at = ?, early_at = CASE WHEN ? = 1 OR early_at > ? THEN ? ELSE early_at END
 WHERE trust_domain = ? AND source = ? AND (holder = '' OR asked_until <= ? OR asked_until > ?)
-  AND ((refresh_at <= ? AND asked_at <= ?) OR asked_at > ?)
+  AND ((refresh_at <= ? AND early_at <= ?) OR asked_at > ?)
 RETURNING holder
 """
 NEXT_VERSION = "UPDATE polled_versions SET last = last + 1 RETURNING last"
@@ -77,16 +79,16 @@ class SqliteBundles:
         """As the port says; of two who ask at once one gets it."""
         place = (trust_domain, source)
         due_until = now if wish is Wish.DUE else _EVER
-        asked_until = now - EARLY_SECONDS if wish is Wish.EARLY else _EVER
-        bounds = (now, until + CLOCK_TOLERANCE, due_until, asked_until, now + CLOCK_TOLERANCE)
+        early_until = now - EARLY_SECONDS if wish is Wish.EARLY else _EVER
+        marks = (holder, until, now, int(wish is Wish.EARLY), now, now)
+        bounds = (now, until + CLOCK_TOLERANCE, due_until, early_until, now + CLOCK_TOLERANCE)
 
         def begin(tx: Transaction) -> PolledBundle | None:
             before = tx.row(FIND, place)
             if before is None:
-                # As asked long ago: whatever the wish, nobody was asked yet.
-                tx.change(KNOW, (*place, 0))
+                tx.change(KNOW, place)
                 before = tx.row(FIND, place)
-            won = tx.change_returning(BEGIN, (holder, until, now, *place, *bounds))
+            won = tx.change_returning(BEGIN, (*marks, *place, *bounds))
             return _polled_of(before) if won and before is not None else None
 
         return cast("PolledBundle | None", self._commit.submit(begin))

@@ -303,6 +303,7 @@ POLLED_BUNDLES: tuple[str, ...] = (
         sequence TEXT,
         confirmed_at INTEGER NOT NULL,
         asked_at INTEGER NOT NULL,
+        early_at INTEGER NOT NULL,
         refresh_at INTEGER NOT NULL,
         fault TEXT NOT NULL,
         reason TEXT NOT NULL,

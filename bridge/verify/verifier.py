@@ -8,21 +8,23 @@ the bundle stays as it is.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from bridge.jose import base64url
+from bridge.jose.keys import VerificationKey
 from bridge.model.bundle import Bundles, LiveBundle
 from bridge.model.errors import EvidenceRejected, IssuerUntrusted, Unavailable
 from bridge.model.evidence import EvidenceKind, JwtEvidence, X509Evidence
 from bridge.model.identity import BindingMethod, KeyBinding, PolicySubject, Source, VerifiedIdentity
 from bridge.model.reasons import Reason
-from bridge.model.spiffe_id import TrustDomain
+from bridge.model.spiffe_id import SpiffeId, TrustDomain
 from bridge.verify import jwt_svid, signed_jwt, x509_svid
 from bridge.verify.cache import PerBundle, VerificationCache, Verified
 from bridge.verify.claimed import claimed_by_chain, claimed_by_jwt
 from bridge.verify.jwt_svid import SvidClaims, TrustDomainRules
 from bridge.verify.key_sets import keys_of_bundle, select_key
+from bridge.verify.signed_jwt import JwtHeader
 from bridge.verify.x509_leaf import Leaf, check_leaf, spiffe_id_of, validity
 
 __all__ = ["SvidVerifier", "TrustDomainRules"]
@@ -45,8 +47,11 @@ class SvidVerifier:
         issuer: str,
         trust_domains: Mapping[str, TrustDomainRules],
         cache_capacity: int = CACHE_CAPACITY,
+        look_early: Callable[[TrustDomain], None] = lambda trust_domain: None,
     ) -> None:
-        self._bundles = bundles
+        """`look_early` is told of a trust domain of which somebody named a key that its bundle has not: it may wait
+        for a newer bundle, and bounds by itself how often and for how long."""
+        self._bundles, self._look_early = bundles, look_early
         self._issuer = issuer
         self._rules = dict(trust_domains)
         self._jwt_cache = VerificationCache(cache_capacity)
@@ -161,7 +166,7 @@ class SvidVerifier:
         claims = jwt_svid.read_claims(token)
         live = self._live(claims.spiffe_id.trust_domain, now)
         rules = self._rules[claims.spiffe_id.trust_domain.name]
-        key = select_key(self._jwt_keys.of(live), header, f"the token of {claims.spiffe_id}")
+        live, key = self._select(live, header, claims.spiffe_id, now)
         signed_jwt.check_signature(token, key, header)
         jwt_svid.check_times(claims, rules, now)
         signed_jwt.check_audience(claims.audience, audience)
@@ -177,6 +182,22 @@ class SvidVerifier:
             replay_digest=token.replay_digest(header.alg),
         )
         return Verified(identity, live.revision, begin, end), claims
+
+    def _select(
+        self, live: LiveBundle, header: JwtHeader, spiffe_id: SpiffeId, now: int
+    ) -> tuple[LiveBundle, VerificationKey]:
+        """The key, and the bundle it is in, which may have come because nobody knew the key (SPIFFE-34)."""
+        whose = f"the token of {spiffe_id}"
+        try:
+            return live, select_key(self._jwt_keys.of(live), header, whose)
+        except EvidenceRejected as error:
+            if error.reason is not Reason.JWT_KEY_UNKNOWN or header.kid is None:
+                raise
+            self._look_early(spiffe_id.trust_domain)
+            newer = self._live(spiffe_id.trust_domain, now)
+            if newer.revision == live.revision:
+                raise
+        return newer, select_key(self._jwt_keys.of(newer), header, whose)
 
     def _verify_x509(self, chain: tuple[bytes, ...], now: int) -> Verified:
         certificates = x509_svid.parse_chain(chain)

@@ -115,11 +115,12 @@ def test_an_unknown_key_has_the_endpoint_asked_once_in_five_seconds_over_all_wor
     """SPIFFE-34."""
     keep(store)
     other = place.open()
-    assert begin(other, OTHER, now=NOW + 4, wish=Wish.EARLY) is None
-    assert begin(store, now=NOW + 5, wish=Wish.EARLY) is not None
-    assert store.bundles.keep(replace(GOOD, asked_at=NOW + 5), None, holder=ME)
-    assert begin(other, OTHER, now=NOW + 9, wish=Wish.EARLY) is None
-    assert begin(other, OTHER, now=NOW + 9, wish=Wish.ORDERED) is not None, "an operator waits for nothing"
+    assert begin(other, OTHER, now=NOW + 1, wish=Wish.EARLY) is not None, "a question that was due spends nothing"
+    assert other.bundles.keep(replace(GOOD, asked_at=NOW + 1), None, holder=OTHER)
+    assert begin(store, now=NOW + 5, wish=Wish.EARLY) is None
+    assert begin(store, now=NOW + 6, wish=Wish.EARLY) is not None
+    assert store.bundles.keep(replace(GOOD, asked_at=NOW + 6), None, holder=ME)
+    assert begin(other, OTHER, now=NOW + 7, wish=Wish.ORDERED) is not None, "an operator waits for nothing"
 
 
 def test_an_endpoint_that_was_never_asked_may_be_asked_for_any_reason(store: Store) -> None:
@@ -134,6 +135,12 @@ def test_a_clock_that_was_set_back_holds_nobody_off(store: Store) -> None:
     assert store.bundles.keep(replace(GOOD, refresh_at=NOW), None, holder=ME)
     assert begin(store, OTHER, now=NOW, until=later + 15) is not None
     assert begin(store, now=NOW) is not None
+    assert store.bundles.keep(GOOD, None, holder=ME)
+    assert begin(store, now=later, wish=Wish.EARLY) is not None
+    assert store.bundles.keep(GOOD, None, holder=ME)
+    assert begin(store, now=NOW, wish=Wish.ORDERED) is not None
+    assert store.bundles.keep(GOOD, None, holder=ME)
+    assert begin(store, now=NOW + 5, wish=Wish.EARLY) is not None
 
 
 def test_a_sweep_takes_places_that_nobody_asks_any_more_and_no_version_comes_twice(store: Store) -> None:

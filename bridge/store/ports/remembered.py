@@ -122,7 +122,7 @@ class BundleStore(Protocol):
         self, trust_domain: str, source: str, *, holder: str, now: int, until: int, wish: Wish
     ) -> PolledBundle | None:
         """Get the right to ask a place, until then at most, and the record as it was. None: somebody has it, or it is
-        not time: DUE not before `refresh_at`; EARLY not within 5 s of the last question; ORDERED always."""
+        not time: DUE not before `refresh_at`; EARLY not within 5 s of the last that was; ORDERED always."""
         ...
 
     def keep(self, polled: PolledBundle, body: bytes | None, *, holder: str) -> bool:

@@ -65,7 +65,7 @@ def test_a_good_file_loads_with_absolute_paths_and_the_contracts_defaults(folder
         pytest.param(("workers", "wrokers = 3\nworkers"), ":4: wrokers: unknown key", id="unknown key, with its line"),
         pytest.param(('listen      = "127', "listen = 8443 #"), "listen: Input should be a valid string", id="type"),
         pytest.param(('"tls/server.pem"', '"tls/none.pem"'), "tls.certificate: no such file", id="missing file"),
-        pytest.param(('"file"', '"https_web"'), "not in this version", id="a source that is not built yet"),
+        pytest.param(('"file"', '"https_web"'), "url: required for source", id="a polled source without its address"),
         pytest.param(
             ('path   = "bundles/example.org.json"', ""), "example.org.path: required", id="source without path"
         ),
