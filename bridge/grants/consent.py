@@ -90,12 +90,19 @@ def can_be_remembered(request: AuthorizationRequest) -> bool:
     return request.kind is not ClientKind.PUSHED and is_remembered(request.redirect_uri)
 
 
+def _standing(request: AuthorizationRequest) -> str:
+    """What a remembered yes hangs on: what the client says, and the record that it had. One that ended and came back
+    may be somebody else's by now (T-23). An end of one member of many is not an end of the client."""
+    record_epoch = (request.epoch or "").partition(".")[0]
+    return hashlib.sha256(f"{request.fingerprint} {record_epoch}".encode()).hexdigest()
+
+
 def is_covered(consent: Consent | None, request: AuthorizationRequest, decision: Decision) -> bool:
     """Whether the user agreed to all of this before, for this very client as it was then."""
     return (
         consent is not None
         and can_be_remembered(request)
-        and consent.fingerprint == request.fingerprint
+        and consent.fingerprint == _standing(request)
         and set(decision.scopes) <= set(consent.scopes)
         and set(decision.resources) <= set(consent.resources)
     )
@@ -128,9 +135,8 @@ def consent_of(
     if not can_be_remembered(request):
         return None
     scopes, resources = set(decision.scopes), set(decision.resources)
-    if earlier is not None and earlier.fingerprint == request.fingerprint:
+    standing = _standing(request)
+    if earlier is not None and earlier.fingerprint == standing:
         scopes |= set(earlier.scopes)
         resources |= set(earlier.resources)
-    return Consent(
-        user_id, request.client_id, request.fingerprint, tuple(sorted(scopes)), tuple(sorted(resources)), now
-    )
+    return Consent(user_id, request.client_id, standing, tuple(sorted(scopes)), tuple(sorted(resources)), now)

@@ -81,6 +81,9 @@ class GrantUses:
                 Reason.GRANT_ENDED, "nothing is left of it", rule=gone.rule, policy_version=gone.policy_version
             ) from gone
         live = self._live(admission, caller, grant, context, afresh)
+        if not afresh and (live is None or not _is_same(live, grant)):
+            # This worker may remember the record of before, and the grant be of the one that came back.
+            live = self._live(admission, caller, grant, context, afresh=True)
         if live is None or not _is_same(live, grant):
             raise GrantRejected(Reason.GRANT_ENDED, f"{grant.client_id} is not the registration of then")
         if grant.kind is ClientKind.PUSHED:

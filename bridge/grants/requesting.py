@@ -70,7 +70,8 @@ class AuthorizationRequests:
         else:
             description = self._described(admission, caller, redirect_uri, context)
             _require_pushed(admission, description, parameters.ask.door)
-            epoch = self._registrar.settle(admission, caller, context).epoch
+            # Afresh: no token's write comes with it that would find out that the record ended meanwhile.
+            epoch = self._registrar.settle(admission, caller, context, afresh=True).epoch
         decision, once = admission.decision, admission.terms.replay is Replay.ONCE
         request = AuthorizationRequest(
             client_id=admission.name.client_id,

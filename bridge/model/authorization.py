@@ -74,7 +74,8 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """What a user agreed to let one client have without being asked again, as long as its `fingerprint` stays.
+    """What a user agreed to let one client have without being asked again, as long as its `fingerprint` stays: over
+    what the client says of itself, and which registration it is.
     `scopes` and `resources` are all that was agreed to. Epoch seconds."""
 
     user_id: str
