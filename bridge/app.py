@@ -135,7 +135,9 @@ def prepare(settings: Settings) -> None:
     if not settings.seal_file.exists() and not settings.database.exists() and create_seal_key(settings.seal_file):
         _log.info("made a new seal key", extra={"path": str(settings.seal_file)})
     if settings.tls is None and settings.listen is not None:
-        _log.warning("no [tls]: plain HTTP on %s, whoever is on this machine may use it", settings.listen)
+        _log.warning(
+            "no [tls]: plain HTTP on %s, for development: whoever is on this machine may use it", settings.listen
+        )
     for address in settings.claimable_proxies:
         _log.warning(
             "[[trusted_proxies]] %s: any process of this machine can connect from there and claim any SVID; "
