@@ -126,6 +126,14 @@ class Chromium:
         except NotInTime:
             return False
 
+    def hides(self, words: str) -> bool:
+        """Whether the page does not show these words, or soon no more: a click ends before its page is there."""
+        what = f"no {words}"
+        try:
+            return wait_until(lambda: words not in self._text_now(), seconds=PAGE_SECONDS, what=what)
+        except NotInTime:
+            return False
+
     def find(self, selector: str) -> Element:
         """The first element of a CSS selector, once it is there. Raises: NotInTime."""
         found = wait_until(lambda: self._all(selector), seconds=PAGE_SECONDS, what=f"{selector} is on the page")
