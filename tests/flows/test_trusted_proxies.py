@@ -8,6 +8,7 @@ import json
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 from urllib.request import urlopen
 
 import pytest
@@ -16,7 +17,7 @@ from bridge.lab.broken_x509 import BROKEN_X509, mint_x509
 from bridge.lab.x509 import X509Svid
 from bridge.web.metadata import metadata
 from bridge.web.services import Endpoints, Offered
-from tests.flows.client import Answer, jwt_fields
+from tests.flows.client import FORM, Answer, jwt_fields
 from tests.flows.dpop import DpopKey
 from tests.flows.proxied import FileConnection, Headers, ask, rfc_9440, token_by, xfcc
 from tests.flows.stand import Stand
@@ -24,11 +25,14 @@ from tests.flows.test_clauses_credentials import is_refused
 
 RFC_9440 = '[[trusted_proxies]]\nunix = "proxy.sock"\nheader = "client-cert"\n'
 XFCC = '[[trusted_proxies]]\nunix = "envoy.sock"\nheader = "xfcc"\n'
+# As another machine would have one; here it is of loopback, which `bridge check` calls a fault.
+PROXYS_ADDRESS = "127.0.0.9"
+BY_ADDRESS = f'[[trusted_proxies]]\naddress = "{PROXYS_ADDRESS}/32"\nheader = "client-cert"\n'
 
 
 @pytest.fixture(scope="module")
 def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
-    with Stand(tmp_path_factory.mktemp("behind"), more=RFC_9440 + XFCC, workers=1) as running:
+    with Stand(tmp_path_factory.mktemp("behind"), more=RFC_9440 + XFCC + BY_ADDRESS, workers=1) as running:
         yield running
 
 
@@ -147,6 +151,28 @@ def test_on_every_other_listener_the_headers_are_ignored_SCA_19_OAS_34(behind: S
     assert behind.audit(by_jwt.headers["X-Request-Id"])[0]["id"] == by_jwt.headers["X-Request-Id"]
 
 
+@pytest.mark.parametrize("mtls", [False, True], ids=["listen", "mtls_listen"])
+def test_a_proxy_that_is_known_by_its_address_comes_by_tls_and_nobody_else_does_T_18(behind: Stand, mtls: bool) -> None:
+    svid = behind.authority.x509_svid("/ns/payments/sa/by-address")
+    body = urlencode({"grant_type": "client_credentials", "client_id": str(svid.spiffe_id)})
+
+    def ask_from(address: str, identity: X509Svid | None = None) -> Answer:
+        connection = behind.client.connect(identity, mtls=mtls)
+        connection.source_address = (address, 0)
+        headers = [("Content-Type", FORM), *rfc_9440(svid.chain)]
+        try:
+            return behind.client.exchange(connection, "POST", "/token", body=body, headers=headers)
+        finally:
+            connection.close()
+
+    assert ask_from(PROXYS_ADDRESS).claims["cnf"] == {"x5t#S256": thumbprint(svid)}
+    assert is_refused(ask_from("127.0.0.1"))
+    if mtls:
+        # A proxy that shows a certificate of its own beside its client's: which of the two asks?
+        own = behind.authority.x509_svid("/ns/web/sa/proxy")
+        assert ask_from(PROXYS_ADDRESS, own).error == "invalid_request"
+
+
 def test_the_socket_is_for_the_services_account_and_group_alone_T_18(behind: Stand) -> None:
     for name in ("proxy.sock", "envoy.sock"):
         assert stat.S_IMODE((behind.folder / name).stat().st_mode) == 0o660
@@ -211,3 +237,4 @@ def test_the_operators_see_who_is_trusted(behind: Stand) -> None:
         "states client certificates as client-cert",
         "states client certificates as xfcc",
     ]
+    assert parts["proxies"]["faults"][0].startswith(f"{PROXYS_ADDRESS}/32: any process of this machine")
