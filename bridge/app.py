@@ -44,7 +44,8 @@ from bridge.web.application import create_app, create_metrics_app
 from bridge.wiring import Parts, key_set_fetch, limits_of, services_of
 from bridge.wiring import new_id as new_id
 from bridge.wiring import now as now
-from bridge.wiring_bundles import bundle_options, bundle_polling, unshared_polling
+from bridge.wiring_bundles import bundle_options, bundle_polling, copied_polling
+from bridge.wiring_bundles import unshared_polling as unshared_polling
 from bridge.wiring_pages import login_provider as login_provider
 from bridge.wiring_pages import upstream_secret as upstream_secret
 
@@ -59,6 +60,7 @@ RELOAD_SECONDS = 30
 FIRST_WORD_SECONDS = 1.5
 # So long a request waits for a bundle that may hold the key it named.
 EARLY_PATIENCE = 3.0
+BUNDLE_SEAL = "polled-bundles"
 
 
 def policy_defaults(settings: Settings) -> PolicyDefaults:
@@ -94,9 +96,14 @@ def open_bundles(settings: Settings, polling: Polling | None = None) -> tuple[Bu
     return sources.book, sources
 
 
-def open_polling(seal: SealKey, store: Store) -> Polling:
-    """How a service's processes poll bundle endpoints together."""
-    return bundle_polling(store.bundles, seal_key=seal.derive("polled-bundles"), holder=new_id())
+def open_polling(seal: SealKey, store: Store, *, asks: bool = True) -> Polling:
+    """How a service's processes poll bundle endpoints together. One that only looks on does not ask by itself."""
+    return bundle_polling(store.bundles, seal_key=seal.derive(BUNDLE_SEAL), holder=new_id(), asks=asks)
+
+
+def copied_bundle_polling(settings: Settings, seal: SealKey, store: Store) -> Polling:
+    """How a command looks at bundle endpoints as the service would, without a change to what that goes by."""
+    return copied_polling(settings, store.bundles, seal.derive(BUNDLE_SEAL))
 
 
 def open_fetcher(settings: Settings) -> Fetcher:

@@ -95,8 +95,8 @@ def _options(trust_domain: TrustDomain, domain: TrustDomainSettings) -> SourceOp
     return PolledOptions(trust_domain, endpoint, domain.max_stale, domain.refresh_min, domain.refresh_max)
 
 
-def bundle_polling(records: PolledBundles, *, seal_key: bytes, holder: str) -> Polling:
-    """How this process polls: what it shares in `records`, and how it asks."""
+def bundle_polling(records: PolledBundles, *, seal_key: bytes, holder: str, asks: bool = True) -> Polling:
+    """How this process polls: what it shares in `records`, and how it asks, when it `asks` by itself."""
     return Polling(
         records=records,
         fetch=bundle_fetch(BundleEndpoints(), sent_chain),
@@ -104,9 +104,22 @@ def bundle_polling(records: PolledBundles, *, seal_key: bytes, holder: str) -> P
         holder=holder,
         share=random.random,
         observe=lambda trust_domain, outcome: metrics.bundle_polls.labels(trust_domain.name, outcome).inc(),
+        asks=asks,
     )
 
 
-def unshared_polling() -> Polling:
-    """For a look at endpoints that changes nothing of what a service goes by."""
-    return bundle_polling(UnsharedRecords(), seal_key=secrets.token_bytes(32), holder="unshared")
+def unshared_polling(*, asks: bool = True) -> Polling:
+    """For a look at endpoints where there is no service yet."""
+    return bundle_polling(UnsharedRecords(), seal_key=secrets.token_bytes(32), holder="unshared", asks=asks)
+
+
+def copied_polling(settings: Settings, records: PolledBundles, seal_key: bytes) -> Polling:
+    """For a look at endpoints as a service would take their answers, which changes nothing of what it goes by."""
+    known = []
+    for option in bundle_options(settings):
+        if isinstance(option, PolledOptions):
+            place = (option.trust_domain.name, option.endpoint.source)
+            polled = records.find(*place)
+            if polled is not None and polled.version:
+                known.append((polled, records.body(*place)))
+    return bundle_polling(UnsharedRecords(known), seal_key=seal_key, holder="unshared", asks=False)

@@ -173,11 +173,10 @@ def _store(settings: Settings, part: _Part) -> None:
 
 
 def _bundles(settings: Settings, part: _Part) -> None:
-    from bridge.cli.trust import read_once
+    from bridge.cli.trust_looking import Asking, look
     from bridge.model.bundle import BundleHealth
 
-    statuses, _ = read_once(settings, _BUNDLE_SECONDS)
-    for status in statuses:
+    for status in look(settings, _BUNDLE_SECONDS, asking=Asking.APART).statuses:
         if status.health is BundleHealth.FRESH and status.bundle is not None:
             keys = (
                 f"{len(status.bundle.x509_authorities)} X.509 and {len(status.bundle.jwt_authorities)} JWT authorities"

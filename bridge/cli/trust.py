@@ -1,25 +1,25 @@
-"""`bridge trust`: the trust bundles, as this process reads them from the configured sources.
+"""`bridge trust`: what is trusted, why, since when and until when, and what is wrong.
 
-Each process keeps its own bundles, so what is shown is what a service that starts now would see. An agent
-decides by the caller: run it as the service's user, or the agent may have no entry for it.
+An agent decides by the caller: run it as the service's user, or the agent may have no entry for it.
 """
 
 from __future__ import annotations
 
-import hashlib
-from contextlib import closing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bridge.cli.options import config_option, json_option, list_options, settings_of
-from bridge.cli.output import emit_json, emit_table, note, timestamp
+from bridge.cli.output import emit_fields, emit_json, emit_table, note, say, timestamp
+from bridge.cli.trust_looking import POLLED, Asking, look
 from bridge.model.bundle import BundleHealth
 
 if TYPE_CHECKING:
     from bridge.config import Settings
-    from bridge.model.bundle import BundleStatus
+    from bridge.model.bundle import BundleStatus, TrustBundle
+    from bridge.model.spiffe_id import TrustDomain
 
 
 def timeout_option(command: Any) -> Any:
@@ -27,10 +27,10 @@ def timeout_option(command: Any) -> Any:
     return click.option(
         "--timeout",
         type=click.FloatRange(min=0.1, max=300),
-        default=5.0,
+        default=15.0,
         show_default=True,
         metavar="SECONDS",
-        help="How long to wait for agents.",
+        help="How long to wait for agents and endpoints.",
     )(command)
 
 
@@ -50,85 +50,187 @@ def trust() -> None:
 @timeout_option
 @json_option
 def list_bundles(config: Path, limit: int | None, timeout: float, as_json: bool) -> int:
-    """Read every configured source once and show what it holds.
+    """Show every configured trust domain: what is trusted, how old it is, what is wrong.
 
-    Run it as the service's user: an agent answers by who asks. `empty` bundles trust nothing. `malformed` and
-    `unreachable` is said of the source as it is now: a running service goes on with its last good bundle
-    until max_stale, and only then, like one that starts now, answers 503 for that trust domain.
+    Run it as the service's user: an agent answers by who asks. `empty` bundles trust nothing. Of a trust domain with an
+    endpoint this is what the running service goes by. Files and agents are read now: `malformed` and `unreachable` is
+    said of them as they are now, and a running service goes on with its last good bundle until max_stale: only then,
+    like one that starts now, it answers 503 for that trust domain.
 
     \b
     Example:
       bridge trust list --json
     """
-    statuses, now = read_once(settings_of(config), timeout)
-    _show(statuses[:limit], now, as_json)
+    looked = look(settings_of(config), timeout)
+    _show(looked.statuses[:limit], looked.now, as_json)
     return 0
 
 
 @trust.command()
 @config_option
 @timeout_option
+@click.argument("trust_domain")
+@json_option
+def show(config: Path, timeout: float, trust_domain: str, as_json: bool) -> int:
+    """Show one trust domain with each of its keys: fingerprints to compare out of band, and until when they hold.
+
+    \b
+    Example:
+      bridge trust show partner.example
+    """
+    from bridge.cli.trust_keys import describe_keys
+
+    settings = settings_of(config)
+    wanted = _named(settings, trust_domain)
+    status = next(one for one in look(settings, timeout).statuses if one.trust_domain == wanted)
+    fields = {**fields_of(status), **_place(settings, trust_domain)}
+    keys = [] if status.bundle is None else describe_keys(status.bundle)
+    if as_json:
+        emit_json({**fields, "keys": keys})
+        return 0
+    emit_fields({name: value for name, value in fields.items() if not name.endswith("_authorities")})
+    say()
+    headers = ("use", "key", "type", "from", "until", "subject")
+    emit_table(
+        headers, (tuple(key[name] for name in ("use", "id", "type", "from", "until", "subject")) for key in keys)
+    )
+    return 0
+
+
+@trust.command()
+@config_option
+@timeout_option
+@click.option(
+    "--accept-lower", is_flag=True, help="Take a bundle whose sequence went back, this once; needs TRUST_DOMAIN."
+)
 @click.argument("trust_domain", required=False)
 @json_option
-def refresh(config: Path, timeout: float, trust_domain: str | None, as_json: bool) -> int:
+def refresh(config: Path, timeout: float, accept_lower: bool, trust_domain: str | None, as_json: bool) -> int:
     """Fetch the bundles now and say whether that worked: exit 1 when one is missing or out of date.
 
-    A running service needs no push: it follows files within a second and agents by their streams.
+    What an endpoint answers acts in the running service within a second. A running service needs no push: it follows
+    files within a second, agents by their streams, and asks endpoints as often as their bundles say.
+
+    A trust domain that was made anew counts its bundles from the beginning again: compare the keys of `bridge trust
+    diff` with its people, then take them over by --accept-lower.
 
     \b
     Example:
       bridge trust refresh example.org
     """
     settings = settings_of(config)
-    if trust_domain is not None and trust_domain not in settings.trust_domains:
-        raise click.BadParameter(f"no trust domain {trust_domain} is configured", param_hint="TRUST_DOMAIN")
-    statuses, now = read_once(settings, timeout)
-    wanted = [status for status in statuses if trust_domain in (None, status.trust_domain.name)]
-    _show(wanted, now, as_json)
+    only = None if trust_domain is None else _named(settings, trust_domain)
+    if accept_lower and only is None:
+        raise click.UsageError("--accept-lower needs a TRUST_DOMAIN: say whose sequence may go back")
+    looked = look(settings, timeout, asking=Asking.SHARED, only=only, accept_lower=accept_lower)
+    wanted = [status for status in looked.statuses if only in (None, status.trust_domain)]
+    _show(wanted, looked.now, as_json)
     return 0 if all(status.health.value in ("fresh", "empty") for status in wanted) else 1
 
 
-def read_once(settings: Settings, timeout: float) -> tuple[list[BundleStatus], int]:
-    """Start the sources, wait until each has said something or `timeout` seconds passed, and end them."""
-    from bridge.app import now, open_bundles
+@trust.command()
+@config_option
+@timeout_option
+@click.argument("trust_domain")
+@click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@json_option
+def diff(config: Path, timeout: float, trust_domain: str, file: Path | None, as_json: bool) -> int:
+    """Compare the keys that are trusted with a bundle in FILE, or with what the endpoint says now. Exit 1 when they
+    differ. Nothing is taken over.
 
-    book, sources = open_bundles(settings)
-    with closing(sources):
-        sources.start()
-        book.wait_until_reported(timeout)
-        at = now()
-        return book.statuses(at), at
+    \b
+    Example:
+      bridge trust diff partner.example from-their-people.json
+    """
+    from bridge.spire.parse import MAX_BUNDLE_BYTES, MalformedBundle, parse_bundle
+
+    settings = settings_of(config)
+    wanted = _named(settings, trust_domain)
+    if file is None and settings.trust_domains[trust_domain].source not in POLLED:
+        raise click.UsageError(f"{trust_domain} has no endpoint to ask: name a FILE to compare with")
+    asking = Asking.APART if file is None else Asking.NO
+    looked = look(settings, timeout, asking=asking, only=wanted, accept_lower=True)
+    before = next(one for one in looked.before if one.trust_domain == wanted)
+    after = next(one for one in looked.statuses if one.trust_domain == wanted)
+    bundle = after.bundle
+    if file is None and after.fault is not None:
+        raise click.ClickException(f"{trust_domain}: {after.reason}")
+    if file is not None:
+        from bridge.files.paths import TooLarge, read_bounded
+
+        try:
+            bundle = parse_bundle(read_bounded(file, MAX_BUNDLE_BYTES), wanted)
+        except (TooLarge, MalformedBundle) as error:
+            raise click.ClickException(f"{file}: {error}") from error
+    return _show_difference(wanted, before.bundle, bundle, as_json)
+
+
+def _show_difference(
+    trust_domain: TrustDomain, before: TrustBundle | None, after: TrustBundle | None, as_json: bool
+) -> int:
+    from bridge.spire.book import difference
+
+    change = difference(before, after)
+    if as_json:
+        emit_json({"trust_domain": trust_domain.name, **change})
+    for name, keys in change.items() if not as_json else ():
+        kind, _, way = name.partition("_")
+        for key in keys:
+            say(f"{'+' if way == 'added' else '-'} {kind:<4} {key}")
+    differs = any(change.values())
+    if not differs and not as_json:
+        say("the same keys")
+    return 1 if differs else 0
+
+
+def _named(settings: Settings, trust_domain: str) -> TrustDomain:
+    from bridge.model.spiffe_id import TrustDomain
+
+    if trust_domain not in settings.trust_domains:
+        raise click.BadParameter(f"no trust domain {trust_domain} is configured", param_hint="TRUST_DOMAIN")
+    return TrustDomain.parse(trust_domain)
+
+
+def _place(settings: Settings, trust_domain: str) -> Mapping[str, object]:
+    """Where the bundle comes from, as it is configured."""
+    domain = settings.trust_domains[trust_domain]
+    return {
+        name: value
+        for name in ("path", "socket", "url", "ca_file", "endpoint_spiffe_id", "bootstrap")
+        if (value := getattr(domain, name)) is not None
+    }
 
 
 def fields_of(status: BundleStatus) -> dict[str, object]:
     """A status as `trust list --json` shows it. X.509 authorities go by the hex SHA-256 of their certificate,
     JWT authorities by their `kid`."""
+    from bridge.spire.book import fingerprint
+
     bundle = status.bundle
     return {
         "trust_domain": status.trust_domain.name,
         "source": status.source,
         "state": status.health.value,
         "sequence": None if bundle is None else bundle.sequence,
-        "x509_authorities": []
-        if bundle is None
-        else [hashlib.sha256(der).hexdigest() for der in bundle.x509_authorities],
+        "x509_authorities": [] if bundle is None else [fingerprint(der) for der in bundle.x509_authorities],
         "jwt_authorities": [] if bundle is None else [key.key_id for key in bundle.jwt_authorities],
         "fetched_at": timestamp(status.fetched_at),
         "refresh_at": timestamp(status.refresh_at),
         "stale_at": timestamp(status.stale_at),
+        "fault": None if status.fault is None else status.fault.value,
         "reason": status.reason,
     }
 
 
-def _show(statuses: list[BundleStatus], now: int, as_json: bool) -> None:
+def _show(statuses: list[BundleStatus] | Any, now: int, as_json: bool) -> None:
     if as_json:
         emit_json([fields_of(status) for status in statuses])
         return
     headers = ("trust domain", "source", "state", "sequence", "x509", "jwt", "age", "refresh", "stale at", "reason")
     emit_table(headers, (_row(status, now) for status in statuses))
-    if any(status.health is not BundleHealth.FRESH for status in statuses):
+    if any(status.health is not BundleHealth.FRESH and status.source not in POLLED for status in statuses):
         note(
-            "this is what the sources hold now; a running service uses its last good bundle until max_stale: "
+            "this is what files and agents hold now; a running service uses its last good bundle until max_stale: "
             "see /readyz on metrics_listen"
         )
 

@@ -271,18 +271,19 @@ def _keys(bundle: TrustBundle) -> tuple[frozenset[bytes], frozenset[tuple[str, s
 
 
 def _change(tracked: TrackedTrustDomain, before: TrustBundle | None, after: TrustBundle, revision: int) -> BundleChange:
+    return BundleChange(tracked.trust_domain, tracked.source, after.sequence, revision, **difference(before, after))
+
+
+def difference(before: TrustBundle | None, after: TrustBundle | None) -> dict[str, tuple[str, ...]]:
+    """Which keys came and went, by the names that `BundleChange` has for them; None is no bundle at all."""
     old_x509, old_jwt = (frozenset(), frozenset()) if before is None else _keys(before)
-    new_x509, new_jwt = _keys(after)
-    return BundleChange(
-        trust_domain=tracked.trust_domain,
-        source=tracked.source,
-        sequence=after.sequence,
-        revision=revision,
-        x509_added=_fingerprints(new_x509 - old_x509),
-        x509_removed=_fingerprints(old_x509 - new_x509),
-        jwt_added=tuple(sorted(key_id for key_id, _ in new_jwt - old_jwt)),
-        jwt_removed=tuple(sorted(key_id for key_id, _ in old_jwt - new_jwt)),
-    )
+    new_x509, new_jwt = (frozenset(), frozenset()) if after is None else _keys(after)
+    return {
+        "x509_added": _fingerprints(new_x509 - old_x509),
+        "x509_removed": _fingerprints(old_x509 - new_x509),
+        "jwt_added": tuple(sorted(key_id for key_id, _ in new_jwt - old_jwt)),
+        "jwt_removed": tuple(sorted(key_id for key_id, _ in old_jwt - new_jwt)),
+    }
 
 
 def _fingerprints(certificates: Iterable[bytes]) -> tuple[str, ...]:

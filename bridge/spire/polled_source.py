@@ -11,9 +11,11 @@ import hashlib
 import itertools
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from bridge.files.paths import TooLarge, read_bounded
@@ -58,7 +60,8 @@ _CLOSE_SECONDS = 1.0
 @dataclass(frozen=True, slots=True)
 class Polling:
     """What the polling of one process needs from outside. `seal_key` seals records against whoever can write the
-    database; `holder` names this process; `share` gives random numbers from 0 to 1."""
+    database; `holder` names this process; `share` gives random numbers from 0 to 1. `asks`: whether endpoints are asked
+    when their time comes; else only what others fetched is followed."""
 
     records: PolledBundles
     fetch: FetchBundle
@@ -66,6 +69,7 @@ class Polling:
     holder: str
     share: Callable[[], float]
     observe: Observer = lambda trust_domain, outcome: None
+    asks: bool = True
 
 
 @dataclass(slots=True)
@@ -113,6 +117,10 @@ class PolledSource:
             self.follow()
         except Unavailable as error:
             _log.warning("the stored trust bundles cannot be read: %s", error.detail)
+        if not self._polling.asks:
+            for domain in self._domains.values():
+                if not domain.polled.version:
+                    self._book.fail(domain.options.trust_domain, BundleHealth.UNREACHABLE, "was not fetched yet")
         self._turns.start()
 
     def refresh_now(self) -> None:
@@ -173,6 +181,28 @@ class PolledSource:
                         self._take(domain, polled)
                     self._version = polled.version
 
+    def ask_all(self, trust_domains: Iterable[TrustDomain], *, patience: float, accept_lower: bool = False) -> None:
+        """Ask these endpoints at once, because an operator said so, and wait for all of them, `patience` seconds at
+        most. What another process asks just then is waited for no longer than it takes to see that. `accept_lower`:
+        sequences may go back, this once."""
+        wanted = [self._domains[one] for one in trust_domains if one in self._domains]
+        left = threading.Semaphore(0)
+
+        def ask(domain: _Domain) -> None:
+            try:
+                self.ask_now(domain.options.trust_domain, accept_lower=accept_lower)
+            except Unavailable as error:
+                reason = f"the store does not answer: {error.detail}"
+                self._book.fail(domain.options.trust_domain, BundleHealth.UNREACHABLE, reason)
+            finally:
+                left.release()
+
+        for domain in wanted:
+            self._new.put(partial(ask, domain))
+        deadline = time.monotonic() + patience
+        for _ in wanted:
+            left.acquire(timeout=max(0.0, deadline - time.monotonic()))
+
     # --- following what all workers know ---------------------------------------------------------
 
     def _turn(self) -> float:
@@ -181,7 +211,7 @@ class PolledSource:
         except Unavailable as error:
             _log.debug("the stored trust bundles cannot be read: %s", error.detail)
         now = self._clock()
-        for domain in self._domains.values():
+        for domain in self._domains.values() if self._polling.asks else ():
             if _is_due(domain, now):
                 self._ask(domain, Wish.DUE, self._lane(domain))
         return LOOK_SECONDS
