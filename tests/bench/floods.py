@@ -71,7 +71,9 @@ def storm(report: Report, *, identities: int, idle: int) -> None:
     how = f"{QUIET_RATE:g} tokens/s beside {identities:,} first uses in {seconds:.0f} s and a sweep of {idle:,} records"
     report(Figure("storm: p99 of known clients over quiet p99", ratio, "x", 2, note=how))
     report(Figure("storm: known clients not served", _unserved(calm) + _unserved(held), "", 0))
-    report(Figure("storm: first uses not served", _unserved(first), "", 0))
+    answers = ", ".join(f"{count:,} x {status}" for status, count in sorted(first.statuses.items()))
+    ends = f"{answers}; {first.broken} connections broken"
+    report(Figure("storm: first uses not served", _unserved(first), "", 0, note=ends))
     report(Figure("storm: p99 of known clients", held.quantile(0.99) * 1e3, "ms"))
     report(Figure("storm: p99 without it", calm.quantile(0.99) * 1e3, "ms"))
     report(Figure("storm: p99 of first uses", first.quantile(0.99) * 1e3, "ms"))

@@ -155,9 +155,10 @@ class Driver:
         while (sent < total or len(self._idle) < len(self._open)) and time.perf_counter() < until:
             now = time.perf_counter()
             while sent < total and self._idle and began + sent / rate <= now:
-                if not self._ask(self._idle.popleft(), began + sent / rate):
+                if not self._ask(self._idle[0], began + sent / rate):
                     total = sent
                     break
+                self._idle.popleft()
                 sent += 1
             wait = 1.0
             if sent < total and self._idle:
