@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 from pathlib import Path
 from wsgiref.types import WSGIApplication
 
 from bridge import __version__
+from bridge.bundle_news import BundleNews
 from bridge.chores import Chores
 from bridge.config import Settings, settings_from
 from bridge.fetch.connecting import tls_context
@@ -15,7 +17,7 @@ from bridge.fetch.fetcher import Fetcher
 from bridge.fetch.slots import ThreadShare
 from bridge.files.as_read import FileAsRead
 from bridge.measures import Measures
-from bridge.model.bundle import BundleHealth
+from bridge.model.bundle import BundleHealth, BundleStatus
 from bridge.model.errors import StartRefused
 from bridge.model.spiffe_id import TrustDomain
 from bridge.observe import metrics
@@ -196,10 +198,12 @@ class Worker:
         self.serving_observer = ServingMetrics()
         services = services_of(self._parts(seal), self._readiness)
         self._app, self._metrics_app = create_app(services), create_metrics_app(services)
+        self._news = BundleNews(self._book, self._store.bundles, new_id=new_id, clock=now)
         self._upkeep = Upkeep(
             store=self._store,
             ring=self._ring,
             book=self._book,
+            news=self._news,
             policies=self._policies,
             issuers=self._issuers,
             refusals=self._refusals,
@@ -238,7 +242,7 @@ class Worker:
 
     def start(self) -> None:
         """Begin streams and chores; in the worker's own process, never before a fork."""
-        self._book.on_change(self._upkeep.bundle_changed)
+        self._book.on_change(self._news.changed)
         self._sources.start()
         self._chores.start()
         if self._issuers.by_url:
@@ -335,9 +339,7 @@ class Worker:
     def _bundles_state(self) -> PartState:
         statuses = self._book.statuses(now())
         usable = {BundleHealth.FRESH, BundleHealth.LATE}
-        detail: dict[str, object] = {
-            status.trust_domain.name: {"state": status.health.value, "reason": status.reason} for status in statuses
-        }
+        detail: dict[str, object] = {status.trust_domain.name: _bundle_detail(status) for status in statuses}
         return any(status.health in usable for status in statuses), detail
 
     def _chores_state(self) -> PartState:
@@ -348,6 +350,21 @@ class Worker:
         ends, fault = self.serving_observer.certificate_not_after, self.serving_observer.certificate_fault
         detail: dict[str, object] = {} if ends is None else {"certificate_ends_in_seconds": ends - now()}
         return True, {**detail, "reason": fault} if fault else detail
+
+
+def _bundle_detail(status: BundleStatus) -> dict[str, object]:
+    """One trust domain: how it stands, why, since when and until when (RFC 3339 UTC)."""
+    times = {"fetched_at": status.fetched_at, "refresh_at": status.refresh_at, "stale_at": status.stale_at}
+    return {
+        "state": status.health.value,
+        "reason": status.reason,
+        "source": status.source,
+        "sequence": None if status.bundle is None else status.bundle.sequence,
+        **{
+            name: None if at is None else f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
+            for name, at in times.items()
+        },
+    }
 
 
 def _rules(settings: Settings) -> dict[str, TrustDomainRules]:

@@ -15,17 +15,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from bridge.bundle_news import BundleNews
 from bridge.chores import Chore
 from bridge.fetch.held_copies import KEEP_SECONDS
 from bridge.model.audit import AuditEvent, AuditEventKind
-from bridge.model.bundle import BundleHealth, BundleStatus
 from bridge.model.errors import Unavailable
 from bridge.observe import metrics
 from bridge.observe.heads import MovedHeads
 from bridge.policy.in_force import PolicyInForce
 from bridge.registration.lifecycle import FlowSweeper, Sweeper
 from bridge.registration.refusals import RefusalLog
-from bridge.spire.book import BundleBook, BundleChange
+from bridge.spire.book import BundleBook
 from bridge.store.authorization_ports import SweptFlow
 from bridge.store.ports import Store, Swept
 from bridge.tokens.key_ring import KeyRing
@@ -47,6 +47,8 @@ SWEEP_LEASE_SECONDS = 5
 SWEEP_RESTS = 4
 FLOW_SWEEP_SECONDS = 60
 DOCUMENT_SWEEP_SECONDS = 300
+BUNDLE_SWEEP_SECONDS = 3600
+NEWS_SECONDS = 0.5
 DOCUMENT_BATCH = 50
 PRUNE_SECONDS = 3600
 # Each row is verified on its way out, while nobody else can write.
@@ -79,6 +81,7 @@ class Upkeep:
         store: Store,
         ring: KeyRing,
         book: BundleBook,
+        news: BundleNews,
         policies: PolicyInForce,
         issuers: PinnedIssuers,
         refusals: RefusalLog,
@@ -89,13 +92,12 @@ class Upkeep:
     ) -> None:
         """`measure` looks at records and limits for metrics."""
         self._measure_records = measure
-        self._store, self._ring, self._book = store, ring, book
+        self._store, self._ring, self._book, self._news = store, ring, book, news
         self._policies, self._refusals, self._periods = policies, refusals, periods
         self._issuers, self._issuer_faults = issuers, dict[str, str]()
         self._issuers_without_keys = frozenset[str]()
         self._new_id, self._clock = new_id, clock
         self._heads = MovedHeads()
-        self._stale: set[str] = set()
         metrics.policy_findings.set(len(policies.findings))
         self._holder = f"{os.getpid()}-{secrets.token_hex(4)}"
         records = Sweeper(
@@ -114,11 +116,13 @@ class Upkeep:
             Chore("statement issuers", ISSUERS_LOOK_SECONDS, self._look_at_issuers),
             Chore("keys", KEYS_READ_SECONDS, self._ring.refresh),
             Chore("refusals", 5, self._refusals.flush),
-            Chore("bundle metrics", 5, self._measure_bundles),
+            Chore("bundle metrics", 5, self._news.measure),
+            Chore("bundle news", NEWS_SECONDS, self._news.note),
             Chore("record metrics", 15, self._measure_records),
             Chore("sweep", sweep_every, self._sweep),
             Chore("sweep grants", FLOW_SWEEP_SECONDS, self._sweep_flow),
             Chore("sweep documents", DOCUMENT_SWEEP_SECONDS, self._sweep_documents),
+            Chore("sweep bundles", BUNDLE_SWEEP_SECONDS, self._leased("sweep bundles", 60, self._news.sweep)),
             Chore("rotate keys", 60, self._leased("rotate", 60, self._rotate)),
             Chore("prune audit", PRUNE_SECONDS, self._prune),
             Chore("audit heads", HEADS_LOOK_SECONDS, self._log_heads),
@@ -209,31 +213,6 @@ class Upkeep:
             **{f"bundle of {status.trust_domain}": (status.revision, status.health) for status in bundles},
         }
 
-    def bundle_changed(self, change: BundleChange) -> None:
-        """Tell metrics, log and audit which keys came and went."""
-        name = change.trust_domain.name
-        metrics.bundle_changes.labels(name).inc()
-        keys = {
-            "x509_added": list(change.x509_added),
-            "x509_removed": list(change.x509_removed),
-            "jwt_added": list(change.jwt_added),
-            "jwt_removed": list(change.jwt_removed),
-        }
-        _log.info("bundle changed", extra={"trust_domain": name, "sequence": change.sequence, **keys})
-        at = self._clock()
-        self._announce(
-            f"bundle:{name}:{hashlib.sha256(repr(keys).encode()).hexdigest()[:16]}",
-            AuditEvent(
-                self._new_id(),
-                at,
-                AuditEventKind.BUNDLE_CHANGED,
-                subject=name,
-                ask=keys,
-                outcome="changed",
-                bundle_sequence=change.sequence,
-            ),
-        )
-
     def _look_at_issuers(self, at: int) -> None:
         """Read the changed key files of statement issuers, and say what changed or cannot be read, of URLs too."""
         for issuer in self._issuers.look():
@@ -263,24 +242,6 @@ class Upkeep:
             return self._store.leases.take(name, holder=self._holder, now=at, until=at + seconds)
         except Unavailable:
             return True
-
-    def _measure_bundles(self, at: int) -> None:
-        for status in self._book.statuses(at):
-            name = status.trust_domain.name
-            usable = status.health in (BundleHealth.FRESH, BundleHealth.LATE)
-            metrics.bundle_usable.labels(name).set(1 if usable else 0)
-            if status.fetched_at is not None:
-                metrics.bundle_age.labels(name).set(at - status.fetched_at)
-            self._say_stale(name, status)
-
-    def _say_stale(self, name: str, status: BundleStatus) -> None:
-        """A bundle grows stale by itself: no source says so. That it is fresh again, its source's report says."""
-        if status.health is not BundleHealth.STALE:
-            self._stale.discard(name)
-        elif name not in self._stale:
-            self._stale.add(name)
-            words = "trust bundle of %s is stale: %s; nothing of it is accepted until it is confirmed"
-            _log.error(words, name, status.reason)
 
     def _in_steps(
         self, lease: str, step: Callable[[int], _Done | None], say: Callable[[_Done], None]

@@ -29,6 +29,24 @@ handshake_failures = Counter(
 )
 policy_reloads = Counter("bridge_policy_reloads_total", "Attempts to load changed policy files.", ["outcome"])
 bundle_changes = Counter("bridge_bundle_changes_total", "Changes of a trust domain's keys.", ["trust_domain"])
+bundle_stale_in = Gauge(
+    "bridge_bundle_stale_in_seconds",
+    "Seconds until the bundle may not be used any more unless it is confirmed; negative when that is past.",
+    ["trust_domain"],
+    multiprocess_mode="livemin",
+)
+bundle_state = Gauge(
+    "bridge_bundle_state",
+    "1 for the state of a trust domain: fresh, late, stale, empty, malformed or unreachable; 0 for former ones.",
+    ["trust_domain", "state"],
+    multiprocess_mode="livemax",
+)
+bundle_fault = Gauge(
+    "bridge_bundle_fault",
+    "1 while the source of a bundle is malformed or unreachable, also where the last good bundle is in force.",
+    ["trust_domain", "fault"],
+    multiprocess_mode="livemax",
+)
 bundle_polls = Counter(
     "bridge_bundle_polls_total",
     "Questions to bundle endpoints, by what came of them; changed, unchanged and empty are good answers.",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import cast
 
-from bridge.model.polled_bundle import PolledBundle, Wish
+from bridge.model.audit import AuditEvent
+from bridge.model.polled_bundle import NotedKeys, PolledBundle, Wish
 from bridge.store.connections import Readers, Row
 from bridge.store.group_commit import GroupCommit
 from bridge.store.limits import CLOCK_TOLERANCE
@@ -50,6 +52,12 @@ HAS_RIGHT = "SELECT 1 FROM polled_bundles WHERE trust_domain = ? AND source = ? 
 SWEEP = """
 DELETE FROM polled_bundles WHERE (trust_domain, source) IN (
     SELECT trust_domain, source FROM polled_bundles WHERE asked_at <= ? ORDER BY asked_at LIMIT ?)
+"""
+NOTED = "SELECT trust_domain, keys FROM noted_keys"
+NOTED_OF = "SELECT keys FROM noted_keys WHERE trust_domain = ?"
+NOTE = """
+INSERT INTO noted_keys (trust_domain, keys) VALUES (?, ?)
+ON CONFLICT (trust_domain) DO UPDATE SET keys = excluded.keys
 """
 
 
@@ -105,6 +113,27 @@ class SqliteBundles:
             return True
 
         return cast(bool, self._commit.submit(keep))
+
+    def noted(self) -> Mapping[str, NotedKeys]:
+        """As the port says."""
+        return {name: NotedKeys.of_text(text) for name, text in self._readers.rows(NOTED)}
+
+    def note(self, notes: Sequence[tuple[NotedKeys, AuditEvent]]) -> int:
+        """As the port says."""
+
+        def note(tx: Transaction) -> int:
+            changed = 0
+            for keys, event in notes:
+                row = tx.row(NOTED_OF, (event.subject,))
+                if row is not None and row[0] == keys.text():
+                    continue
+                before = NotedKeys() if row is None else NotedKeys.of_text(row[0])
+                tx.change(NOTE, (event.subject, keys.text()))
+                tx.audit(replace(event, ask=keys.since(before)))
+                changed += 1
+            return changed
+
+        return cast(int, self._commit.submit(note))
 
     def sweep(self, *, before: int, batch: int) -> int:
         """As the port says."""

@@ -323,3 +323,8 @@ POLLED_BUNDLES: tuple[str, ...] = (
     "CREATE TABLE polled_versions (one INTEGER NOT NULL PRIMARY KEY CHECK (one = 1), last INTEGER NOT NULL) STRICT",
     "INSERT INTO polled_versions (one, last) VALUES (1, 0)",
 )
+
+# Step 6: which keys each trust domain had when that was last audited, as JSON.
+NOTED_KEYS: tuple[str, ...] = (
+    "CREATE TABLE noted_keys (trust_domain TEXT NOT NULL PRIMARY KEY, keys TEXT NOT NULL) STRICT, WITHOUT ROWID",
+)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from bridge.model.audit import AuditEvent
 from bridge.model.document import DocumentCopy, DocumentKind, FoundDocument
 from bridge.model.identity import Marker
-from bridge.model.polled_bundle import PolledBundle, Wish
+from bridge.model.polled_bundle import NotedKeys, PolledBundle, Wish
 from bridge.model.signing_key import SigningKeyRow
 
 
@@ -128,6 +128,15 @@ class BundleStore(Protocol):
     def keep(self, polled: PolledBundle, body: bytes | None, *, holder: str) -> bool:
         """Write what came of asking, under the next version, and give the right back. `body` None leaves the one
         that is there. False, and nothing is written: `holder` has not the right any more."""
+        ...
+
+    def noted(self) -> Mapping[str, NotedKeys]:
+        """The keys that were last noted, by trust domain."""
+        ...
+
+    def note(self, notes: Sequence[tuple[NotedKeys, AuditEvent]]) -> int:
+        """Note which keys trust domains, each the subject of its event, have now. Where they are others than were
+        noted before, the event is written with what came and went as its `ask`. How many were."""
         ...
 
     def sweep(self, *, before: int, batch: int) -> int:

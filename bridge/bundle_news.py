@@ -1,0 +1,125 @@
+"""What operators see of trust bundles: audit rows for each change of keys, metrics of each trust domain's state."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+
+from bridge.model.audit import AuditEvent, AuditEventKind
+from bridge.model.bundle import BundleHealth, BundleStatus, TrustBundle
+from bridge.model.errors import Unavailable
+from bridge.model.polled_bundle import NotedKeys
+from bridge.observe import metrics
+from bridge.spire.book import BundleBook, BundleChange, fingerprint
+from bridge.store.ports import BundleStore
+
+_log = logging.getLogger("bridge.upkeep")
+
+# In one transaction: a first start with a thousand trust domains takes ten.
+_BATCH = 100
+# A place that nobody has asked for so long belongs to nobody's configuration any more.
+FORGET_SECONDS = 90 * 86400
+_USABLE = frozenset({BundleHealth.FRESH, BundleHealth.LATE})
+
+
+class BundleNews:
+    """Follows the book of one worker. All workers see the same changes; the store sees to it that one row comes of
+    each, also when it happened while no service ran."""
+
+    def __init__(
+        self, book: BundleBook, store: BundleStore, *, new_id: Callable[[], str], clock: Callable[[], int]
+    ) -> None:
+        self._book, self._store, self._new_id, self._clock = book, store, new_id, clock
+        # Trust domains whose keys changed and were not noted yet. Sources add, from threads of theirs.
+        self._changed: dict[str, None] = {}
+        self._seen: dict[str, tuple[BundleHealth, BundleHealth | None]] = {}
+
+    def changed(self, change: BundleChange) -> None:
+        """Tell metrics and log which keys came and went, and have it noted soon. Takes no time of the source's."""
+        name = change.trust_domain.name
+        metrics.bundle_changes.labels(name).inc()
+        _log.info(
+            "bundle changed",
+            extra={
+                "trust_domain": name,
+                "sequence": change.sequence,
+                "x509_added": list(change.x509_added),
+                "x509_removed": list(change.x509_removed),
+                "jwt_added": list(change.jwt_added),
+                "jwt_removed": list(change.jwt_removed),
+            },
+        )
+        self._changed[name] = None
+
+    def note(self, at: int) -> None:
+        """Write down what changed. What the store does not take now, it is asked to take the next time.
+
+        Raises: Unavailable.
+        """
+        if not self._changed:
+            return
+        noted = self._store.noted()
+        bundles = {one.trust_domain.name: one.bundle for one in self._book.statuses(at) if one.bundle is not None}
+        for names in _batches(list(self._changed)):
+            notes = []
+            for name in names:
+                # Before it is read: a change from here on is a further one.
+                self._changed.pop(name, None)
+                bundle = bundles.get(name)
+                if bundle is not None and noted.get(name, NotedKeys()).text() != keys_of(bundle).text():
+                    notes.append((keys_of(bundle), self._event(name, bundle, at)))
+            try:
+                if notes:
+                    self._store.note(notes)
+            except Unavailable:
+                self._changed.update(dict.fromkeys(names))
+                raise
+
+    def _event(self, name: str, bundle: TrustBundle, at: int) -> AuditEvent:
+        kind = AuditEventKind.BUNDLE_CHANGED
+        return AuditEvent(self._new_id(), at, kind, subject=name, outcome="changed", bundle_sequence=bundle.sequence)
+
+    def measure(self, at: int) -> None:
+        """Show how each trust domain stands; log when one grows stale, which no source says."""
+        for status in self._book.statuses(at):
+            name = status.trust_domain.name
+            metrics.bundle_usable.labels(name).set(1 if status.health in _USABLE else 0)
+            if status.fetched_at is not None:
+                metrics.bundle_age.labels(name).set(at - status.fetched_at)
+            if status.stale_at is not None:
+                metrics.bundle_stale_in.labels(name).set(status.stale_at - at)
+            self._measure_state(name, status)
+
+    def _measure_state(self, name: str, status: BundleStatus) -> None:
+        """One series for each state that this trust domain ever was in, so that a thousand have not six thousand."""
+        before, now = self._seen.get(name), (status.health, status.fault)
+        if before == now:
+            return
+        self._seen[name] = now
+        if before is not None:
+            metrics.bundle_state.labels(name, before[0].value).set(0)
+            if before[1] is not None:
+                metrics.bundle_fault.labels(name, before[1].value).set(0)
+        metrics.bundle_state.labels(name, status.health.value).set(1)
+        if status.fault is not None:
+            metrics.bundle_fault.labels(name, status.fault.value).set(1)
+        if status.health is BundleHealth.STALE:
+            words = "trust bundle of %s is stale: %s; nothing of it is accepted until it is confirmed"
+            _log.error(words, name, status.reason)
+
+    def sweep(self, at: int) -> None:
+        """Forget bundles of places that are configured no more."""
+        self._store.sweep(before=at - FORGET_SECONDS, batch=_BATCH)
+
+
+def keys_of(bundle: TrustBundle) -> NotedKeys:
+    """A bundle's keys by name."""
+    return NotedKeys(
+        tuple(sorted(fingerprint(der) for der in bundle.x509_authorities)),
+        tuple(sorted((key.key_id, hashlib.sha256(key.jwk.encode()).hexdigest()) for key in bundle.jwt_authorities)),
+    )
+
+
+def _batches(names: list[str]) -> list[list[str]]:
+    return [names[start : start + _BATCH] for start in range(0, len(names), _BATCH)]
