@@ -228,7 +228,8 @@ class PolledSource:
                 return
             domain.bundle = bundle
         domain.polled = polled
-        if domain.bundle is not None and (polled.digest, polled.confirmed_at) != (before.digest, before.confirmed_at):
+        confirmed = (polled.digest, polled.confirmed_at) != (before.digest, before.confirmed_at)
+        if domain.bundle is not None and (confirmed or (before.fault and not polled.fault)):
             self._book.publish(
                 domain.bundle,
                 confirmed_at=polled.confirmed_at,
