@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from bridge.store.ports import AuditStore
 
 _FOLLOW_SECONDS = 1.0
+# How the outcome ends where a code or refresh token came twice and its grant was ended for it.
+_REUSED = "_reused"
 
 
 def _told_to_stop() -> threading.Event:
@@ -127,7 +129,10 @@ def show(identifier: str, as_json: bool, config: Path) -> int:
             if value not in ("", None, {}):
                 say(f"{name:<16}{paint(printable(value))}")
         say()
-    if any(row["event"] == AuditEventKind.REFUSED.value for row in rows):
+    reused = next((row for row in rows if str(row["outcome"]).endswith(_REUSED)), None)
+    if reused is not None:
+        note(_after_reuse(str(reused["jti"])))
+    elif any(row["event"] == AuditEventKind.REFUSED.value for row in rows):
         note(_next_step(identifier, {str(row["reason"]) for row in rows}))
     return 0
 
@@ -212,7 +217,20 @@ def _next_step(identifier: str, reasons: set[str]) -> str:
         return f"next: `bridge policy explain --audit {printable(identifier)}` says what each rule made of it"
     if Reason.APPROVAL_PENDING.value in reasons:
         return "next: `bridge clients list --pending`, then `bridge clients approve` or `deny`"
+    if Reason.IDENTITY_DENIED.value in reasons:
+        return "next: an operator denied it; `bridge audit tail --event denied` says when and why"
+    if Reason.ACCESS_DENIED.value in reasons:
+        return "next: nothing; the user pressed Deny"
     return "next: no rule refused this; the line of this id in the service's log says in `detail` what did"
+
+
+def _after_reuse(grant_id: str) -> str:
+    """What an operator has to know of a code or refresh token that came twice."""
+    rows = f"`bridge audit export | grep {printable(grant_id)}`"
+    return (
+        f"next: {rows} shows whose grant that was and what came of it. It is ended, with its tokens, and the user has "
+        "to be asked anew. Clients that repeat a request do this too; one that did not has lost a copy to somebody"
+    )
 
 
 def _end_of(store: AuditStore) -> int:

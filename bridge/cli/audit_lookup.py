@@ -17,8 +17,9 @@ from bridge.model.terms import Ask
 if TYPE_CHECKING:
     from bridge.store.ports import Store
 
-# The row that says most about a request comes first: a token issued also had a registration.
-_DECIDED = (AuditEventKind.REFUSED, AuditEventKind.TOKEN_ISSUED, AuditEventKind.REGISTERED)
+# The row that says most about a request comes first: a token issued also had a registration. What an operator
+# approved is no request, and names no grant type; what a user approved is one.
+_DECIDED = (AuditEventKind.REFUSED, AuditEventKind.TOKEN_ISSUED, AuditEventKind.REGISTERED, AuditEventKind.APPROVED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,14 @@ def say_finding(finding: Finding) -> None:
     )
 
 
+def _who(request: Request) -> str:
+    subject = request.subject
+    if not subject.name:
+        return "a pushed client"
+    actor = f", for which {subject.spiffe_id} acts" if subject.url and subject.spiffe_id else ""
+    return f"{subject.name} with {subject.evidence}{actor}"
+
+
 def say_failure(failure: Failure) -> None:
     """One failure of `policy test` on one line."""
     name = f" {printable(failure.case)}:" if failure.case else ""
@@ -67,7 +75,7 @@ def say_explanation(request: Request, explanation: Explanation, *, everything: b
     """The same for people: the answer first, then the nearest other rules."""
     decision, ask = explanation.decision, request.ask
     fields: dict[str, object] = {
-        "request": f"{request.subject.name or request.subject.source} with {request.subject.evidence}",
+        "request": _who(request),
         "asks": f"{ask.grant_type} at {ask.door}, scope {' '.join(ask.scopes) or '(none named)'}, "
         f"resource {' '.join(ask.resources) or '(none named)'}",
         "effect": explanation.effect.value,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from bridge.model.authorization import PUSHED_CLIENT_ID
 from bridge.model.identity import PolicySubject, Source
 from bridge.model.terms import Ask, Bind, ClientChoice, ClientMode, Decision, Denial, Effect
 from bridge.policy.catalogue import Catalogue
@@ -53,9 +54,11 @@ class Explanation:
 
 def client_id_of(subject: PolicySubject, choice: ClientChoice) -> str | None:
     """The `client_id` as far as policy alone decides it; None where it is derived from more (a key, a
-    statement, a transaction)."""
+    statement). All pushed clients have the same."""
     if choice.mode is ClientMode.SHARED:
         return choice.shared_id
+    if subject.source is Source.PUSHED:
+        return PUSHED_CLIENT_ID
     if choice.mode is ClientMode.IDENTITY and subject.source in (Source.SPIFFE, Source.METADATA_DOCUMENT):
         return subject.name
     return None

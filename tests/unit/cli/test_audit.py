@@ -158,6 +158,8 @@ def test_show_has_all_rows_of_one_request(run: Run, store: Store) -> None:
     [
         ("policy_no_rule", "policy explain --audit id-1"),
         ("approval_pending", "clients list --pending"),
+        ("identity_denied", "audit tail --event denied"),
+        ("access_denied", "the user pressed Deny"),
         ("limit_reached", "the service's log"),
         ("metadata_invalid", "the service's log"),
     ],
@@ -167,6 +169,16 @@ def test_show_sends_to_where_the_reason_is_explained(run: Run, store: Store, rea
     ran = run("audit", "show", "id-1")
     assert (ran.code, ran.err.count("next: ")) == (0, 1)
     assert next_step in ran.err
+
+
+@pytest.mark.parametrize("outcome", ["code_reused", "refresh_token_reused"])
+def test_show_says_what_a_second_use_means(run: Run, store: Store, outcome: str) -> None:
+    ended = AuditEvent("id-1", now(), AuditEventKind.REVOKED, subject=API, outcome=outcome, jti="grant-1")
+    store.audit.append(ended)
+    store.audit.append(replace(refusal("id-1"), reason="grant_reused"))
+    assert "audit export | grep grant-1" in run("audit", "show", "id-1").err
+    store.audit.append(replace(ended, id="id-2", outcome="grant_revoked"))
+    assert "next: " not in run("audit", "show", "id-2").err
 
 
 @pytest.mark.parametrize("words", [("audit", "show"), ("policy", "explain", "--audit")])
@@ -266,6 +278,15 @@ def test_an_operators_act_is_no_ask(store: Store) -> None:
     with pytest.raises(Failure, match="no request that policy decided"):
         ask_of(store, "id-1")
     with pytest.raises(Failure, match="no audit row"):
+        ask_of(store, "id-2")
+
+
+def test_what_a_user_approved_is_an_ask_and_what_an_operator_approved_is_none(store: Store) -> None:
+    ask = {"grant_type": "authorization_code", "scopes": ["ledger.read"], "resources": [], "user": "user-1"}
+    store.audit.append(replace(refusal("id-1"), event=AuditEventKind.APPROVED, door="par", ask=ask))
+    assert ask_of(store, "id-1").ask.grant_type == "authorization_code"
+    store.audit.append(AuditEvent("id-2", now(), AuditEventKind.APPROVED, subject=API, door="operator"))
+    with pytest.raises(Failure, match="no request that policy decided"):
         ask_of(store, "id-2")
 
 

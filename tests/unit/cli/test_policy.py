@@ -200,6 +200,7 @@ def test_a_missing_key_for_bind_is_still_an_allow_and_is_shown(run: Run, policie
     ran = run("policy", "explain", "--evidence", "pushed", "--policies", policies)
     assert ran.code == 0
     assert "bind       any" in ran.out
+    assert "client_id  urn:ietf:oauth:parameters:dynamic" in ran.out
     assert "send a DPoP proof" in ran.out
     proved = run("policy", "explain", "--evidence", "pushed", "--proved", "jkt", "--policies", policies)
     assert (proved.code, "send a DPoP proof" in proved.out) == (0, False)
