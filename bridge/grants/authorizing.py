@@ -49,7 +49,7 @@ from bridge.registration.redirects import of_document
 from bridge.registration.registrar import Registrar
 from bridge.store.authorization_ports import GrantStore, RequestStore
 
-_GONE = "this request is not there any more; go back to the application and start again"
+_GONE = "this request was answered already, waited too long, or was begun in another browser"
 
 
 class NameDocument(Protocol):

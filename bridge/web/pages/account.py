@@ -10,6 +10,7 @@ from flask import request
 from bridge.grants.approvals import Approval, Approvals
 from bridge.grants.consent import Words
 from bridge.metadata.redirect_matching import host_of
+from bridge.model.authorization import PUSHED_CLIENT_ID
 from bridge.web.forms import parse_form
 from bridge.web.lean import Response
 from bridge.web.pages.consent_view import MAX_IDENTIFIER_LENGTH, MAX_NAME_LENGTH, Access, accesses, shown
@@ -18,13 +19,17 @@ from bridge.web.pages.sign_in import PAUSED, SignInPages, paused
 from bridge.web.pages.visits import Visit, Visits
 from bridge.web.services import ACCOUNT, SIGN_OUT, CatalogueWords
 
+_UNREGISTERED = "An application that nobody registered"
+
 
 @dataclass(frozen=True, slots=True)
 class ApprovalView:
-    """One client on the page. `answer_to` is empty for one that has no access now and need not ask for it.
+    """One client on the page. `name` is its `client_id`, or says what it is where all of its kind have the same.
+    `answer_to` is empty for one that has no access now and need not ask for it.
     `grant_id` is empty unless the client is that one grant's; `form_token` is for the form that ends it."""
 
     client_id: str
+    name: str
     grant_id: str
     actors: tuple[str, ...]
     calls_itself: str | None
@@ -103,6 +108,7 @@ class AccountPages:
         answered = "" if approval.redirect_uri is None else host_of(approval.redirect_uri)
         return ApprovalView(
             client_id=approval.client_id,
+            name=_UNREGISTERED if approval.client_id == PUSHED_CLIENT_ID else approval.client_id,
             grant_id=grant_id,
             actors=tuple(actor for actor in approval.actors if actor != approval.client_id),
             calls_itself=None if approval.client_name is None else shown(approval.client_name, MAX_NAME_LENGTH),

@@ -46,4 +46,6 @@ class ErrorPages:
 
 
 def _sentence(words: str) -> str:
-    return f"{words[:1].upper()}{words[1:]}."
+    """Words of the wire as a sentence. A parameter's name stays as it is written."""
+    first = words.partition(" ")[0]
+    return f"{words}." if "_" in first else f"{words[:1].upper()}{words[1:]}."

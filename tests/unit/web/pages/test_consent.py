@@ -206,6 +206,14 @@ def test_a_request_uri_of_another_client_or_of_nobody_is_a_page_PCR_12_13_T_5(st
         refused(browser.get(authorize_url(**changed)))
 
 
+def test_a_page_that_says_no_names_parameters_as_they_are_written_and_leads_to_what_was_approved(stand: Stand) -> None:
+    """A second press of Approve comes here too, so it does not say that nothing was approved at all."""
+    page = refused(stand.browser().get("/authorize"))
+    assert ">client_id is required.<" in page
+    assert "This approved nothing." in page
+    assert 'href="/account"' in page
+
+
 @pytest.mark.parametrize("method", ["HEAD", "POST", "PUT", "OPTIONS"])
 def test_only_get_is_taken_at_authorize(stand: Stand, method: str) -> None:
     browser = stand.browser()
