@@ -233,6 +233,8 @@ def test_ignored_for_too_long_an_older_bundle_makes_the_trust_domain_stale(stand
         poller.book.live(PARTNER, stand.clock.now)
 
 
-def test_the_host_is_the_one_that_was_named(stand: Web) -> None:
-    stand.poller().ask()
+def test_the_host_is_the_one_that_was_named_and_says_nothing_of_the_trust_domain(stand: Web) -> None:
+    """SPIFFE-28."""
+    status = stand.poller().ask()
+    assert (HOST, status.trust_domain, status.health) == ("docs.example", PARTNER, FRESH)
     assert f"host: {HOST}:{stand.server.port}".encode() in stand.server.requests[0].lower()
