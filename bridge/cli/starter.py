@@ -141,12 +141,13 @@ jwks_file = "$jwks_file"
 [dpop]
 # require_nonce = false
 
-# Pins: a release that knows another number of a draft does not start.
+# Pins: a release that knows another number of a draft does not start. Pushed clients are off unless named here.
 [drafts]
 # spiffe_client_auth = "02"
 # register_on_first_use = "01"
 # dcr_trusted_issuer = "01"
 # client_id_metadata_document = "02"
+#   pushed_client_registration = "00"
 """)
 
 _FROM_FILE = Template('''\
