@@ -16,7 +16,7 @@ from bridge.cli.before_start import seal_faults, tls_faults
 from bridge.cli.failures import EXPECTED, describe
 from bridge.cli.options import ConfigurationRefused, config_option, json_option
 from bridge.cli.output import emit_json, note, paint, printable, say, timestamp
-from bridge.model.errors import StartRefused
+from bridge.model.errors import StartRefused, Unavailable
 
 if TYPE_CHECKING:
     from bridge.config import Settings
@@ -254,5 +254,9 @@ def _users(settings: Settings, part: _Part) -> None:
         part.hints.append(f"development: whoever reaches {settings.issuer} signs in as anybody")
         return
     by = "private_key_jwt" if upstream_secret(users) is None else "a secret"
-    provider = login_provider(users, open_fetcher(settings)).describe(now())
+    try:
+        provider = login_provider(users, open_fetcher(settings)).describe(now())
+    except Unavailable as error:
+        advice = "nobody can sign in; look at [users] issuer, and at [fetch] ca_file if its CA is your own"
+        raise StartRefused([f"{users.issuer}: {error}; {advice}"]) from error
     part.found.append(f"{provider.issuer} signs people in; this service is {users.client_id} there, by {by}")

@@ -75,6 +75,7 @@ def test_a_provider_is_asked(run: Run, folder: Path, tmp_path: Path, provider: O
     provider.conduct = Conduct()
     assert line.startswith("fault")
     assert "another issuer" in line
+    assert provider.issuer in line
 
 
 def test_what_the_provider_leads_to_may_be_inside_only_where_the_operator_said_so_T_1(
