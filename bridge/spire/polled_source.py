@@ -53,7 +53,7 @@ _EARLY_SECONDS = 5
 _RECORDS = 100
 # Threads for endpoints that answered last time, for those never asked, for those that failed, and for keys that
 # nobody knows: whoever hangs holds only threads that others of its kind may need.
-_WELL, _NEW, _ILL, _EARLY, _EARLY_WAITING = 16, 16, 16, 4, 16
+_WELL, _NEW, _ILL, _EARLY, _EARLY_WAITING = 64, 64, 32, 4, 16
 _CLOSE_SECONDS = 1.0
 
 

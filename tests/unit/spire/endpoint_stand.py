@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,12 +93,13 @@ def poller(
     records: PolledBundles | None = None,
     *,
     seal: bytes = SEAL,
+    others: Sequence[PolledOptions] = (),
     seconds: float = 10.0,
     max_stale: int = 3600,
     refresh_min: int = 30,
     refresh_max: int = 86400,
 ) -> Poller:
-    """A process that has just begun: what the records hold is in force."""
+    """A process that has just begun: what the records hold is in force. `others` it polls beside the partner."""
     outcomes: list[str] = []
     polling = Polling(
         records=UnsharedRecords() if records is None else records,
@@ -109,7 +110,7 @@ def poller(
         observe=lambda trust_domain, outcome: outcomes.append(outcome),
     )
     options = PolledOptions(PARTNER, endpoint, max_stale, refresh_min, refresh_max)
-    sources = BundleSources([options], clock=clock, polling=polling)
+    sources = BundleSources([options, *others], clock=clock, polling=polling)
     assert sources.polled is not None
     changes: list[BundleChange] = []
     sources.book.on_change(changes.append)

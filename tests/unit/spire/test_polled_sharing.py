@@ -12,13 +12,16 @@ import pytest
 
 from bridge.model.bundle import BundleHealth
 from bridge.model.errors import Unavailable
-from bridge.model.polled_bundle import Wish
+from bridge.model.polled_bundle import PolledBundle, Wish
+from bridge.model.spiffe_id import TrustDomain
 from bridge.spire.lanes import Lane
 from bridge.spire.polling import DEFAULT_HINT, PolledOptions, WebEndpoint
+from bridge.spire.unshared_records import UnsharedRecords
 from bridge.store.migrations import create_if_empty
 from bridge.store.sqlite import SqliteStore
 from tests.contract.records import AUDIT_KEY, NOW
-from tests.unit.spire.endpoint_stand import DEADLINE, HINT, PARTNER, Web, document, web
+from tests.unit.spire.endpoint_stand import DEADLINE, HINT, PARTNER, SEAL, Web, document, web
+from tests.unit.spire.endpoint_stand import poller as make_poller
 
 FRESH, LATE, STALE = BundleHealth.FRESH, BundleHealth.LATE, BundleHealth.STALE
 UNREACHABLE, MALFORMED = BundleHealth.UNREACHABLE, BundleHealth.MALFORMED
@@ -202,6 +205,32 @@ def test_an_ill_endpoint_holds_no_thread_that_a_well_one_needs() -> None:
     for lane in (ill, well):
         lane.close(DEADLINE)
         assert not lane.put(done.clear)
+
+
+def test_a_hundred_endpoints_that_hang_delay_no_question_to_one_that_is_well(stand: Web, tmp_path: Path) -> None:
+    """Issue 6: a trust domain that is ill never affects another; its threads are its own."""
+    hanging = [TrustDomain(f"ill{number}.example") for number in range(100)]
+    let_go = threading.Event()
+    with web(tmp_path) as tarpit:
+        tarpit.server.answer = lambda stream: let_go.wait(DEADLINE) and None
+        records = UnsharedRecords()
+        options = [PolledOptions(one, tarpit.endpoint, 3600) for one in hanging]
+        for one in options:
+            # As after a first question that failed.
+            place = PolledBundle(one.trust_domain.name, one.endpoint.source, fault="unreachable", failures=1)
+            assert records.begin(place.trust_domain, place.source, holder="x", now=0, until=1, wish=Wish.DUE)
+            assert records.keep(place.sealed(SEAL), None, holder="x")
+        polled = make_poller(stand.endpoint, stand.clock, records, others=options)
+        try:
+            polled.source.start()
+            well = lambda: next(one for one in polled.book.statuses(stand.clock.now) if one.trust_domain == PARTNER)  # noqa: E731
+            assert polled.book.wait_until(lambda: well().health is FRESH, DEADLINE)
+            stand.clock.now += HINT
+            assert polled.book.wait_until(lambda: well().fetched_at == stand.clock.now, DEADLINE)
+            assert threading.active_count() < 150
+        finally:
+            let_go.set()
+            polled.source.close()
 
 
 def test_a_lane_with_a_bound_takes_no_more_than_that_and_survives_a_defect() -> None:
