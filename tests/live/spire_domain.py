@@ -72,6 +72,11 @@ class SpireDomain:
         """Wait until the agent answers on its socket."""
         self.agent.ready_when(lambda: self._healthy("agent"), seconds=START_SECONDS)
 
+    def agent_serial(self) -> str:
+        """The serial number of the certificate by which the agent knows itself to its server."""
+        agents = json.loads(self.server_command("agent", "list", "-output", "json"))["agents"]
+        return ",".join(sorted(str(agent["x509svid_serial_number"]) for agent in agents))
+
     def stop_agent(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End the agent: SIGTERM lets it say goodbye, SIGKILL leaves its socket file behind."""
         self.agent.stop(number=number)

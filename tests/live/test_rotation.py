@@ -56,6 +56,7 @@ def test_the_root_above_spire_rotates_and_no_request_is_lost(stage: Stage, servi
         traffic.flows()
         authority.activate(new)
         traffic.flows()
+        agent_before = stage.lab.own.agent_serial()
         authority.taint(old_root)
         wait_until(
             lambda: workload.x509_svid().certificates[-1] != issuer_before,
@@ -64,6 +65,12 @@ def test_the_root_above_spire_rotates_and_no_request_is_lost(stage: Stage, servi
         )
         traffic.flows()
         assert service.client.token_by_x509(old_svid).granted, "a tainted root is still in the bundle"
+        # An agent whose own certificate is below a root that is gone loses its server, and shuts down.
+        wait_until(
+            lambda: stage.lab.own.agent_serial() != agent_before,
+            seconds=SPIRE_SECONDS,
+            what="the agent renewed its own certificate",
+        )
         authority.revoke(old_root)
         wait_until(lambda: service.refuses_x509(old_svid), seconds=REVOKED_WITHIN, what="the revoked root is refused")
         traffic.flows()
