@@ -16,16 +16,15 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
-from bridge.files.paths import TooLarge, read_bounded
 from bridge.model.bundle import BundleHealth, TrustBundle
-from bridge.model.errors import BridgeError, Unavailable
+from bridge.model.errors import Unavailable
 from bridge.model.polled_bundle import PolledBundle, PolledBundles, Wish
 from bridge.model.spiffe_id import TrustDomain
 from bridge.spire.book import BundleBook
 from bridge.spire.lanes import Lane
-from bridge.spire.parse import MAX_BUNDLE_BYTES, MalformedBundle, parse_bundle
+from bridge.spire.parse import MalformedBundle, parse_bundle
+from bridge.spire.polled_anchors import anchors_of
 from bridge.spire.polling import (
     FetchBundle,
     Observer,
@@ -33,7 +32,6 @@ from bridge.spire.polling import (
     PollFailed,
     Question,
     Settled,
-    SpiffeEndpoint,
     fail,
     settle,
 )
@@ -316,50 +314,15 @@ class PolledSource:
     def _settle(self, domain: _Domain, before: PolledBundle, now: int, *, accept_lower: bool) -> Settled:
         question = Question(domain.options, before, domain.hint, before.bootstrap, accept_lower)
         try:
-            anchors, bootstrap = self._anchors(domain, before, now)
+            anchors, bootstrap = anchors_of(
+                domain.options, before, domain.bundle, lambda other: self._book.live(other, now).bundle
+            )
             is_renewed = bool(before.bootstrap) and bootstrap != before.bootstrap
             question = replace(question, bootstrap=bootstrap, accept_lower=accept_lower or is_renewed)
             answer = self._polling.fetch(domain.options.endpoint, etag=before.etag, anchors=anchors, now=now)
             return settle(question, answer, now=now, share=self._polling.share())
         except PollFailed as failure:
             return Settled(fail(question, failure, now=now), None, failure.outcome)
-
-    def _anchors(self, domain: _Domain, before: PolledBundle, now: int) -> tuple[TrustBundle | None, str]:
-        """What the server has to prove itself by, and the digest of the bootstrap bundle that is there now.
-
-        The last fetched bundle, of whatever age; the bootstrap bundle before there was one, and when its file holds
-        another one than then: an operator put that there. Raises: PollFailed.
-        """
-        endpoint = domain.options.endpoint
-        if not isinstance(endpoint, SpiffeEndpoint):
-            return None, ""
-        its_domain = endpoint.endpoint_id.trust_domain
-        if endpoint.bootstrap is None:
-            try:
-                return self._book.live(its_domain, now).bundle, ""
-            except BridgeError as error:
-                raise PollFailed(BundleHealth.UNREACHABLE, "anchors", error.detail) from error
-        raw, words = _bootstrap(endpoint.bootstrap)
-        digest = before.bootstrap if raw is None else hashlib.sha256(raw).hexdigest()
-        is_own = its_domain == domain.options.trust_domain
-        if is_own and before.digest and domain.bundle is not None and digest == before.bootstrap:
-            return domain.bundle, digest
-        if raw is None:
-            raise PollFailed(BundleHealth.UNREACHABLE, "anchors", words)
-        try:
-            return parse_bundle(raw, its_domain), digest
-        except MalformedBundle as error:
-            raise PollFailed(BundleHealth.UNREACHABLE, "anchors", f"{endpoint.bootstrap}: {error}") from error
-
-
-def _bootstrap(path: Path) -> tuple[bytes | None, str]:
-    """The bootstrap bundle's bytes, or why there are none."""
-    try:
-        return read_bounded(path, MAX_BUNDLE_BYTES), ""
-    except OSError as error:
-        return None, f"{path}: cannot be read ({error.strerror})"
-    except TooLarge as error:
-        return None, f"{path}: {error}"
 
 
 def _is_due(domain: _Domain, now: int) -> bool:

@@ -12,8 +12,8 @@ from bridge.lab.authority import Authority
 from bridge.lab.bundle_endpoint import BundleEndpoint
 from bridge.lab.web_ca import WebCa
 from bridge.model.bundle import BundleHealth
-from bridge.model.spiffe_id import SpiffeId
-from bridge.spire.polling import SpiffeEndpoint
+from bridge.model.spiffe_id import SpiffeId, TrustDomain
+from bridge.spire.polling import PolledOptions, SpiffeEndpoint
 from tests.unit.spire.endpoint_stand import PARTNER, Clock, Poller, poller
 
 FRESH, LATE, UNREACHABLE = BundleHealth.FRESH, BundleHealth.LATE, BundleHealth.UNREACHABLE
@@ -169,3 +169,19 @@ def test_a_bootstrap_bundle_that_cannot_be_read_is_named(partner: Partner, conte
     assert str(partner.bootstrap) in polled.status.reason
     partner.write_bootstrap(partner.authority)
     assert polled.ask().health is FRESH
+
+
+def test_a_server_of_another_trust_domain_proves_itself_by_that_ones_bundle(partner: Partner) -> None:
+    """Both are configured; while the other's bundle is not known, nobody is asked."""
+    served = TrustDomain("served.example")
+    endpoint = SpiffeEndpoint(partner.server.url, SpiffeId.parse_workload(partner.server.endpoint_spiffe_id))
+    polled = poller(partner.endpoint(), partner.clock, others=[PolledOptions(served, endpoint, 3600)])
+
+    def ask() -> BundleHealth:
+        assert polled.source.ask_now(served)
+        return next(one.health for one in polled.book.statuses(partner.clock.now) if one.trust_domain == served)
+
+    assert ask() is UNREACHABLE
+    assert polled.outcomes == ["anchors"]
+    polled.ask()
+    assert ask() is FRESH
