@@ -33,6 +33,7 @@ from bridge.model.terms import Ask
 from bridge.registration.naming import subject_of
 from bridge.registration.refused import Refusals
 from bridge.store.ports import ClientStore
+from bridge.verify.claimed import claimed_by_jwt
 from bridge.verify.client_assertions import VerifiedAssertion, keys_of_jwks, unverified_subject
 from bridge.verify.key_sets import JwtKeys
 from bridge.verify.metadata_documents import VerifiedDocument
@@ -135,19 +136,14 @@ class Authentication:
             if evidence.client_id == PUSHED_CLIENT_ID:
                 return self._pushed(proof, now)
             return self._documents.public(DocumentCall(evidence.client_id, context, proof, ask))
-        url = _url_beside(evidence)
-        own = None if url is None else _asserted_client(evidence)
+        # Whoever says that it is no SPIFFE ID has no SVID, whatever else the assertion is.
+        own = _asserted_client(evidence)
         if own is None:
-            try:
-                identity = self._svid(evidence, now=now)
-            except EvidenceRejected:
-                own = _asserted_client(evidence)
-                if own is None:
-                    raise
-            else:
-                if url is not None:
-                    return self._documents.by_svid(DocumentCall(url, context, proof, ask), identity)
-                return Authenticated(_with_proof(identity, proof), _markers(proof), evidence.client_id)
+            identity = self._svid(evidence, now=now)
+            url = _url_beside(evidence)
+            if url is not None:
+                return self._documents.by_svid(DocumentCall(url, context, proof, ask), identity)
+            return Authenticated(_with_proof(identity, proof), _markers(proof), evidence.client_id)
         assert isinstance(evidence, JwtEvidence), "only an assertion says whose it is"
         if evidence.client_id not in (None, own):
             raise EvidenceRejected(Reason.CLIENT_ID_MISMATCH, "the assertion is another client's")
@@ -180,7 +176,9 @@ class Authentication:
         jwks = None if record is None or record.kind not in _KEYED else record.metadata.get("jwks")
         subject = None if record is None else subject_of(record)
         if record is None or subject is None or not isinstance(jwks, dict):
-            raise EvidenceRejected(Reason.CLIENT_UNKNOWN, "no record with keys goes by what the assertion says")
+            unknown = EvidenceRejected(Reason.CLIENT_UNKNOWN, "no record with keys goes by what the assertion says")
+            unknown.claimed = claimed_by_jwt(evidence.assertion)
+            raise unknown
         assertion = self._assertion(evidence.assertion, client_id=client_id, keys=keys_of_jwks(jwks), now=now)
         identity = VerifiedIdentity(
             subject=subject,
