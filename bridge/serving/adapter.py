@@ -144,9 +144,14 @@ class Lane:
         self._is_woken = self._is_watching = False
         self.open_jobs = 0
 
+    @property
+    def is_full(self) -> bool:
+        """Whether `submit` would have no room."""
+        return self.open_jobs >= self._room
+
     def submit(self, environ: dict[str, Any], deliver: Callable[[Outcome], None]) -> Job | None:
         """Queue a request; `deliver` gets its outcome, on the loop. None: there is no room, nothing will come."""
-        if self.open_jobs >= self._room:
+        if self.is_full:
             return None
         self.open_jobs += 1
         job = Job(environ, deliver, self._clock())

@@ -172,6 +172,10 @@ class WholeRequestProtocol(asyncio.Protocol):
         if not path.startswith(b"/"):
             self._deliver(answers.MALFORMED)
             return
+        if self._context.lane_for(path.decode("latin-1")).is_full:
+            # Said before anything is made of the request: who is refused must cost next to nothing (L-8).
+            self._deliver(answers.QUEUE_FULL)
+            return
         environ = environ_of_request(
             self._environ,
             method=exchange.method,
