@@ -151,6 +151,8 @@ class Driver:
 
     def _open_loop(self, began: float, seconds: float, rate: float) -> None:
         total, sent = int(seconds * rate), 0
+        # Those that the service has closed while it was waited for the beginning are opened anew.
+        self._answered(0)
         until = began + seconds + PATIENCE
         while (sent < total or len(self._idle) < len(self._open)) and time.perf_counter() < until:
             now = time.perf_counter()
