@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -162,7 +163,8 @@ def test_a_member_that_is_there_twice_makes_it_no_document_CIMD_9_T_28() -> None
 @given(st.binary(max_size=200))
 def test_no_bytes_make_the_reading_fail_otherwise_T_27(body: bytes) -> None:
     for reader in (read_document, read_keys):
-        with pytest.raises(EvidenceRejected):
+        # Chance may find a key set, be it the empty one; anything else that is raised ends the test.
+        with suppress(EvidenceRejected):
             reader(body, URL)
 
 
