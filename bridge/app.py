@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from wsgiref.types import WSGIApplication
@@ -18,7 +19,7 @@ from bridge.fetch.slots import ThreadShare
 from bridge.files.as_read import FileAsRead
 from bridge.measures import Measures
 from bridge.model.bundle import BundleHealth, BundleStatus
-from bridge.model.errors import StartRefused
+from bridge.model.errors import StartRefused, Unavailable
 from bridge.model.spiffe_id import TrustDomain
 from bridge.observe import metrics
 from bridge.observe.log import configure
@@ -244,10 +245,13 @@ class Worker:
         """Begin streams and chores; in the worker's own process, never before a fork."""
         self._book.on_change(self._news.changed)
         self._sources.start()
+        self._book.wait_until_reported(FIRST_WORD_SECONDS)
+        # What the store does not take now, the chore brings again. What is known is noted before anybody is served.
+        with suppress(Unavailable):
+            self._news.note(now())
         self._chores.start()
         if self._issuers.by_url:
             self._fetches.start()
-        self._book.wait_until_reported(FIRST_WORD_SECONDS)
         settings = self._settings
         listeners = {"plain": settings.listen, "mtls": settings.mtls_listen, "metrics": settings.metrics_listen}
         _log.info(
