@@ -63,8 +63,11 @@ def now() -> int:
 
 
 def new_id() -> str:
-    """An unguessable id of 22 characters, for tokens, keys and correlation."""
-    return secrets.token_urlsafe(16)
+    """An unguessable id of 22 characters, for tokens, keys and correlation. None begins with a hyphen: who gives one
+    to a command would be told of an unknown option."""
+    while (made := secrets.token_urlsafe(16)).startswith("-"):
+        pass
+    return made
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from bridge.model.evidence import Door, EvidenceKind
 from bridge.model.identity import BindingMethod, Source
 from bridge.model.terms import Ask
 from bridge.store.ports import Store
+from bridge.wiring import new_id
 from tests.unit.cli.conftest import ROOT, Run
 
 API = "spiffe://example.org/ns/example/sa/api"
@@ -313,3 +314,11 @@ def test_explain_says_so_when_what_was_refused_would_be_allowed(
     ran = run("policy", "explain", "--audit", "id-1", "--json")
     assert (ran.code, ran.json["effect"]) == (0, "allow")
     assert words in ran.err
+
+
+@pytest.mark.parametrize(("drawn", "made"), [(["-a", "-", "b-c"], "b-c"), (["b-c", "d"], "b-c")])
+def test_no_id_could_be_taken_for_an_option(monkeypatch: pytest.MonkeyPatch, drawn: list[str], made: str) -> None:
+    """People copy ids out of refusals and logs behind `bridge audit show`."""
+    draws = iter(drawn)
+    monkeypatch.setattr("bridge.wiring.secrets.token_urlsafe", lambda size: next(draws))
+    assert new_id() == made
