@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
 from dataclasses import replace
 
 from bridge.grants.form import Form
 from bridge.grants.grant_uses import GrantUses, actor_of, at_door
-from bridge.grants.granter import Begun, ForUser, IssuedToken
+from bridge.grants.granter import Begun, ForUser
 from bridge.grants.handles import digest_of, is_secret
 from bridge.grants.pkce import check_verifier
 from bridge.grants.promise import PromisedToken
@@ -52,29 +51,11 @@ class AuthorizationCode:
         context = at_door(context, found)
         asked = replace(ask, door=context.door)
         caller = self._authentication.authenticate(presented, context, asked)
-
-        def begin(grant: Grant | None, *, afresh: bool = False) -> Begun:
-            return self._begin(caller, grant, form, asked, context, afresh=afresh)
-
-        with self._refusals.watch(caller.identity, asked, context):
-            begun = begin(found)
-        return PromisedToken(begun, lambda begun: self._finish(begun, caller, asked, context, begin, found))
-
-    def _finish(
-        self,
-        begun: Begun,
-        caller: Authenticated,
-        asked: Ask,
-        context: RequestContext,
-        begin: Callable[..., Begun],
-        found: Grant | None,
-    ) -> IssuedToken:
-        def again() -> Begun:
-            grant = None if found is None else self._grants.get(found.grant_id)
-            return begin(grant, afresh=True)
-
-        with self._refusals.watch(caller.identity, asked, context):
-            return self._uses.finish(begun, again)
+        return self._uses.promise(
+            found,
+            lambda grant, afresh: self._begin(caller, grant, form, asked, context, afresh=afresh),
+            lambda: self._refusals.watch(caller.identity, asked, context),
+        )
 
     def _begin(
         self,

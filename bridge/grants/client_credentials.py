@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from bridge.grants.granter import Begun, Granter, IssuedToken
-from bridge.grants.promise import PromisedToken
-from bridge.model.errors import GrantNotAllowed, RegistrationChanged
+from bridge.grants.granter import Begun, Granter
+from bridge.grants.promise import PromisedToken, promise
+from bridge.model.errors import GrantNotAllowed
 from bridge.model.evidence import Presented, RequestContext
 from bridge.model.reasons import Reason
 from bridge.model.terms import Ask
 from bridge.registration.authentication import Authenticated, Authentication
 from bridge.registration.refused import Refusals
 from bridge.registration.registrar import Registrar
-
-# A revocation between decision and write, or one since the record was last read, makes us decide once
-# more. Three in a row are an operator's storm against this very client, and a refusal is the honest answer.
-ATTEMPTS = 3
 
 
 class ClientCredentials:
@@ -33,22 +29,15 @@ class ClientCredentials:
         A refusal of an authenticated identity is in the audit log before this raises (section 8).
         """
         caller = self._authentication.authenticate(presented, context, ask)
-        with self._refusals.watch(caller.identity, ask, context):
-            if caller.identity.is_public:
-                # Anybody could have it (RFC 6749 section 4.4, CIMD-22).
-                raise GrantNotAllowed(Reason.POLICY_GRANT_TYPE, f"{caller.identity.name} is a public client")
-            begun = self._begin(caller, ask, context)
-        return PromisedToken(begun, lambda begun: self._finish(begun, caller, ask, context))
+        return promise(
+            self._granter,
+            lambda afresh: self._begin(caller, ask, context, afresh),
+            lambda: self._refusals.watch(caller.identity, ask, context),
+        )
 
-    def _begin(self, caller: Authenticated, ask: Ask, context: RequestContext, *, afresh: bool = False) -> Begun:
+    def _begin(self, caller: Authenticated, ask: Ask, context: RequestContext, afresh: bool) -> Begun:
+        if caller.identity.is_public:
+            # Anybody could have it (RFC 6749 section 4.4, CIMD-22).
+            raise GrantNotAllowed(Reason.POLICY_GRANT_TYPE, f"{caller.identity.name} is a public client")
         registration = self._registrar.register(caller, ask, context, afresh=afresh)
         return self._granter.begin(registration, ask, caller.markers, context)
-
-    def _finish(self, begun: Begun, caller: Authenticated, ask: Ask, context: RequestContext) -> IssuedToken:
-        with self._refusals.watch(caller.identity, ask, context):
-            for _ in range(ATTEMPTS - 1):
-                try:
-                    return self._granter.finish(begun)
-                except RegistrationChanged:
-                    begun = self._begin(caller, ask, context, afresh=True)
-            return self._granter.finish(begun)

@@ -4,19 +4,19 @@ that it is over when somebody uses it twice (T-23, T-33)."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from bridge.grants.consent import fingerprint
-from bridge.grants.granter import Begun, ForUser, Granter, IssuedToken
+from bridge.grants.granter import Begun, ForUser, Granter
 from bridge.grants.narrowing import narrow
+from bridge.grants.promise import PromisedToken, promise
 from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.authorization import Grant
 from bridge.model.client import ClientKind, ClientRecord, Registration
 from bridge.model.errors import (
     EvidenceRejected,
     GrantRejected,
-    GrantSpent,
-    RegistrationChanged,
     ScopeNotAllowed,
     TargetNotAllowed,
 )
@@ -28,9 +28,6 @@ from bridge.registration.authentication import Authenticated
 from bridge.registration.redirects import of_document
 from bridge.registration.registrar import Registrar
 from bridge.store.authorization_ports import GrantStore
-
-# A change between look and write makes us look once more. Three in a row are a storm against this very grant.
-ATTEMPTS = 3
 
 
 class GrantUses:
@@ -108,17 +105,22 @@ class GrantUses:
         """A token of the grant, and its use, on their way to the disk. Raises: as `Granter.begin`."""
         return self._granter.begin(registration, ask, caller.markers, context, user=user)
 
-    def finish(self, begun: Begun, again: Callable[[], Begun]) -> IssuedToken:
-        """Wait for the write; when the client's record or the grant changed meanwhile, look `again`.
+    def promise(
+        self,
+        found: Grant | None,
+        begin: Callable[[Grant | None, bool], Begun],
+        watch: Callable[[], AbstractContextManager[None]],
+    ) -> PromisedToken:
+        """The token that `begin` makes of the grant, looked up once more where it has to be decided afresh.
 
-        Raises: what `again` raises; RegistrationChanged, GrantSpent when they never stand still; Unavailable.
+        Raises: what `begin` raises, now or from the promise.
         """
-        for _ in range(ATTEMPTS - 1):
-            try:
-                return self._granter.finish(begun)
-            except (RegistrationChanged, GrantSpent):
-                begun = again()
-        return self._granter.finish(begun)
+
+        def look(afresh: bool) -> Begun:
+            grant = self._grants.get(found.grant_id) if afresh and found is not None else found
+            return begin(grant, afresh)
+
+        return promise(self._granter, look, watch)
 
     def end_reused(self, grant: Grant, caller: Authenticated, what: str, context: RequestContext) -> GrantRejected:
         """End a grant of which something was used twice, with all of its tokens (OAS-14, 15, PCR-17); what to raise

@@ -7,12 +7,15 @@ and wait for the disk: whoever answers requests has itself told, and answers the
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
-from bridge.grants.granter import Begun, IssuedToken
+from bridge.grants.granter import Begun, Granter, IssuedToken
+from bridge.model.errors import GrantSpent, RegistrationChanged
+from bridge.registration.standing_still import ATTEMPTS
 
 
 class PromisedToken:
-    """What `ClientCredentials.grant` gives. `token` is not to be handed out before `result` returned it."""
+    """What the grants give. `token` is not to be handed out before `result` returned it."""
 
     __slots__ = ("_begun", "_finish")
 
@@ -41,3 +44,26 @@ class PromisedToken:
         all errors of a new decision when the record had changed.
         """
         return self._finish(self._begun)
+
+
+def promise(
+    granter: Granter, begin: Callable[[bool], Begun], watch: Callable[[], AbstractContextManager[None]]
+) -> PromisedToken:
+    """The token that `begin` decides about and begins to write. It is asked again, with True for afresh, when the
+    client's record or the grant turns out to have changed meanwhile.
+
+    Both happen within a `watch`, which writes down who was refused. Raises: what `begin` raises.
+    """
+    with watch():
+        begun = begin(False)
+
+    def finish(begun: Begun) -> IssuedToken:
+        with watch():
+            for _ in range(ATTEMPTS - 1):
+                try:
+                    return granter.finish(begun)
+                except (RegistrationChanged, GrantSpent):
+                    begun = begin(True)
+            return granter.finish(begun)
+
+    return PromisedToken(begun, finish)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from bridge.grants.form import Form
 from bridge.grants.grant_uses import GrantUses, actor_of, at_door
-from bridge.grants.granter import Begun, ForUser, IssuedToken
+from bridge.grants.granter import Begun, ForUser
 from bridge.grants.promise import PromisedToken
 from bridge.grants.refresh_tokens import RefreshToken, RefreshTokens
 from bridge.grants.refreshing import Refreshing
@@ -54,25 +54,11 @@ class Refresh:
         context = at_door(context, found)
         asked = replace(ask, door=context.door)
         caller = self._authentication.authenticate(presented, context, asked)
-        with self._refusals.watch(caller.identity, asked, context):
-            begun = self._begin(caller, token, found, asked, context, afresh=False)
-        return PromisedToken(begun, lambda begun: self._finish(begun, caller, token, found, asked, context))
-
-    def _finish(
-        self,
-        begun: Begun,
-        caller: Authenticated,
-        token: RefreshToken | None,
-        found: Grant | None,
-        asked: Ask,
-        context: RequestContext,
-    ) -> IssuedToken:
-        def again() -> Begun:
-            grant = None if found is None else self._grants.get(found.grant_id)
-            return self._begin(caller, token, grant, asked, context, afresh=True)
-
-        with self._refusals.watch(caller.identity, asked, context):
-            return self._uses.finish(begun, again)
+        return self._uses.promise(
+            found,
+            lambda grant, afresh: self._begin(caller, token, grant, asked, context, afresh=afresh),
+            lambda: self._refusals.watch(caller.identity, asked, context),
+        )
 
     def _begin(
         self,

@@ -35,12 +35,11 @@ from bridge.registration.introduction import NOT_ADMITTED, Introduced, Introduct
 from bridge.registration.noise import NoiseLimit
 from bridge.registration.refused import Refusals
 from bridge.registration.registrar import Registrar
+from bridge.registration.standing_still import until_it_stands
 from bridge.store.ports import ClientStore, Issue
 
 # In this order they are tried for a request that names none: what a workload is there for comes first.
 GRANT_TYPES = ("client_credentials", "authorization_code")
-# As at the token endpoint: a record that changes under us three times is an operator's storm.
-ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +97,7 @@ class Enrolment:
         """
         introduced = self._introduce(presented, context)
         try:
-            for _ in range(ATTEMPTS - 1):
-                try:
-                    return self._enrol(introduced, presented.statement, metadata, context)
-                except RegistrationChanged:
-                    continue
-            return self._enrol(introduced, presented.statement, metadata, context)
+            return until_it_stands(lambda: self._enrol(introduced, presented.statement, metadata, context))
         except PolicyDenied as denied:
             if introduced.statement is not None:
                 raise

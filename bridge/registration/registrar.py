@@ -18,7 +18,6 @@ from bridge.model.errors import (
     IdentityDenied,
     PolicyDenied,
     ProofMissing,
-    RegistrationChanged,
 )
 from bridge.model.evidence import Door, RequestContext
 from bridge.model.identity import BindingMethod, Marker, PolicySubject
@@ -31,10 +30,8 @@ from bridge.registration.denials import refusal_of
 from bridge.registration.documented import follow, is_current, metadata_of, provenance_of, require_stated_grant
 from bridge.registration.known import CAPACITY, KnownClients
 from bridge.registration.naming import ClientName, name_of, thumbprint_of
+from bridge.registration.standing_still import until_it_stands
 from bridge.store.ports import ClientStore, Ensured, Found, RegistrationLimits
-
-# A document's client is looked at anew so often when others change its record meanwhile.
-ATTEMPTS = 3
 
 
 class Registrar:
@@ -174,14 +171,8 @@ class Registrar:
                 if is_current(known.record, caller.document):
                     ensured = Ensured(known.record, known.member, False)
                     return known.record, self._registration(admission, caller, ensured, context.now)
-        for attempt in range(ATTEMPTS):
-            try:
-                return self._read(admission, caller, context)
-            except RegistrationChanged:
-                # Two requests saw a new document at once. The other one has put it on the record.
-                if attempt == ATTEMPTS - 1:
-                    raise
-        raise AssertionError("the last attempt returns or raises")
+        # Two requests may see a new document at once. The other one has put it on the record then.
+        return until_it_stands(lambda: self._read(admission, caller, context))
 
     def _read(
         self, admission: Admission, caller: Authenticated, context: RequestContext

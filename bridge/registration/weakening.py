@@ -13,9 +13,9 @@ from dataclasses import replace
 from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.client import ClientRecord, ClientState
 from bridge.model.document import StoredDocument
-from bridge.model.errors import RegistrationChanged
 from bridge.model.evidence import RequestContext
 from bridge.registration.documented import is_current
+from bridge.registration.standing_still import until_it_stands
 from bridge.store.ports import ClientStore
 from bridge.verify.metadata_documents import NONE, PRIVATE_KEY_JWT, SPIFFE_JWT, VerifiedDocument
 
@@ -23,7 +23,6 @@ _STRENGTH = {NONE: 0, PRIVATE_KEY_JWT: 1, SPIFFE_JWT: 2}
 _METHOD = "token_endpoint_auth_method"
 # So many documents are remembered; one that is forgotten costs a read of its client's record.
 CAPACITY = 16_384
-ATTEMPTS = 3
 
 
 class Weakening:
@@ -43,13 +42,7 @@ class Weakening:
         url, sight = document.url, (document.value.digest, document.fetched_at)
         if self._seen.get(url) == sight:
             return
-        for attempt in range(ATTEMPTS):
-            try:
-                self._compare(document, context)
-                break
-            except RegistrationChanged:
-                if attempt == ATTEMPTS - 1:
-                    raise
+        until_it_stands(lambda: self._compare(document, context))
         with self._lock:
             self._seen.pop(url, None)
             self._seen[url] = sight

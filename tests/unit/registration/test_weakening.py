@@ -17,7 +17,8 @@ from bridge.model.document import StoredDocument
 from bridge.model.errors import RegistrationChanged
 from bridge.model.evidence import Door, EvidenceKind, RequestContext
 from bridge.model.reasons import Reason
-from bridge.registration.weakening import ATTEMPTS, Weakening
+from bridge.registration.standing_still import ATTEMPTS
+from bridge.registration.weakening import Weakening
 from bridge.store.ports import ClientStore, Store
 from bridge.verify.metadata_documents import VerifiedDocument, read_document
 from tests.contract.places import SqlitePlace
