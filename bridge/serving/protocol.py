@@ -172,7 +172,8 @@ class WholeRequestProtocol(asyncio.Protocol):
         if not path.startswith(b"/"):
             self._deliver(answers.MALFORMED)
             return
-        if self._context.lane_for(path.decode("latin-1")).is_full:
+        context = self._context
+        if context.lane.is_full and path.decode("latin-1") not in context.health_paths:
             # Said before anything is made of the request: who is refused must cost next to nothing (L-8).
             self._deliver(answers.QUEUE_FULL)
             return
@@ -188,7 +189,7 @@ class WholeRequestProtocol(asyncio.Protocol):
         environ["bridge.request_id"] = exchange.request_id
         if self._speaks_for_others:
             environ["REMOTE_ADDR"] = source_address(exchange.headers, self._client[0])
-        exchange.job = self._context.lane_for(environ["PATH_INFO"]).submit(environ, self._deliver)
+        exchange.job = context.lane_for(environ["PATH_INFO"]).submit(environ, self._deliver)
         if exchange.job is None:
             self._deliver(answers.QUEUE_FULL)
 
