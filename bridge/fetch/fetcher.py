@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from enum import StrEnum
+from functools import partial
 
 from bridge.fetch.deadline import Clock
 from bridge.fetch.exchange import JSON_TYPES, Fetched, MediaTypes
@@ -80,7 +81,7 @@ class Fetcher:
         `in_request`: the calling thread is one of those that answer requests. Raises: DocumentFailure;
         NetworkFailure; FetchDelayed.
         """
-        return self._run(url, self._guard, purpose, accept, max_bytes, etag, in_request)
+        return self._get(url, self._guard, purpose, accept, max_bytes, etag, in_request)
 
     def get_configured(
         self,
@@ -96,7 +97,7 @@ class Fetcher:
 
         Raises: as `get`.
         """
-        return self._run(url, self._operators, purpose, accept, max_bytes, etag, in_request)
+        return self._get(url, self._operators, purpose, accept, max_bytes, etag, in_request)
 
     def post(
         self, url: str, *, purpose: Purpose, form: bytes, authorization: str | None = None, max_bytes: int = MAX_BYTES
@@ -116,31 +117,12 @@ class Fetcher:
     def _post(
         self, url: str, guard: Guard, purpose: Purpose, form: bytes, authorization: str | None, max_bytes: int
     ) -> Fetched:
-        def send() -> Fetched:
-            return self._observed(
-                purpose,
-                lambda: guarded_post(
-                    url,
-                    form=form,
-                    authorization=authorization,
-                    guard=guard,
-                    resolve=self._resolve,
-                    context=self._context,
-                    max_bytes=max_bytes,
-                    seconds=self._seconds,
-                    connect_seconds=self._connect_seconds,
-                    clock=self._clock,
-                ),
-            )
-
-        server = place_of(url).server
+        send = partial(guarded_post, url, form=form, authorization=authorization, max_bytes=max_bytes)
         # A name of its own: nobody may wait for another one's answer.
         flight = f"{next(self._posts)} {url}"
-        return self._slots.run(
-            send, url=flight, server=server, form=None, patience=self._seconds + 1, threads=self._threads
-        )
+        return self._run(send, url, guard, purpose, flight=flight, form=None, threads=self._threads)
 
-    def _run(
+    def _get(
         self,
         url: str,
         guard: Guard,
@@ -150,31 +132,40 @@ class Fetcher:
         etag: str | None,
         in_request: bool,
     ) -> Fetched:
-        def fetch() -> Fetched:
-            return self._observed(
-                purpose,
-                lambda: guarded_get(
-                    url,
-                    guard=guard,
-                    resolve=self._resolve,
-                    context=self._context,
-                    accept=accept,
-                    max_bytes=max_bytes,
-                    etag=etag,
-                    seconds=self._seconds,
-                    connect_seconds=self._connect_seconds,
-                    clock=self._clock,
-                ),
-            )
+        fetch = partial(guarded_get, url, accept=accept, max_bytes=max_bytes, etag=etag)
+        form, threads = (guard, accept, max_bytes, etag), self._threads if in_request else None
+        return self._run(fetch, url, guard, purpose, flight=url, form=form, threads=threads)
 
+    def _run(
+        self,
+        ask: Callable[..., Fetched],
+        url: str,
+        guard: Guard,
+        purpose: Purpose,
+        *,
+        flight: str,
+        form: Hashable,
+        threads: ThreadShare | None,
+    ) -> Fetched:
+        """Ask when there is a slot, with what holds for every request of this fetcher. `flight` and `form` name what
+        others may wait for instead of asking too."""
+        within = partial(
+            ask,
+            guard=guard,
+            resolve=self._resolve,
+            context=self._context,
+            seconds=self._seconds,
+            connect_seconds=self._connect_seconds,
+            clock=self._clock,
+        )
         return self._slots.run(
-            fetch,
-            url=url,
+            lambda: self._observed(purpose, within),
+            url=flight,
             # Also the check of the URL: one that is none takes no slot.
             server=place_of(url).server,
-            form=(guard, accept, max_bytes, etag),
+            form=form,
             patience=self._seconds + 1,
-            threads=self._threads if in_request else None,
+            threads=threads,
         )
 
     def _observed(self, purpose: Purpose, fetch: Callable[[], Fetched]) -> Fetched:
