@@ -196,9 +196,9 @@ path = "bundles/example.org.json"
         return process.pid
 
     def worker_pids(self) -> list[int]:
-        """The processes below the parent that serve."""
+        """The processes below the parent that serve: those that ended meanwhile are not among them."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return [int(c) for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
+        return [int(child) for child in children if b"spawn_main" in _command_line(child)]
 
     @property
     def log(self) -> str:
@@ -241,3 +241,11 @@ path = "bundles/example.org.json"
     def until(self, condition: Any, what: str) -> None:
         """Wait for something that the service does by itself within two seconds or so."""
         wait_until(condition, seconds=15, what=what)
+
+
+def _command_line(pid: str) -> bytes:
+    """What process `pid` was started with; nothing of one that is gone since its number was read."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
