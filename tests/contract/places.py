@@ -29,6 +29,10 @@ class Place(Protocol):
     def close(self) -> None: ...
 
 
+# So long a store under test waits for the disk of the machine it is tested on; a service has two seconds.
+SLOW_DISK = 60.0
+
+
 @dataclass
 class SqlitePlace:
     """One SQLite file."""
@@ -44,7 +48,8 @@ class SqlitePlace:
         create_if_empty(self.path)
 
     def open(self, **options: Any) -> SqliteStore:
-        store = SqliteStore.open(self.path, **({"audit_key": AUDIT_KEY, "clock": started_at} | options))
+        given = {"audit_key": AUDIT_KEY, "clock": started_at, "patience": SLOW_DISK} | options
+        store = SqliteStore.open(self.path, **given)
         self.opened.append(store)
         return store
 
