@@ -240,7 +240,7 @@ path = "bundles/example.org.json"
 
     def until(self, condition: Any, what: str) -> None:
         """Wait for something that the service does by itself within two seconds or so."""
-        wait_until(condition, seconds=15, what=what)
+        wait_until(condition, seconds=30, what=what)
 
 
 def _command_line(pid: str) -> bytes:

@@ -195,7 +195,7 @@ def _replace_workers(stand: Stand) -> None:
     for victim in victims:
         os.kill(victim, signal.SIGKILL)
     wait_until(
-        lambda: len(set(stand.worker_pids()) - victims) == len(victims), seconds=20, what="the workers are replaced"
+        lambda: len(set(stand.worker_pids()) - victims) == len(victims), seconds=60, what="the workers are replaced"
     )
 
     def answers() -> bool:
@@ -204,7 +204,7 @@ def _replace_workers(stand: Stand) -> None:
         except OSError:
             return False
 
-    wait_until(answers, seconds=20, what="the new workers answer")
+    wait_until(answers, seconds=60, what="the new workers answer")
 
 
 def test_a_worker_that_replaces_a_dead_one_goes_by_the_configuration_that_was_started(
