@@ -26,8 +26,7 @@ from bridge.policy.in_force import PolicyInForce
 from bridge.registration.lifecycle import FlowSweeper, Sweeper
 from bridge.registration.refusals import RefusalLog
 from bridge.spire.book import BundleBook
-from bridge.store.authorization_ports import SweptFlow
-from bridge.store.ports import Store, Swept
+from bridge.store.ports import Store, Swept, SweptFlow
 from bridge.tokens.key_ring import KeyRing
 from bridge.verify.pinned_issuers import PinnedIssuers
 

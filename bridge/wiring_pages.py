@@ -12,7 +12,7 @@ from bridge.fetch.guarded import place_of
 from bridge.files.paths import read_secret
 from bridge.grants.approvals import Approvals
 from bridge.model.errors import StartRefused
-from bridge.store.authorization_ports import GrantStore, SessionStore
+from bridge.store.ports import GrantStore, SessionStore
 from bridge.tokens.key_ring import KeyRing
 from bridge.tokens.sealing import SealKey
 from bridge.users.client_authentication import Authenticates, ByOwnKeys, BySecret

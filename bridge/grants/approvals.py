@@ -8,7 +8,7 @@ from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.authorization import Consent, Grant, User
 from bridge.model.client import ClientKind
 from bridge.model.evidence import RequestContext
-from bridge.store.authorization_ports import GrantStore
+from bridge.store.ports import GrantStore
 
 # More than anybody reads. What is not shown can be ended after what is.
 MAX_SHOWN = 200

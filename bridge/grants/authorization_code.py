@@ -20,7 +20,7 @@ from bridge.model.reasons import Reason
 from bridge.model.terms import Ask
 from bridge.registration.authentication import Authenticated, Authentication
 from bridge.registration.refused import Refusals
-from bridge.store.authorization_ports import GrantStore
+from bridge.store.ports import GrantStore
 
 
 class AuthorizationCode:

@@ -47,7 +47,7 @@ from bridge.model.terms import Ask, Decision
 from bridge.registration.authentication import Authenticated
 from bridge.registration.redirects import of_document
 from bridge.registration.registrar import Registrar
-from bridge.store.authorization_ports import GrantStore, RequestStore
+from bridge.store.ports import GrantStore, RequestStore
 
 _GONE = "this request was answered already, waited too long, or was begun in another browser"
 

@@ -11,7 +11,7 @@ from bridge.model.errors import ForeignToken
 from bridge.model.evidence import RequestContext
 from bridge.model.reasons import Reason
 from bridge.registration.authentication import Authenticated
-from bridge.store.authorization_ports import GrantStore
+from bridge.store.ports import GrantStore
 from bridge.tokens.access_token import AccessTokenClaims
 
 

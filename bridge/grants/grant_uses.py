@@ -27,7 +27,7 @@ from bridge.registration.admission import Admission
 from bridge.registration.authentication import Authenticated
 from bridge.registration.redirects import of_document
 from bridge.registration.registrar import Registrar
-from bridge.store.authorization_ports import GrantStore
+from bridge.store.ports import GrantStore
 
 
 class GrantUses:

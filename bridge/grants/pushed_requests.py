@@ -28,8 +28,7 @@ from bridge.model.reasons import Reason
 from bridge.registration.authentication import Authenticated, Authentication
 from bridge.registration.refused import Refusals
 from bridge.registration.registrar import Registrar
-from bridge.store.authorization_ports import RequestStore
-from bridge.store.ports import TokenStore
+from bridge.store.ports import RequestStore, TokenStore
 from bridge.verify.pushed_clients import check_redirect, read_registration
 
 CLIENT_REGISTRATION = "client_registration"

@@ -19,7 +19,7 @@ from bridge.model.reasons import Reason
 from bridge.model.terms import Ask, Bind
 from bridge.registration.authentication import Authenticated, Authentication
 from bridge.registration.refused import Refusals
-from bridge.store.authorization_ports import GrantStore
+from bridge.store.ports import GrantStore
 
 
 class Refresh:

@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.client import ClientRecord
-from bridge.store.authorization_ports import GrantStore, SweptFlow
-from bridge.store.ports import ClientStore, Swept
+from bridge.store.ports import ClientStore, GrantStore, Swept, SweptFlow
 
 # So few records at a time that whoever writes meanwhile hardly waits longer than for anybody else's write.
 BATCH = 50

@@ -7,11 +7,11 @@ from typing import cast
 from bridge.model.audit import AuditEvent
 from bridge.model.authorization import Consent, Grant
 from bridge.store import authorization_statements as sql
-from bridge.store.authorization_ports import SweptFlow
 from bridge.store.authorization_rows import consent_of, grant_of
 from bridge.store.connections import Readers
 from bridge.store.group_commit import GroupCommit
 from bridge.store.limits import CLOCK_TOLERANCE
+from bridge.store.ports import SweptFlow
 from bridge.store.requests import sweep_requests
 from bridge.store.transaction import Transaction
 
@@ -20,7 +20,7 @@ CONSENT_SECONDS = 365 * 86_400
 
 
 class SqliteGrants:
-    """See `authorization_ports.GrantStore`."""
+    """See `ports.GrantStore`."""
 
     def __init__(self, readers: Readers, commit: GroupCommit) -> None:
         self._readers, self._commit = readers, commit

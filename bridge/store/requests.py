@@ -24,7 +24,7 @@ MADE_ROOM = 50
 
 
 class SqliteRequests:
-    """See `authorization_ports.RequestStore`."""
+    """See `ports.RequestStore`."""
 
     def __init__(self, readers: Readers, commit: GroupCommit, exhausted: Exhausted, *, limit: int) -> None:
         """`limit` requests may wait."""

@@ -13,7 +13,7 @@ from bridge.store.transaction import Transaction
 
 
 class SqliteSessions:
-    """See `authorization_ports.SessionStore`."""
+    """See `ports.SessionStore`."""
 
     def __init__(self, readers: Readers, commit: GroupCommit) -> None:
         self._readers, self._commit = readers, commit

@@ -24,7 +24,7 @@ _COOKIE = re.compile(r"([A-Za-z0-9_-]{43})\.([1-9][0-9]{0,10})\.([A-Za-z0-9_-]{4
 
 
 class SessionRows(Protocol):
-    """The part of the store that keeps sessions; see `store.authorization_ports.SessionStore`."""
+    """The part of the store that keeps sessions; see `store.ports.SessionStore`."""
 
     def begin(self, session: Session) -> None: ...
     def get(self, digest: str, *, now: int) -> Session | None: ...

@@ -11,9 +11,8 @@ from bridge.model.audit import AuditEventKind
 from bridge.model.authorization import PUSHED_CLIENT_ID, Grant, User
 from bridge.model.client import ClientKind
 from bridge.model.evidence import EvidenceKind
-from bridge.store.authorization_ports import SweptFlow
 from bridge.store.grants import CONSENT_SECONDS
-from bridge.store.ports import Store
+from bridge.store.ports import Store, SweptFlow
 from tests.contract.flows import ADA, BROWSER, HANDLE, consent, digest, give, grant, open_request, push, session
 from tests.contract.places import Place
 from tests.contract.records import API, NOW, OTHER, event

@@ -1,12 +1,13 @@
 """The ports: small protocols of atomic verbs that every store implements and one contract suite holds.
 
 All times are epoch seconds, UTC. Every method may raise `Unavailable`; nothing was written then. A
-write is durable when the method returns. Those of the code flow are in `authorization_ports`.
+write is durable when the method returns. Those of the code flow are in `authorization`.
 """
 
 from __future__ import annotations
 
 from bridge.store.ports.audit import AuditStore, ChainFault, ChainHead
+from bridge.store.ports.authorization import GrantStore, RequestStore, SessionStore, SweptFlow
 from bridge.store.ports.clients import ClientStore
 from bridge.store.ports.database import SchemaStatus, Store
 from bridge.store.ports.management import Access, ManagementStore, Rotation
@@ -36,16 +37,20 @@ __all__ = [
     "DocumentStore",
     "Ensured",
     "Found",
+    "GrantStore",
     "Issue",
     "KeyStore",
     "LeaseStore",
     "ManagementStore",
     "RegistrationLimits",
+    "RequestStore",
     "Rotation",
     "SchemaStatus",
+    "SessionStore",
     "Stale",
     "Store",
     "Swept",
+    "SweptFlow",
     "TokenStore",
     "Waiting",
 ]

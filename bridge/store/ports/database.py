@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from bridge.store.authorization_ports import GrantStore, RequestStore, SessionStore
 from bridge.store.ports.audit import AuditStore
+from bridge.store.ports.authorization import GrantStore, RequestStore, SessionStore
 from bridge.store.ports.clients import ClientStore
 from bridge.store.ports.management import ManagementStore
 from bridge.store.ports.remembered import BucketStore, BundleStore, DocumentStore, KeyStore, LeaseStore, TokenStore

@@ -12,8 +12,7 @@ import pytest
 from bridge.model.audit import AuditEventKind
 from bridge.model.client import ClientState
 from bridge.registration.lifecycle import BATCH, FlowSweeper, Sweeper
-from bridge.store.authorization_ports import SweptFlow
-from bridge.store.ports import Store, Swept
+from bridge.store.ports import Store, Swept, SweptFlow
 from tests.contract.flows import digest, give, push, session
 from tests.contract.places import ADAPTERS
 from tests.contract.records import DAY, NOW, ensure, spiffe

@@ -23,7 +23,7 @@ from bridge.model.reasons import Reason
 from bridge.model.spiffe_id import SpiffeId
 from bridge.model.terms import Ask
 from bridge.observe.readiness import Readiness
-from bridge.store.authorization_ports import GrantStore
+from bridge.store.ports import GrantStore
 from bridge.tokens.sealing import SealKey
 from bridge.users.development import UnprovedSignIn
 from bridge.users.sessions import Sessions
