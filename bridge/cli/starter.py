@@ -42,6 +42,12 @@ mtls_listen = "127.0.0.1:8444"
 certificate = "tls/server.pem"
 private_key = "tls/server.key"
 
+# Whether /.well-known/openid-configuration is there too, for relying parties that look for an issuer's keys nowhere
+# else, as clouds do. This service is no OpenID provider, and the document names no more than issuer, keys and
+# algorithms.
+[metadata]
+# openid_configuration = false
+
 [store]
 # url = "sqlite:///bridge.db"
 

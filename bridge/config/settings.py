@@ -80,6 +80,12 @@ class TlsSettings(_Section):
     private_key: str
 
 
+class MetadataSettings(_Section):
+    """What is published of this service beside its RFC 8414 metadata."""
+
+    openid_configuration: bool = False
+
+
 class StoreSettings(_Section):
     """Where records are kept."""
 
@@ -263,6 +269,7 @@ class Settings(_Section):
     workers: Annotated[int, Field(ge=1, le=64)] = 2
     threads: Annotated[int, Field(ge=1, le=256)] = 8
     tls: TlsSettings | None = None
+    metadata: MetadataSettings = MetadataSettings()
     store: StoreSettings = StoreSettings()
     policies: PolicySettings
     trust_domains: dict[str, TrustDomainSettings] = {}

@@ -11,7 +11,7 @@ from bridge.model.errors import BridgeError
 from bridge.web.boundary import MANAGEMENT, REGISTRATION, Boundary
 from bridge.web.held import HeldResponse, refusal_held
 from bridge.web.lean import Application, Response
-from bridge.web.metadata import WELL_KNOWN
+from bridge.web.metadata import OPENID_CONFIGURATION, WELL_KNOWN
 from bridge.web.pages.routes import PageRoutes
 from bridge.web.registration_endpoints import ManagementEndpoint, RegistrationEndpoint
 from bridge.web.services import INTROSPECT, JWKS, PAR, REGISTER, REVOKE, TOKEN, Services
@@ -38,6 +38,14 @@ def create_app(services: Services) -> Application:
         pages.add_to(app, base)
     app.add_url_rule(base + JWKS, "jwks", documents.jwks, provide_automatic_options=False)
     app.add_url_rule(WELL_KNOWN + base, "metadata", documents.metadata, provide_automatic_options=False)
+    if services.openid_configuration:
+        # Appended where RFC 8414 inserts.
+        app.add_url_rule(
+            base + OPENID_CONFIGURATION,
+            "openid_configuration",
+            documents.openid_configuration,
+            provide_automatic_options=False,
+        )
     app.add_url_rule("/healthz", "healthz", documents.healthz, provide_automatic_options=False)
     app.add_url_rule("/readyz", "readyz", documents.readyz, provide_automatic_options=False)
     _add_boundary(app, boundary)

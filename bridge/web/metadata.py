@@ -14,6 +14,7 @@ CODE_GRANT_TYPES = frozenset({"authorization_code", "refresh_token"})
 
 # Where clients authenticate. RFC 8414 has the same members for each.
 _AUTHENTICATED = {"token": TOKEN, "introspection": INTROSPECT, "revocation": REVOKE}
+OPENID_CONFIGURATION = "/.well-known/openid-configuration"
 PAR_ENDPOINT = "pushed_authorization_request_endpoint"
 
 
@@ -53,6 +54,24 @@ def metadata(endpoints: Endpoints, offered: Offered, *, registration: bool) -> b
         document["tls_client_certificate_bound_access_tokens"] = True
     if endpoints.mtls_base is not None:
         document["mtls_endpoint_aliases"] = {name: endpoints.mtls_base + path for name, path in paths.items()}
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def openid_configuration(endpoints: Endpoints, jwks: bytes) -> bytes:
+    """What relying parties read that look for an issuer's keys in OpenID Connect Discovery's place alone: issuer, keys
+    and algorithms, and of the other members that its section 3 requires those that they look for.
+
+    No claim to be an OpenID provider: no endpoint is named, no response type but `none`. `jwks` is the key set as
+    published, whose algorithms these are: what the keys say is true also while they change.
+    """
+    algorithms = {key["alg"] for key in json.loads(jwks)["keys"]}
+    document = {
+        "issuer": endpoints.issuer,
+        "jwks_uri": endpoints.issuer + JWKS,
+        "response_types_supported": ["none"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": sorted(algorithms),
+    }
     return json.dumps(document, separators=(",", ":")).encode()
 
 

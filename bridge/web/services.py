@@ -131,7 +131,7 @@ class Services:
     """Everything the views call. `clock` gives epoch seconds; `fresh_nonce` a DPoP nonce, or None when
     nonces are not asked for. Without `enrolment` there is no `/register`, without `management` nothing below it;
     without `pages` nobody can sign in, and without `code_flow` there is no `/par`. `offered` is what the metadata
-    names."""
+    names; `openid_configuration` says whether the keys can be found by OpenID Connect Discovery too."""
 
     endpoints: Endpoints
     client_credentials: ClientCredentials
@@ -148,3 +148,4 @@ class Services:
     pages: PageServices | None = None
     code_flow: CodeFlow | None = None
     offered: Callable[[], Offered] = Offered
+    openid_configuration: bool = False

@@ -6,7 +6,7 @@ import json
 
 from bridge.observe.readiness import Readiness
 from bridge.web.lean import Response
-from bridge.web.metadata import metadata
+from bridge.web.metadata import metadata, openid_configuration
 from bridge.web.services import Services
 
 # Verifiers cache the key set this long at most: shorter than any key waits before it signs.
@@ -25,6 +25,16 @@ class WellKnown:
         services = self._services
         return Response(
             metadata(services.endpoints, services.offered(), registration=services.enrolment is not None),
+            200,
+            {"Cache-Control": f"public, max-age={METADATA_MAX_AGE}"},
+            "application/json",
+        )
+
+    def openid_configuration(self) -> Response:
+        """OpenID Connect Discovery section 4, for who looks for our keys there."""
+        services = self._services
+        return Response(
+            openid_configuration(services.endpoints, services.jwks()),
             200,
             {"Cache-Control": f"public, max-age={METADATA_MAX_AGE}"},
             "application/json",
