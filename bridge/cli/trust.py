@@ -142,7 +142,8 @@ def diff(config: Path, timeout: float, trust_domain: str, file: Path | None, as_
     Example:
       bridge trust diff partner.example from-their-people.json
     """
-    from bridge.spire.parse import MAX_BUNDLE_BYTES, MalformedBundle, parse_bundle
+    from bridge.spire.bundle_files import parse_bundle_file
+    from bridge.spire.parse import MAX_BUNDLE_BYTES, MalformedBundle
 
     settings = settings_of(config)
     wanted = _named(settings, trust_domain)
@@ -159,7 +160,7 @@ def diff(config: Path, timeout: float, trust_domain: str, file: Path | None, as_
         from bridge.files.paths import TooLarge, read_bounded
 
         try:
-            bundle = parse_bundle(read_bounded(file, MAX_BUNDLE_BYTES), wanted)
+            bundle = parse_bundle_file(read_bounded(file, MAX_BUNDLE_BYTES), wanted)
         except (TooLarge, MalformedBundle) as error:
             raise click.ClickException(f"{file}: {error}") from error
     return _show_difference(wanted, before.bundle, bundle, as_json)

@@ -9,11 +9,12 @@ from pathlib import Path
 from bridge.files.paths import FileFingerprint, fingerprint, read_bounded
 from bridge.model.bundle import TrustBundle
 from bridge.model.spiffe_id import TrustDomain
-from bridge.spire.parse import MAX_BUNDLE_BYTES, parse_bundle
+from bridge.spire.bundle_files import parse_bundle_file
+from bridge.spire.parse import MAX_BUNDLE_BYTES
 
 
 class FederatedFile:
-    """A `FederatedBundle` that follows a SPIFFE bundle file.
+    """A `FederatedBundle` that follows a SPIFFE bundle file, or its part of a bundle map.
 
     A file that cannot be read leaves the last good bundle, at first an empty one, as it is.
     """
@@ -51,7 +52,7 @@ class FederatedFile:
             return
         self._seen = found
         try:
-            self._bundle = parse_bundle(read_bounded(self._path, MAX_BUNDLE_BYTES), self._trust_domain)
+            self._bundle = parse_bundle_file(read_bounded(self._path, MAX_BUNDLE_BYTES), self._trust_domain)
         except (OSError, ValueError):
             return
         for listener in list(self._listeners):

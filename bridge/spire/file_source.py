@@ -1,17 +1,21 @@
-"""Bundles in files: the operator's word, in force within a second of a change."""
+"""Bundles in files: the operator's word, in force within a second of a change.
+
+A file may be a bundle map that several trust domains name; it is then read once for all of them.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bridge.files.paths import FileFingerprint, TooLarge, fingerprint, read_bounded
 from bridge.model.bundle import BundleHealth
 from bridge.model.spiffe_id import TrustDomain
 from bridge.spire.book import BundleBook
-from bridge.spire.parse import MAX_BUNDLE_BYTES, MalformedBundle, parse_bundle
+from bridge.spire.bundle_files import BundleFile
+from bridge.spire.parse import MAX_BUNDLE_BYTES, MalformedBundle
 from bridge.spire.source import Clock, Turns
 
 # How often a file's fingerprint is looked at, and how often the file is read though it did not change: only a
@@ -22,10 +26,11 @@ READ_SECONDS = 5
 
 @dataclass(slots=True)
 class _Watch:
-    """One file. `seen` is the fingerprint at its last read, `read_at` the time of that (epoch seconds)."""
+    """One file, and whose bundles are taken from it. `seen` is the fingerprint at its last read, `read_at` the time of
+    that (epoch seconds)."""
 
-    trust_domain: TrustDomain
     path: Path
+    trust_domains: list[TrustDomain] = field(default_factory=list)
     seen: FileFingerprint | None = None
     read_at: int | None = None
 
@@ -38,7 +43,10 @@ class FileSource:
     """
 
     def __init__(self, paths: Mapping[TrustDomain, Path], book: BundleBook, clock: Clock) -> None:
-        self._watches = [_Watch(trust_domain, path) for trust_domain, path in paths.items()]
+        by_path: dict[Path, _Watch] = {}
+        for trust_domain, path in paths.items():
+            by_path.setdefault(path, _Watch(path)).trust_domains.append(trust_domain)
+        self._watches = list(by_path.values())
         self._book = book
         self._clock = clock
         self._read_all = threading.Event()
@@ -80,11 +88,24 @@ class FileSource:
         by the next look."""
         watch.seen, watch.read_at = found, now
         try:
-            bundle = parse_bundle(read_bounded(watch.path, MAX_BUNDLE_BYTES), watch.trust_domain)
+            file = BundleFile.parse(read_bounded(watch.path, MAX_BUNDLE_BYTES))
         except OSError as error:
-            reason = f"{watch.path}: cannot be read ({error.strerror})"
-            self._book.fail(watch.trust_domain, BundleHealth.UNREACHABLE, reason)
+            self._fail(watch, BundleHealth.UNREACHABLE, f"{watch.path}: cannot be read ({error.strerror})")
         except (TooLarge, MalformedBundle) as error:
-            self._book.fail(watch.trust_domain, BundleHealth.MALFORMED, f"{watch.path}: {error}")
+            self._fail(watch, BundleHealth.MALFORMED, f"{watch.path}: {error}")
+        else:
+            for trust_domain in watch.trust_domains:
+                self._take(file, watch.path, trust_domain, now)
+
+    def _take(self, file: BundleFile, path: Path, trust_domain: TrustDomain, now: int) -> None:
+        """One trust domain's part; what is wrong with it is nothing to the others of the file."""
+        try:
+            bundle = file.bundle(trust_domain)
+        except MalformedBundle as error:
+            self._book.fail(trust_domain, BundleHealth.MALFORMED, f"{path}: {error}")
         else:
             self._book.publish(bundle, confirmed_at=now)
+
+    def _fail(self, watch: _Watch, health: BundleHealth, reason: str) -> None:
+        for trust_domain in watch.trust_domains:
+            self._book.fail(trust_domain, health, reason)

@@ -21,6 +21,8 @@ from bridge.model.bundle import JwtAuthority, TrustBundle
 from bridge.model.spiffe_id import TrustDomain
 
 MAX_BUNDLE_BYTES = 1024 * 1024
+# What makes a document a map of bundles by trust domain.
+MAP_MEMBER = "trust_domains"
 _MAX_SEQUENCE = 2**64 - 1
 
 # The members that make a public key, by key type; other types are unknown and their entries ignored.
@@ -44,17 +46,25 @@ class MalformedBundle(ValueError):
 
 
 def parse_bundle(raw: bytes, trust_domain: TrustDomain) -> TrustBundle:
-    """A SPIFFE bundle document, as files and bundle endpoints hold it.
+    """A SPIFFE bundle document, as bundle endpoints serve it. Files may also hold maps: see `bundle_files`.
 
     `trust_domain` is configured, never read from the document, which does not name one (SPIFFE-28).
     Ignored are entries of unknown or missing `use` or `kty`, CAs without `x5c`, certificates that are no
     CA, and entries with private members; of `x5c` only the first certificate counts. No usable entry at
     all is a valid bundle that trusts nothing.
     Raises: MalformedBundle: above 1 MiB, not strict JSON, `keys` absent or no array of objects, a
-    `kid` twice or no string, an `x5c` that holds no certificate, a sequence or hint that is no count.
+    `kid` twice or no string, an `x5c` that holds no certificate, a sequence or hint that is no count,
+    and for a bundle map: an endpoint has one bundle to serve, its trust domain's.
     Not checked: key strength and curve, validity times; verification does, when it uses a key.
     """
-    document = _document(raw)
+    document = read_document(raw)
+    if MAP_MEMBER in document:
+        raise MalformedBundle(f"{MAP_MEMBER!r}: a bundle map, where the bundle of one trust domain belongs")
+    return bundle_of(document, trust_domain)
+
+
+def bundle_of(document: Mapping[str, object], trust_domain: TrustDomain) -> TrustBundle:
+    """What the members of a bundle say. Raises: MalformedBundle, as `parse_bundle`."""
     entries = _entries(document)
     return TrustBundle(
         trust_domain=trust_domain,
@@ -75,7 +85,7 @@ def parse_jwt_authorities(raw: bytes) -> tuple[JwtAuthority, ...]:
     Its keys carry no `use`: all of them sign JWT-SVIDs. One that states another use is ignored.
     Raises: MalformedBundle, as `parse_bundle`.
     """
-    return _jwt_authorities(entry for entry in _entries(_document(raw)) if entry.get("use") in (None, "jwt-svid"))
+    return _jwt_authorities(entry for entry in _entries(read_document(raw)) if entry.get("use") in (None, "jwt-svid"))
 
 
 def parse_x509_authorities(raw: bytes) -> tuple[bytes, ...]:
@@ -90,7 +100,9 @@ def parse_x509_authorities(raw: bytes) -> tuple[bytes, ...]:
     )
 
 
-def _document(raw: bytes) -> dict[str, object]:
+def read_document(raw: bytes) -> dict[str, object]:
+    """The members of a bundle or of a bundle map, not looked into. A name that stands twice in any object of it is
+    refused (SPIFFE-33). Raises: MalformedBundle: above 1 MiB, not strict JSON, no object."""
     try:
         return strict_json.loads_object(raw, max_bytes=MAX_BUNDLE_BYTES)
     except strict_json.InvalidJson as error:

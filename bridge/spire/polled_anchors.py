@@ -11,7 +11,8 @@ from bridge.model.bundle import BundleHealth, TrustBundle
 from bridge.model.errors import BridgeError
 from bridge.model.polled_bundle import PolledBundle
 from bridge.model.spiffe_id import TrustDomain
-from bridge.spire.parse import MAX_BUNDLE_BYTES, MalformedBundle, parse_bundle
+from bridge.spire.bundle_files import parse_bundle_file
+from bridge.spire.parse import MAX_BUNDLE_BYTES, MalformedBundle
 from bridge.spire.polling import PolledOptions, PollFailed, SpiffeEndpoint
 
 
@@ -44,7 +45,7 @@ def anchors_of(
     if raw is None:
         raise PollFailed(BundleHealth.UNREACHABLE, "anchors", words)
     try:
-        return parse_bundle(raw, its_domain), digest
+        return parse_bundle_file(raw, its_domain), digest
     except MalformedBundle as error:
         raise PollFailed(BundleHealth.UNREACHABLE, "anchors", f"{endpoint.bootstrap}: {error}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from copy import copy
 from pathlib import Path
@@ -53,6 +54,15 @@ def test_the_first_bundle_comes_by_the_bootstrap_bundle_and_names_the_profile(pa
     assert (status.health, status.source) == (FRESH, "https_spiffe")
     assert status.bundle is not None
     assert status.bundle.jwt_authorities
+
+
+def test_a_bootstrap_file_may_be_a_bundle_map_and_vouches_by_the_servers_own_part(partner: Partner) -> None:
+    """SPIFFE-33."""
+    ours, other = partner.authority.bundle(), Authority("other.example").bundle()
+    partner.bootstrap.write_text(json.dumps({"trust_domains": {PARTNER.name: ours, "other.example": other}}))
+    assert partner.poller().ask().health is FRESH
+    partner.bootstrap.write_text(json.dumps({"trust_domains": {PARTNER.name: other, "other.example": ours}}))
+    assert partner.poller().ask().health is UNREACHABLE
 
 
 def test_the_bootstrap_bundle_alone_vouches_for_nobody(partner: Partner) -> None:

@@ -57,6 +57,11 @@ BAD: dict[str, tuple[Callable[[Web], None], BundleHealth, str]] = {
         MALFORMED,
         "malformed",
     ),
+    "SPIFFE-33-bundle-map": (
+        lambda s: s.says(b'{"trust_domains": {"partner.example": %s}}' % document(s.authority)),
+        MALFORMED,
+        "malformed",
+    ),
     "T-19-ten-megabytes-announced": (
         lambda s: s.says(b" " * 10, content_length=str(10 * MAX_BUNDLE_BYTES)),
         MALFORMED,
