@@ -1,7 +1,7 @@
 """JWT-SVIDs: what makes a JWT one (JWT-SVID sections 2 to 5; OAuth SPIFFE client authentication section 2).
 
-Each check is a function of its own that takes what it needs and raises `EvidenceRejected`; `verifier.py`
-calls them, with those of `signed_jwt.py`, in the order of the specification. Nothing they say quotes the
+Each check is a function of its own that takes what it needs and raises `EvidenceRejected`; `jwt_steps.py`
+puts them, with those of `signed_jwt.py`, in the order of the specification. Nothing they say quotes the
 token.
 """
 
@@ -15,7 +15,7 @@ from bridge.jose.jws import UnverifiedToken
 from bridge.model.errors import EvidenceRejected
 from bridge.model.reasons import Reason
 from bridge.model.spiffe_id import InvalidSpiffeId, SpiffeId
-from bridge.verify.signed_jwt import LEEWAY, audiences, check_alive, numeric_date, optional_date, read_payload
+from bridge.verify.signed_jwt import LEEWAY, audiences, numeric_date, optional_date, read_payload
 
 # The only values of `typ` that an SVID may have (JWT-SVID section 2.3).
 TYPES = ("JWT", "JOSE")
@@ -66,9 +66,8 @@ def read_claims(token: UnverifiedToken) -> SvidClaims:
     return SvidClaims(spiffe_id, audience, expires_at, not_before, claims.get("iss"), claims)
 
 
-def check_times(claims: SvidClaims, rules: TrustDomainRules, now: int) -> None:
-    """`exp` and `nbf` with 30 s of leeway, and the longest life (SCA-4, SCA-35). Raises: EvidenceRejected."""
-    check_alive(claims.expires_at, claims.not_before, now)
+def check_lifetime(claims: SvidClaims, rules: TrustDomainRules, now: int) -> None:
+    """No longer to live than the trust domain's tokens may (SCA-35). Raises: EvidenceRejected."""
     if now < claims.expires_at - rules.max_assertion_life:
         raise EvidenceRejected(
             Reason.JWT_LIFETIME, f"the token would live longer than {rules.max_assertion_life} s from now"
@@ -76,7 +75,7 @@ def check_times(claims: SvidClaims, rules: TrustDomainRules, now: int) -> None:
 
 
 def window(claims: SvidClaims, rules: TrustDomainRules) -> tuple[float, float]:
-    """From when to when (not at) the token is acceptable in time: `check_times` and the cache agree on this."""
+    """From when to when (not at) the token is acceptable in time: the steps `times` and `lifetime` say the same."""
     begin = claims.expires_at - rules.max_assertion_life
     if claims.not_before is not None:
         begin = max(begin, claims.not_before - LEEWAY)

@@ -20,8 +20,10 @@ from bridge.model.identity import PolicySubject, Source, VerifiedIdentity, Verif
 from bridge.model.reasons import Reason
 from bridge.verify import signed_jwt
 from bridge.verify.claimed import claimed_by_jwt
+from bridge.verify.jwt_steps import JwtCase
 from bridge.verify.key_sets import select_key
 from bridge.verify.pinned_issuers import PinnedIssuers
+from bridge.verify.steps import Step
 from bridge.verify.verifier import SvidVerifier
 
 __all__ = ["StatementVerifier"]
@@ -88,9 +90,7 @@ class StatementVerifier:
     def _of_svid(self, statement: str, now: int) -> VerifiedStatement:
         """A JWT-SVID: every rule for one, then what only a statement must have, `iat` and a short rest of life."""
         identity, payload = self._svids.verify_jwt_claims(statement, audience=self._audience, now=now)
-        expires_at = signed_jwt.numeric_date(payload, "exp")
-        signed_jwt.check_issued(signed_jwt.numeric_date(payload, "iat"), expires_at, now)
-        _check_remaining(expires_at, now)
+        check_of_svid(payload, now)
         return VerifiedStatement(identity, _stated(payload), None, identity.credential_hash, identity.not_after)
 
     def _of_issuer(
@@ -142,6 +142,20 @@ def read_claims(payload: Mapping[str, object]) -> StatementClaims:
         signed_jwt.numeric_date(payload, "iat"),
         signed_jwt.optional_date(payload, "nbf"),
     )
+
+
+def check_of_svid(payload: Mapping[str, object], now: int) -> None:
+    """What a JWT-SVID must say beside the rules for one when it is a statement: `iat`, and a short rest of life.
+    Raises: EvidenceRejected."""
+    expires_at = signed_jwt.numeric_date(payload, "exp")
+    signed_jwt.check_issued(signed_jwt.numeric_date(payload, "iat"), expires_at, now)
+    _check_remaining(expires_at, now)
+
+
+# The steps of a JWT-SVID as a statement, behind those of one as a credential.
+STATEMENT_STEPS: tuple[Step[JwtCase], ...] = (
+    Step("statement", lambda case: check_of_svid(case.claims.payload, case.now), ("claims",)),
+)
 
 
 def _is_about_a_workload(payload: Mapping[str, object]) -> bool:

@@ -1,31 +1,32 @@
 """`SvidVerifier`: who presented this SVID? The only maker of identities from SPIFFE credentials.
 
 The order of checks is the specifications': size, shape, the SPIFFE ID and with it **one** trust domain,
-that domain's bundle, then keys, signatures, times and audience. What held is remembered for as long as
-the bundle stays as it is.
+that domain's bundle, then keys, signatures, times and audience (`jwt_steps`, `x509_steps`). What held is
+remembered for as long as the bundle stays as it is.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from bridge.jose import base64url
-from bridge.jose.keys import VerificationKey
-from bridge.model.bundle import Bundles, LiveBundle
-from bridge.model.errors import EvidenceRejected, IssuerUntrusted, Unavailable
+from bridge.model.bundle import Bundles
+from bridge.model.errors import EvidenceRejected, Unavailable
 from bridge.model.evidence import EvidenceKind, JwtEvidence, X509Evidence
 from bridge.model.identity import BindingMethod, KeyBinding, PolicySubject, Source, VerifiedIdentity
 from bridge.model.reasons import Reason
-from bridge.model.spiffe_id import SpiffeId, TrustDomain
+from bridge.model.spiffe_id import TrustDomain
 from bridge.verify import jwt_svid, signed_jwt, x509_svid
-from bridge.verify.cache import PerBundle, VerificationCache, Verified
+from bridge.verify.cache import VerificationCache, Verified
 from bridge.verify.claimed import claimed_by_chain, claimed_by_jwt
+from bridge.verify.jwt_steps import JWT_STEPS, JwtCase
 from bridge.verify.jwt_svid import SvidClaims, TrustDomainRules
-from bridge.verify.key_sets import keys_of_bundle, select_key
-from bridge.verify.signed_jwt import JwtHeader
-from bridge.verify.x509_leaf import Leaf, check_leaf, spiffe_id_of, validity
+from bridge.verify.steps import Looked, Step, run, walk
+from bridge.verify.trust import Trust
+from bridge.verify.x509_leaf import validity
+from bridge.verify.x509_steps import X509_STEPS, X509Case
 
 __all__ = ["SvidVerifier", "TrustDomainRules"]
 
@@ -51,13 +52,10 @@ class SvidVerifier:
     ) -> None:
         """`look_early` is told of a trust domain of which somebody named a key that its bundle has not: it may wait
         for a newer bundle, and bounds by itself how often and for how long."""
-        self._bundles, self._look_early = bundles, look_early
+        self._trust = Trust(bundles, rules=trust_domains, look_early=look_early)
         self._issuer = issuer
-        self._rules = dict(trust_domains)
         self._jwt_cache = VerificationCache(cache_capacity)
         self._x509_cache = VerificationCache(cache_capacity)
-        self._jwt_keys = PerBundle(keys_of_bundle)
-        self._anchors = PerBundle(x509_svid.anchors_of)
 
     def verify_jwt(self, evidence: JwtEvidence, *, now: int, audience: str | None = None) -> VerifiedIdentity:
         """Who presented this JWT-SVID.
@@ -136,7 +134,7 @@ class SvidVerifier:
             return None
         spiffe_id = entry.identity.subject.spiffe_id
         assert spiffe_id is not None
-        live = self._live(spiffe_id.trust_domain, now)
+        live = self._trust.live(spiffe_id.trust_domain, now)
         if cache.holds(entry, revision=live.revision, now=now):
             if entry.identity.verified_at != now:
                 # Kept, so that all who present it within this second share it. Revision and times are the entry's.
@@ -151,27 +149,26 @@ class SvidVerifier:
 
         Raises: IssuerUntrusted, EvidenceRejected (BUNDLE_EMPTY), Unavailable.
         """
-        live = self._live(trust_domain, now)
-        if not self._jwt_keys.of(live).usable and self._anchors.of(live).store is None:
-            raise EvidenceRejected(Reason.BUNDLE_EMPTY, f"the bundle of {trust_domain} holds no usable key")
+        self._trust.require(trust_domain, now)
 
-    def _live(self, trust_domain: TrustDomain, now: int) -> LiveBundle:
-        if trust_domain.name not in self._rules:
-            raise IssuerUntrusted(Reason.TRUST_DOMAIN_UNKNOWN, f"trust domain {trust_domain} is not configured")
-        return self._bundles.live(trust_domain, now)
+    def walk_jwt(
+        self, assertion: str, *, audience: str, now: int, more: Sequence[Step[JwtCase]] = ()
+    ) -> tuple[JwtCase, tuple[Looked, ...]]:
+        """How each step of `verify_jwt` comes out, those of `more` behind them, and what was found on the way. For
+        explaining: all of it is unverified, and nothing of it is remembered."""
+        case = JwtCase(assertion, audience, now, self._trust)
+        return case, walk((*JWT_STEPS, *more), case)
+
+    def walk_chain(self, chain: tuple[bytes, ...], *, now: int) -> tuple[X509Case, tuple[Looked, ...]]:
+        """The same of `verify_chain`."""
+        case = X509Case(chain, now, self._trust)
+        return case, walk(X509_STEPS, case)
 
     def _verify_jwt(self, assertion: str, digest: str, audience: str, now: int) -> tuple[Verified, SvidClaims]:
-        token = signed_jwt.parse(assertion)
-        header = signed_jwt.read_header(token, jwt_svid.TYPES)
-        claims = jwt_svid.read_claims(token)
-        live = self._live(claims.spiffe_id.trust_domain, now)
-        rules = self._rules[claims.spiffe_id.trust_domain.name]
-        live, key = self._select(live, header, claims.spiffe_id, now)
-        signed_jwt.check_signature(token, key, header)
-        jwt_svid.check_times(claims, rules, now)
-        signed_jwt.check_audience(claims.audience, audience)
-        jwt_svid.check_issuer(claims, rules)
-        begin, end = jwt_svid.window(claims, rules)
+        case = JwtCase(assertion, audience, now, self._trust)
+        run(JWT_STEPS, case)
+        claims, live, key = case.claims, case.live, case.key
+        begin, end = jwt_svid.window(claims, case.rules)
         identity = VerifiedIdentity(
             subject=PolicySubject(Source.SPIFFE, EvidenceKind.JWT_SVID, spiffe_id=claims.spiffe_id),
             credential_hash=digest,
@@ -179,38 +176,18 @@ class SvidVerifier:
             verified_at=now,
             not_after=jwt_svid.not_after(claims),
             bundle_sequence=live.bundle.sequence,
-            replay_digest=token.replay_digest(header.alg),
+            replay_digest=case.token.replay_digest(case.header.alg),
         )
         return Verified(identity, live.revision, begin, end), claims
 
-    def _select(
-        self, live: LiveBundle, header: JwtHeader, spiffe_id: SpiffeId, now: int
-    ) -> tuple[LiveBundle, VerificationKey]:
-        """The key, and the bundle it is in, which may have come because nobody knew the key (SPIFFE-34)."""
-        whose = f"the token of {spiffe_id}"
-        try:
-            return live, select_key(self._jwt_keys.of(live), header, whose)
-        except EvidenceRejected as error:
-            if error.reason is not Reason.JWT_KEY_UNKNOWN or header.kid is None:
-                raise
-            self._look_early(spiffe_id.trust_domain)
-            newer = self._live(spiffe_id.trust_domain, now)
-            if newer.revision == live.revision:
-                raise
-        return newer, select_key(self._jwt_keys.of(newer), header, whose)
-
     def _verify_x509(self, chain: tuple[bytes, ...], now: int) -> Verified:
-        certificates = x509_svid.parse_chain(chain)
-        leaf = Leaf.of(certificates[0])
-        spiffe_id = spiffe_id_of(leaf)
-        check_leaf(leaf)
-        live = self._live(spiffe_id.trust_domain, now)
-        x509_svid.check_validity(leaf, now)
-        path = x509_svid.build_path(leaf, certificates[1:], self._anchors.of(live), now)
-        times = [validity(certificate) for certificate in path]
+        case = X509Case(chain, now, self._trust)
+        run(X509_STEPS, case)
+        leaf, live = case.leaf, case.live
+        times = [validity(certificate) for certificate in case.path]
         thumbprint = x509_svid.thumbprint(chain[0])
         identity = VerifiedIdentity(
-            subject=PolicySubject(Source.SPIFFE, EvidenceKind.X509_SVID, spiffe_id=spiffe_id),
+            subject=PolicySubject(Source.SPIFFE, EvidenceKind.X509_SVID, spiffe_id=case.spiffe_id),
             credential_hash=thumbprint.hex(),
             key_id=x509_svid.key_id(leaf),
             verified_at=now,

@@ -153,12 +153,3 @@ RULES: tuple[tuple[str, Callable[[Leaf], None]], ...] = (
     ("critical-extensions", asks_nothing_unknown),
     ("key", has_a_fit_key),
 )
-
-
-def check_leaf(leaf: Leaf) -> None:
-    """All rules, in order. Raises: EvidenceRejected for the first that does not hold.
-
-    Not checked: who signed the leaf, and its times.
-    """
-    for _, rule in RULES:
-        rule(leaf)
