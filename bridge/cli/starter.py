@@ -11,6 +11,8 @@ from string import Template
 
 # Where `bridge init` writes the keys of the example's statement issuer, and what: none yet.
 STATEMENT_KEYS = ("trust/ci.example.org.jwks.json", b'{"keys": []}\n')
+# Trust domains of the examples: two that the first one is not.
+_OTHERS = ("partner.example", "factory.example", "supplier.example")
 
 _CONFIGURATION = Template("""\
 # Configuration of the workload-identity registration bridge.
@@ -68,6 +70,20 @@ $trust_domain
 # refresh_max = "24h"
 # Instead of [limits], for this trust domain.
 #   limits = { registrations_per_second = 1000, registration_burst = 10000 }
+
+# Trust domains of others, by their bundle endpoints, which are asked as often as their bundles say. `bridge trust add`
+# writes such a section once you have compared the keys. The server proves itself as web servers do; ca_file adds CAs to
+# the system's:
+#   [trust_domains."$web"]
+#   source = "https_web"
+#   url = "https://spire.$web:8443"
+#   ca_file = "tls/$web.pem"
+# ... or by its X.509-SVID: the first time by a bundle that somebody brought, then by the last one that was fetched:
+#   [trust_domains."$spiffe"]
+#   source = "https_spiffe"
+#   url = "https://10.1.2.3:8443"
+#   endpoint_spiffe_id = "spiffe://$spiffe/spire/server"
+#   bootstrap = "bundles/$spiffe.json"
 
 # Proxies that end TLS in front of this service and state the client's certificate, which is verified again here. A
 # socket of its own, rights 0660, or an address; never one of loopback, which every process of the machine has. The
@@ -181,4 +197,7 @@ def configuration(trust_domain: str, *, socket: str | None) -> str:
     are TOML's."""
     template = _FROM_FILE if socket is None else _FROM_AGENT
     section = template.substitute(name=trust_domain, socket=json.dumps(socket))
-    return _CONFIGURATION.substitute(trust_domain=section, name=trust_domain, jwks_file=STATEMENT_KEYS[0])
+    web, spiffe = [name for name in _OTHERS if name != trust_domain][:2]
+    return _CONFIGURATION.substitute(
+        trust_domain=section, name=trust_domain, jwks_file=STATEMENT_KEYS[0], web=web, spiffe=spiffe
+    )

@@ -159,20 +159,54 @@ def test_every_commented_key_shows_its_default(tmp_path: Path) -> None:
 
 def test_every_key_of_this_version_is_in_the_text() -> None:
     text = configuration("example.org", socket=None)
-    polled_endpoints = {"url", "ca_file", "endpoint_spiffe_id", "bootstrap"}
 
     def check(schema: dict[str, object], whole: dict[str, object]) -> None:
         properties = schema.get("properties", {})
         assert isinstance(properties, dict)
         for name, value in properties.items():
-            if name in polled_endpoints and "refresh_min" in properties:
-                continue
             assert re.search(rf"\b{name}\b", text), name
             for reference in re.findall(r"#/\$defs/(\w+)", json.dumps(value)):
                 check(whole["$defs"][reference], whole)  # type: ignore[index]
 
     schema = Settings.model_json_schema()
     check(schema, schema)
+
+
+def example(text: str, header: str) -> str:
+    """The text with one of its examples of whole sections in force: the lines of `#   ` from that header on."""
+    lines = text.splitlines()
+    (start,) = [number for number, line in enumerate(lines) if line == f"#   {header}"]
+    for number in range(start, len(lines)):
+        if not lines[number].startswith("#   ") or (number > start and lines[number].startswith("#   [")):
+            break
+        lines[number] = lines[number].removeprefix("#   ")
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("name", ["example.org", "partner.example", "factory.example"])
+@pytest.mark.parametrize("socket", [None, "unix:///run/spire/agent.sock"], ids=["file", "agent"])
+def test_the_examples_of_polled_trust_domains_are_in_force_without_their_comment_signs(
+    tmp_path: Path, name: str, socket: str | None
+) -> None:
+    text = configuration(name, socket=socket)
+    assert list(settings_of(tmp_path, text).trust_domains) == [name]
+    for header in re.findall(r"^#   (\[trust_domains\..*)$", text, re.MULTILINE):
+        text = example(text, header)
+    domains = settings_of(tmp_path, text).trust_domains
+    first, web, spiffe = domains.values()
+    assert (web.source, spiffe.source) == ("https_web", "https_spiffe")
+    assert (web.url, web.ca_file) != (None, None)
+    assert spiffe.endpoint_spiffe_id == f"spiffe://{list(domains)[2]}/spire/server"
+    assert spiffe.bootstrap is not None
+    assert first == settings_of(tmp_path, configuration(name, socket=socket)).trust_domains[name]
+
+
+def test_the_examples_of_trusted_proxies_are_too(tmp_path: Path) -> None:
+    text = configuration("example.org", socket=None)
+    lines = re.sub(r"^#   (?=\[\[trusted_proxies|unix = |address = |header = )", "", text, flags=re.MULTILINE)
+    by_socket, by_address = settings_of(tmp_path, lines).trusted_proxies
+    assert by_socket.unix == str(tmp_path / "run/proxy.sock")
+    assert by_address.address == "10.0.0.7/32"
 
 
 def test_a_socket_whose_name_needs_escapes_stays_itself(tmp_path: Path) -> None:
