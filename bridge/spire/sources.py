@@ -13,7 +13,8 @@ from bridge.spire.file_source import READ_SECONDS, FileSource
 from bridge.spire.polled_source import PolledSource, Polling
 from bridge.spire.polling import PolledOptions
 from bridge.spire.source import BundleSource, Clock
-from bridge.spire.workload_api import STREAM_SECONDS, WorkloadApiSource
+from bridge.spire.supervised_stream import STREAM_SECONDS
+from bridge.spire.workload_api import WorkloadApiSource
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,17 +10,33 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import partial
+from typing import Any
+
+from spiffe._proto import workload_pb2
 
 from bridge.model.bundle import BundleHealth, JwtAuthority, TrustBundle
 from bridge.model.spiffe_id import TrustDomain
 from bridge.spire.book import BundleBook
-from bridge.spire.bundle_stream import BundleKind, BundleStream
 from bridge.spire.endpoint import WorkloadEndpoint
 from bridge.spire.parse import MalformedBundle, parse_jwt_authorities, parse_x509_authorities
 from bridge.spire.source import Clock
+from bridge.spire.supervised_stream import STREAM_SECONDS, SupervisedStream
 
-# How long a stream lives before it is opened anew, which is how often an agent confirms its bundles.
-STREAM_SECONDS = 10
+
+class BundleKind(StrEnum):
+    """The two halves of a bundle, as the Workload API divides it."""
+
+    X509 = "x509"
+    JWT = "jwt"
+
+
+# What each half is asked with.
+_CALLS: dict[BundleKind, tuple[str, Any]] = {
+    BundleKind.X509: ("FetchX509Bundles", workload_pb2.X509BundlesRequest()),
+    BundleKind.JWT: ("FetchJWTBundles", workload_pb2.JWTBundlesRequest()),
+}
 
 
 @dataclass(slots=True)
@@ -73,13 +89,14 @@ class WorkloadApiSource:
         self._lock = threading.Lock()
         self._bundles = [_Bundle(trust_domain) for trust_domain in trust_domains]
         self._streams = [
-            BundleStream(
-                kind,
+            SupervisedStream(
+                *_CALLS[kind],
                 endpoint,
+                what=f"{kind.value} bundle",
                 life=stream_life,
-                received=self._received,
-                failed=self._failed,
-                not_offered=self._not_offered,
+                received=partial(self._received, kind),
+                failed=partial(self._failed, kind),
+                not_offered=partial(self._not_offered, kind),
             )
             for kind in BundleKind
         ]
@@ -99,12 +116,13 @@ class WorkloadApiSource:
         for stream in self._streams:
             stream.close()
 
-    def _received(self, kind: BundleKind, message: Mapping[str, bytes]) -> None:
+    def _received(self, kind: BundleKind, message: Any) -> None:
         """A message: the complete state of one kind, of every trust domain the agent knows."""
         now = self._clock()
+        said: Mapping[str, bytes] = dict(message.bundles)
         with self._lock:
             for bundle in self._bundles:
-                _take(bundle.halves[kind], kind, message.get(bundle.trust_domain.id), now)
+                _take(bundle.halves[kind], kind, said.get(bundle.trust_domain.id), now)
                 self._settle(bundle)
 
     def _failed(self, kind: BundleKind, reason: str) -> None:

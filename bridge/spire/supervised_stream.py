@@ -9,48 +9,44 @@ message is the complete state, each reopening confirms what is known or finds ou
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from enum import StrEnum
+from collections.abc import Callable
 from typing import Any
 
 import grpc
-from spiffe._proto import workload_pb2, workload_pb2_grpc
+from spiffe._proto import workload_pb2_grpc
 
 from bridge.spire.endpoint import METADATA, WorkloadEndpoint, describe, open_channel
 from bridge.spire.source import Turns
 
+# How long a stream lives before it is opened anew, which is how often an agent confirms what it said.
+STREAM_SECONDS = 10
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 # An agent without a profile says UNIMPLEMENTED; so does one that is still starting. Ask again, rarely.
 _NOT_OFFERED_PAUSE = 60.0
 
 
-class BundleKind(StrEnum):
-    """The two halves of a bundle, as the Workload API divides it."""
+class SupervisedStream:
+    """Receives the messages of one call, each the complete state of what it is about.
 
-    X509 = "x509"
-    JWT = "jwt"
-
-
-class BundleStream:
-    """Receives every trust domain's keys of one kind.
-
-    `received` gets each message: bundle bytes by trust domain SPIFFE ID, always the complete state.
-    `failed` gets the reason when the agent cannot be asked, `not_offered` is called when it has no such
+    `call` is the name of the method, `request` what it is asked with, `what` what people call the stream. `received`
+    gets each message; `failed` gets the reason when the agent cannot be asked, `not_offered` when it has no such
     call. All are called in the stream's own thread. Units: `life` in seconds.
     """
 
     def __init__(
         self,
-        kind: BundleKind,
+        call: str,
+        request: Any,
         endpoint: WorkloadEndpoint,
         *,
+        what: str,
         life: float,
-        received: Callable[[BundleKind, Mapping[str, bytes]], None],
-        failed: Callable[[BundleKind, str], None],
-        not_offered: Callable[[BundleKind, str], None],
+        received: Callable[[Any], None],
+        failed: Callable[[str], None],
+        not_offered: Callable[[str], None],
     ) -> None:
-        self._kind = kind
+        self._method, self._request, self._what = call, request, what
         self._endpoint = endpoint
         self._life = life
         self._received = received
@@ -60,7 +56,7 @@ class BundleStream:
         self._lock = threading.Lock()
         self._call: Any = None
         self._reopen = False
-        self._turns = Turns(f"workload-api-{kind.value}", self._connect)
+        self._turns = Turns(f"workload-api {what}", self._connect)
 
     def start(self) -> None:
         """Connect, in a thread. Raises: RuntimeError when it was started before."""
@@ -101,23 +97,18 @@ class BundleStream:
             for message in call:
                 answered = True
                 self._pause = _FIRST_PAUSE
-                self._received(self._kind, dict(message.bundles))
+                self._received(message)
         except grpc.RpcError as error:
             return self._ended(error, answered)
         finally:
             with self._lock:
                 self._call = None
-        return self._wait_longer(f"the agent ended the {self._kind.value} bundle stream")
+        return self._wait_longer(f"the agent ended the {self._what} stream")
 
     def _open(self, stub: Any) -> Any:
         with self._lock:
             self._reopen = False
-            if self._kind is BundleKind.X509:
-                request = workload_pb2.X509BundlesRequest()
-                call = stub.FetchX509Bundles(request, timeout=self._life, metadata=METADATA)
-            else:
-                request = workload_pb2.JWTBundlesRequest()
-                call = stub.FetchJWTBundles(request, timeout=self._life, metadata=METADATA)
+            call = getattr(stub, self._method)(self._request, timeout=self._life, metadata=METADATA)
             if self._turns.closed:
                 call.cancel()
             self._call = call
@@ -132,11 +123,11 @@ class BundleStream:
         if code is grpc.StatusCode.DEADLINE_EXCEEDED and answered:
             return None
         if code is grpc.StatusCode.UNIMPLEMENTED:
-            self._not_offered(self._kind, describe(error))
+            self._not_offered(describe(error))
             return _NOT_OFFERED_PAUSE
         return self._wait_longer(describe(error))
 
     def _wait_longer(self, reason: str) -> float:
-        self._failed(self._kind, reason)
+        self._failed(reason)
         pause, self._pause = self._pause, min(self._pause * 2, _LONGEST_PAUSE)
         return pause
