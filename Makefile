@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 JS := tests/flows/js
 JS_STAMP := $(JS)/node_modules/.installed
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test lint types check demo-spire test-live test-browser test-proxies bench lock audit clean
+.PHONY: help setup demo run test lint types docs check demo-spire test-live test-browser test-proxies bench lock audit clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,10 @@ lint: $(STAMP) ## ruff: rules and formatting
 
 types: $(STAMP) ## mypy, strict
 	@$(BIN)/mypy
+
+docs: $(STAMP) ## write anew what is generated from the code: error reference, schema of policy files
+	@$(BIN)/python -m bridge.advice.reference > docs/errors.md
+	@$(BIN)/python -m bridge.policy.schema > policies/schema.json
 
 demo-spire: $(STAMP) ## the main job on a real SPIRE server and agent (needs Go)
 	@spire-dev/build.sh

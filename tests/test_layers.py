@@ -12,13 +12,14 @@ BRIDGE = Path(__file__).resolve().parent.parent / "bridge"
 
 # What each package may import from the others. A package may always import from itself.
 # Siblings never import each other: `app.py` passes one into another as a callable or a protocol.
-L0 = {"model", "jose", "files", "metadata"}
+L0 = {"model", "jose", "files", "metadata", "advice"}
 L1 = {"policy", "verify", "spire", "store", "tokens", "observe", "fetch", "users"}
 ALLOWED: dict[str, set[str]] = {
     "model": set(),
     "jose": {"model"},
     "files": {"model"},
     "metadata": {"model", "jose"},
+    "advice": {"model"},
     **{package: set(L0) for package in L1},
     "registration": L0 | {"policy", "verify", "store", "observe"},
     "grants": L0 | {"store", "tokens", "verify", "registration", "observe"},
