@@ -16,14 +16,14 @@ import click
 
 from bridge import __version__
 from bridge.cli.failures import EXPECTED, describe
-from bridge.cli.output import ALIGNED, lay_out_for_people
+from bridge.cli.output import ALIGNED, lay_out_for_people, printable
 
 # name -> (where the command is, what `bridge --help` says of it). Nothing is imported until it is run.
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("bridge.cli.init:init", "Write a first configuration, policies, a test certificate and keys."),
     "check": ("bridge.cli.check:check", "Look at configuration, policies, store and bundles: all faults at once."),
     "serve": ("bridge.cli.serve:serve", "Run the service in the foreground until SIGTERM."),
-    "policy": ("bridge.cli.policy:policy", "Check, test and explain trust-domain policies."),
+    "policy": ("bridge.cli.policy:policy", "Check, test, explain and compare trust-domain policies."),
     "clients": ("bridge.cli.clients:clients", "List client records, and revoke, deny or approve them."),
     "trust": ("bridge.cli.trust:trust", "Show trust bundles: source, age, sequence, keys, next refresh."),
     "audit": ("bridge.cli.audit:audit", "Read, follow, verify and export the audit log."),
@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EXPECTED as error:
         code, faults = describe(error)
         for fault in faults:
-            click.echo(f"error: {fault}", err=True)
+            click.echo(f"error: {printable(fault)}", err=True)
         return code
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED

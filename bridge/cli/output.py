@@ -1,7 +1,7 @@
 """What commands print: tables and colour for people at a terminal, plain lines for pipes, JSON for programs.
 
-Much of what is shown came from outside (subjects, scopes, notes). For people every control character is
-spelled out, so that no record can move a cursor or colour a line; JSON escapes them anyway.
+Much of what is shown came from outside (subjects, scopes, notes). Every control character is spelled out, for people
+and in JSON, so that no record can move a cursor, colour a line or turn its direction.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -65,21 +66,30 @@ def note(text: str) -> None:
     click.echo(text, err=True, color=wants_colour(sys.stderr))
 
 
+# JSON itself wants only what is below U+0020 escaped; a terminal also obeys U+009B and the like.
+_PERHAPS_OBEYED = re.compile(r"[^ -~\n]")
+
+
+def _json_text(value: object, *, indent: int | None = None, separators: tuple[str, str] | None = None) -> str:
+    text = json.dumps(value, indent=indent, separators=separators, ensure_ascii=False)
+    return _PERHAPS_OBEYED.sub(lambda sign: sign[0] if sign[0].isprintable() else json.dumps(sign[0])[1:-1], text)
+
+
 def emit_json(value: object) -> None:
     """One JSON document."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(_json_text(value, indent=2))
 
 
 def emit_json_line(value: object) -> None:
     """One JSON document on a line of its own, written at once."""
-    click.echo(json.dumps(value, separators=(",", ":"), ensure_ascii=False))
+    click.echo(_json_text(value, separators=(",", ":")))
 
 
 def emit_json_array(values: Iterable[object]) -> None:
     """A JSON array, one element a line, written as the elements come: the list may be long."""
     opened = False
     for value in values:
-        click.echo(f"{',' if opened else '['}\n{json.dumps(value, ensure_ascii=False)}", nl=False)
+        click.echo(f"{',' if opened else '['}\n{_json_text(value)}", nl=False)
         opened = True
     click.echo("\n]" if opened else "[]")
 

@@ -307,3 +307,85 @@ def test_output_from_files_cannot_move_a_terminal(run: Run, policies: Path) -> N
     out = run("policy", "check", "--policies", policies).out
     assert "\x1b" not in out
     json.loads(run("policy", "check", "--policies", policies, "--json").out)
+
+
+# --- for pull requests ----------------------------------------------------------------------------
+
+# What a reader of SARIF 2.1.0 may rely on (sections 3.14, 3.19, 3.27, 3.28 to 3.30), for the parts that are written.
+_LEVELS = {"none", "note", "warning", "error"}
+
+
+def sarif_results(document: dict[str, object]) -> list[tuple[str, int | None, str, str]]:
+    """Path, line, level and rule of each result; fails where the document is no SARIF."""
+    assert document["version"] == "2.1.0"
+    assert str(document["$schema"]).endswith("sarif-schema-2.1.0.json")
+    (one_run,) = document["runs"]  # type: ignore[misc, attr-defined]
+    driver = one_run["tool"]["driver"]
+    assert driver["name"]
+    rules = [rule["id"] for rule in driver["rules"]]
+    assert len(set(rules)) == len(rules)
+    found = []
+    for result in one_run["results"]:
+        assert result["level"] in _LEVELS
+        assert rules[result["ruleIndex"]] == result["ruleId"]
+        assert result["message"]["text"]
+        (location,) = result["locations"]
+        place = location["physicalLocation"]
+        line = place["region"]["startLine"] if "region" in place else None
+        assert line is None or line >= 1
+        found.append((place["artifactLocation"]["uri"], line, result["level"], result["ruleId"]))
+    return found
+
+
+def test_check_speaks_sarif_with_places_from_the_current_folder(run: Run, policies: Path) -> None:
+    """The folder is `policies` below the current one, as in a repository."""
+    sound = run("policy", "check", "--policies", "policies", "--format", "sarif")
+    assert (sound.code, sarif_results(sound.json)) == (0, [])
+    change(policies / "example.org.toml", 'scopes = ["ledger.read"], token', 'scopes = ["ledger.reed"], token')
+    (policies / "extra file.tml").write_text("", encoding="utf-8")
+    ran = run("policy", "check", "--policies", "policies", "--format", "sarif")
+    assert ran.code == 1
+    (line,) = {finding["line"] for finding in run("policy", "check", "--policies", policies, "--json").json} - {0}
+    assert sarif_results(ran.json) == [
+        ("policies/example.org.toml", line, "error", "unknown-scope"),
+        ("policies/extra%20file.tml", None, "warning", "not-read"),
+    ]
+
+
+def test_check_writes_commands_that_a_pull_request_shows_beside_the_line(run: Run, policies: Path) -> None:
+    assert run("policy", "check", "--policies", "policies", "--format", "github").out.startswith("ok")
+    change(policies / "pushed.toml", 'source = "pushed"', 'source = "50%,::x\\n::error::y"')
+    ran = run("policy", "check", "--policies", "policies", "--format", "github")
+    assert ran.code == 1
+    (line,) = ran.out.splitlines()
+    assert line.startswith("::error file=policies/pushed.toml,line=")
+    assert line.count("title=bridge policy%3A source::") == 1
+    assert "50%25,::x" in line
+
+
+def test_test_shows_its_failures_beside_their_cases(run: Run, policies: Path) -> None:
+    change(policies / "tests" / "others.cases.toml", 'name = "a runner is an instance"', 'name = "odd"\nttl = "59s"')
+    case, rule, verdict = run("policy", "test", "--policies", "policies", "--format", "github").out.splitlines()
+    assert case.startswith("::error file=policies/tests/others.cases.toml,line=")
+    assert rule.startswith("::error file=policies/software-statements.toml,title=bridge policy%3A unreached::")
+    assert verdict.startswith("fault")
+    ran = run("policy", "test", "--policies", "policies", "--format", "sarif")
+    assert (ran.code, [result[3] for result in sarif_results(ran.json)]) == (1, ["case", "unreached"])
+
+
+def test_two_forms_at_once_are_wrong_usage(run: Run, policies: Path) -> None:
+    words = ("policy", "check", "--policies", policies, "--json")
+    assert run(*words, "--format", "json").code == 0
+    assert run(*words, "--format", "sarif").code == 2
+
+
+def test_json_on_a_terminal_is_not_obeyed_either(run: Run, policies: Path) -> None:
+    """U+009B is an escape sequence by itself, U+202E turns what follows around; JSON asks for neither to be escaped."""
+    path = policies / "example.org.toml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('"ledger.read"], token', '"l\x9b31m\u202eé\U0001f600"], token'), encoding="utf-8")
+    ran = run("policy", "check", "--policies", policies, "--json")
+    assert not {"\x9b", "\u202e"} & set(ran.out)
+    assert "l\x9b31m\u202eé\U0001f600" in ran.json[0]["message"]
+    refused = run("policy", "explain", *SHOP, "--policies", policies)
+    assert (refused.code, {"\x9b", "\u202e"} & set(refused.err)) == (2, set())
