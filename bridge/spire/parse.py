@@ -32,7 +32,7 @@ _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 # What a key may say about its own purpose; verification holds it to that.
 _LIMITING_MEMBERS = ("alg", "key_ops")
 # What `cryptography` raises for certificates that it cannot read: not all of it is a ValueError.
-_UNREADABLE = (
+UNREADABLE = (
     ValueError,
     UnsupportedAlgorithm,
     x509.InvalidVersion,
@@ -158,7 +158,7 @@ def _ca_certificate(der: bytes) -> bytes | None:
         basic = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
     except x509.ExtensionNotFound:
         return None
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise MalformedBundle("an X.509 authority is no certificate") from error
     return certificate.public_bytes(Encoding.DER) if basic.ca else None
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import grpc
 from spiffe._proto import workload_pb2, workload_pb2_grpc
 
-from bridge.model.spiffe_id import InvalidSpiffeId, SpiffeId, TrustDomain
+from bridge.model.own_svid import OwnSvid
+from bridge.model.spiffe_id import SpiffeId, TrustDomain
 from bridge.spire.endpoint import METADATA, WorkloadEndpoint, describe, open_channel
-from bridge.spire.parse import MalformedBundle, split_certificates
+from bridge.spire.svids import NoSvid, read_x509_svid
 
 Answer = TypeVar("Answer")
 
@@ -27,15 +27,6 @@ _RETRIED = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.PERMISSION_DE
 
 class WorkloadApiFailed(Exception):
     """The Workload API gave no SVID. The message says why, for the person who runs the workload."""
-
-
-@dataclass(frozen=True, slots=True)
-class FetchedX509Svid:
-    """An X.509-SVID of this process. `chain` is DER, leaf first; `key` PKCS#8 DER; never log it."""
-
-    spiffe_id: SpiffeId
-    chain: tuple[bytes, ...]
-    key: bytes
 
 
 def fetch_jwt_svid(
@@ -59,19 +50,19 @@ def fetch_jwt_svid(
     return _ask(endpoint, timeout, ask)
 
 
-def fetch_x509_svid(
-    endpoint: WorkloadEndpoint, *, timeout: float, spiffe_id: SpiffeId | None = None
-) -> FetchedX509Svid:
+def fetch_x509_svid(endpoint: WorkloadEndpoint, *, timeout: float, spiffe_id: SpiffeId | None = None) -> OwnSvid:
     """The X.509-SVID of the default identity, or of `spiffe_id`, as it is now; it will be renewed.
 
     `timeout` in seconds, for everything. Raises: WorkloadApiFailed.
     """
 
-    def ask(stub: Any, remaining: float) -> FetchedX509Svid:
+    def ask(stub: Any, remaining: float) -> OwnSvid:
         stream = stub.FetchX509SVID(workload_pb2.X509SVIDRequest(), timeout=remaining, metadata=METADATA)
         try:
             for message in stream:
-                return _x509_svid(endpoint, message, spiffe_id)
+                return read_x509_svid(message, spiffe_id)
+        except NoSvid as error:
+            raise WorkloadApiFailed(f"{endpoint.address}: {error}") from error
         finally:
             stream.cancel()
         raise WorkloadApiFailed(f"{endpoint.address}: the agent answered without an X.509-SVID")
@@ -82,21 +73,6 @@ def fetch_x509_svid(
 def fetch_own_trust_domain(endpoint: WorkloadEndpoint, *, timeout: float) -> TrustDomain:
     """The trust domain of this process's default identity. Raises: WorkloadApiFailed."""
     return fetch_x509_svid(endpoint, timeout=timeout).spiffe_id.trust_domain
-
-
-def _x509_svid(endpoint: WorkloadEndpoint, message: Any, wanted: SpiffeId | None) -> FetchedX509Svid:
-    found = [svid for svid in message.svids if wanted is None or svid.spiffe_id == str(wanted)]
-    if not found:
-        raise WorkloadApiFailed(f"{endpoint.address}: the agent has no X.509-SVID{f' of {wanted}' if wanted else ''}")
-    svid = found[0]
-    try:
-        return FetchedX509Svid(
-            SpiffeId.parse_workload(svid.spiffe_id),
-            tuple(split_certificates(svid.x509_svid)),
-            svid.x509_svid_key,
-        )
-    except (InvalidSpiffeId, MalformedBundle) as error:
-        raise WorkloadApiFailed(f"{endpoint.address}: the agent sent an SVID that cannot be read: {error}") from error
 
 
 def _ask(endpoint: WorkloadEndpoint, timeout: float, ask: Callable[[Any, float], Answer]) -> Answer:
