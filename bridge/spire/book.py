@@ -23,6 +23,24 @@ _log = logging.getLogger("bridge.spire")
 # A command that shows the states itself configures no log, and needs no copy of them on standard error.
 _log.addHandler(logging.NullHandler())
 
+# A source confirms every `confirm_every` seconds. After this many missed confirmations it is late,
+# whatever it says of itself: it may be stuck and say nothing.
+_MISSED_CONFIRMATIONS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedTrustDomain:
+    """A trust domain that is configured. `source` is its kind as the configuration spells it.
+
+    Units: seconds. `max_stale` is how long the last good bundle may be used after its last
+    confirmation; `confirm_every` how often its source confirms.
+    """
+
+    trust_domain: TrustDomain
+    source: str
+    max_stale: int
+    confirm_every: int
+
 
 @dataclass(frozen=True, slots=True)
 class AnchorSet:
@@ -46,6 +64,58 @@ class BundleChange:
     x509_removed: tuple[str, ...]
     jwt_added: tuple[str, ...]
     jwt_removed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """All that is known of one trust domain's bundle. Replaced as a whole, never changed."""
+
+    tracked: TrackedTrustDomain
+    live: LiveBundle | None = None
+    confirmed_at: int | None = None
+    fault: BundleHealth | None = None
+    reason: str = ""
+    reports: int = 0
+    # Only of sources that are asked, and not always as often as each other.
+    refresh_at: int | None = None
+    confirm_every: int | None = None
+
+    @property
+    def stale_at(self) -> int | None:
+        return None if self.confirmed_at is None else self.confirmed_at + self.tracked.max_stale
+
+    @property
+    def _every(self) -> int:
+        return self.confirm_every or self.tracked.confirm_every
+
+    def status(self, now: int) -> BundleStatus:
+        health, reason = self._health(now)
+        refresh_at = None if self.confirmed_at is None else self.confirmed_at + self._every
+        return BundleStatus(
+            trust_domain=self.tracked.trust_domain,
+            source=self.tracked.source,
+            health=health,
+            reason=reason,
+            bundle=None if self.live is None else self.live.bundle,
+            revision=0 if self.live is None else self.live.revision,
+            fetched_at=self.confirmed_at,
+            refresh_at=self.refresh_at or refresh_at,
+            stale_at=self.stale_at,
+            fault=self.fault,
+        )
+
+    def _health(self, now: int) -> tuple[BundleHealth, str]:
+        if self.live is None or self.confirmed_at is None or self.stale_at is None:
+            return self.fault or BundleHealth.UNREACHABLE, self.reason or "not read yet"
+        if now >= self.stale_at:
+            return BundleHealth.STALE, self.reason or "not confirmed for longer than max_stale"
+        if self.live.bundle.is_empty:
+            return BundleHealth.EMPTY, self.reason or "the bundle holds no usable key: nothing is trusted"
+        if self.fault is not None:
+            return BundleHealth.LATE, f"{self.fault.value}: {self.reason}"
+        if now >= self.confirmed_at + _MISSED_CONFIRMATIONS * self._every:
+            return BundleHealth.LATE, "the source has not confirmed it in time"
+        return BundleHealth.FRESH, ""
 
 
 class BundleBook:
