@@ -41,6 +41,19 @@ def test_a_file_that_comes_or_goes_is_a_change(tmp_path: Path) -> None:
     assert fingerprint_folder(tmp_path, "*") != empty
 
 
+def test_folders_within_count_where_that_is_asked_for_and_those_behind_links_do_not(tmp_path: Path) -> None:
+    for name in ("policies/a.toml", "policies/old/b.toml", "policies/old/c.md", "elsewhere/d.toml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    folder = tmp_path / "policies"
+    (folder / "link").symlink_to(tmp_path / "elsewhere")
+    assert [name for name, _ in fingerprint_folder(folder, "*.toml")] == ["a.toml"]
+    before = fingerprint_folder(folder, "**/*.toml")
+    assert [name for name, _ in before] == ["a.toml", "old/b.toml"]
+    (folder / "old/b.toml").write_text("changed")
+    assert fingerprint_folder(folder, "**/*.toml") != before
+
+
 def test_a_read_stops_at_its_bound(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"12345")
     assert read_bounded(tmp_path / "a", 5) == b"12345"
