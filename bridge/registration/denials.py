@@ -11,7 +11,7 @@ from bridge.model.errors import (
     TargetNotAllowed,
 )
 from bridge.model.reasons import Reason
-from bridge.model.terms import Decision, Denial
+from bridge.model.terms import Decision, Denial, Effect, Terms
 
 _ERRORS: dict[Denial, type[BridgeError]] = {
     Denial.IDENTITY: PolicyDenied,
@@ -38,3 +38,10 @@ def refusal_of(decision: Decision) -> BridgeError:
         rule=decision.rule or "",
         policy_version=decision.policy_version,
     )
+
+
+def require_granted(decision: Decision) -> Terms:
+    """The terms of a decision that gives any. Raises: PolicyDenied and its kin."""
+    if decision.terms is None or decision.effect is Effect.DENY:
+        raise refusal_of(decision)
+    return decision.terms

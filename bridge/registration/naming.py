@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from bridge.jose import base64url
 from bridge.model.authorization import PUSHED_CLIENT_ID
 from bridge.model.client import ClientKind, ClientRecord
-from bridge.model.errors import InvalidRequest, ProofMissing
+from bridge.model.errors import EvidenceRejected, InvalidRequest, ProofMissing
 from bridge.model.evidence import EvidenceKind
 from bridge.model.identity import PolicySubject, Source
 from bridge.model.reasons import Reason
@@ -72,6 +72,13 @@ def name_of(subject: PolicySubject, choice: ClientChoice, thumbprint: str | None
         trust_domain,
         parent=own,
     )
+
+
+def require_named(named: str | None, name: ClientName, identity_name: str) -> None:
+    """That a caller who names a client means its own: by the client's name, or by the identity's. Raises:
+    EvidenceRejected (CLIENT_ID_MISMATCH)."""
+    if named not in (None, name.client_id, identity_name):
+        raise EvidenceRejected(Reason.CLIENT_ID_MISMATCH, f"the credential is that of {name.client_id}")
 
 
 def _own_name(subject: PolicySubject, choice: ClientChoice) -> str:

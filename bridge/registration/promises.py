@@ -24,6 +24,11 @@ def require_promised(record: ClientRecord, identity: VerifiedIdentity) -> None:
     Raises: ProofMissing. Spec: RFC 9449 section 5.2, RFC 8705 section 3.4. Not checked: that the rule's `bind`
     then binds to it, which is looked at when the client registers.
     """
+    require_kept(record, identity.proved)
+
+
+def require_kept(record: ClientRecord, proved: frozenset[BindingMethod]) -> None:
+    """The same of the keys that somebody would prove. Raises: ProofMissing."""
     for member, method, words in _PROOFS:
-        if record.metadata.get(member) and method not in identity.proved:
+        if record.metadata.get(member) and method not in proved:
             raise ProofMissing(Reason.POLICY_PROOF, f"{record.client_id} promised {member}", public=words)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from bridge.model.client import ClientKind, ClientState, ProposedClient
 from bridge.model.errors import LimitReached
 from bridge.store import statements as sql
 from bridge.store.connections import Row
 from bridge.store.exhausted import Exhausted
-from bridge.store.limits import LONGEST_WAIT, SOME_TIME, Rate, Room
+from bridge.store.limits import LONGEST_WAIT, SOME_TIME, Bucket, Rate, Room
 from bridge.store.ports import RegistrationLimits
 from bridge.store.transaction import Transaction
 
@@ -27,6 +28,14 @@ OF_RULE = "rule_registrations_per_second"
 OF_IDENTITY = "identity_registrations_per_minute"
 
 Query = Callable[[str, Sequence[object]], list[Row]]
+
+
+class Books(Protocol):
+    """Where it stands how much of the limits is used: a transaction, or whoever only reads."""
+
+    def rows(self, statement: str, parameters: Sequence[object] = ()) -> list[Row]: ...
+    def room(self, quota: str) -> Room: ...
+    def bucket(self, rate: Rate) -> Bucket: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +84,12 @@ def need_of(
     return Need(quota, tuple(counts), tuple(rates))
 
 
-def require(tx: Transaction, need: Need, *, now: int) -> None:
-    """Raises: LimitReached; nothing was taken then."""
+def require(books: Books, need: Need, *, now: int) -> None:
+    """Raises: LimitReached. Takes nothing."""
     for count in need.counts:
-        _require_room(count, tx.rows, tx.room(need.quota), now)
+        _require_room(count, books.rows, books.room(need.quota), now)
     for rate in need.rates:
-        wait = tx.bucket(rate).wait(rate, now)
+        wait = books.bucket(rate).wait(rate, now)
         if wait:
             raise LimitReached(rate.limit, wait)
 

@@ -18,6 +18,7 @@ FROM json_each(?) AS asked
 LEFT JOIN markers AS m
   ON m.kind = json_extract(asked.value, '$[0]') AND m.digest = json_extract(asked.value, '$[1]')
 """
+IS_CLAIMED = "SELECT 1 FROM markers WHERE kind = ? AND digest = ?"
 MARKERS_AT_ONCE = 64
 
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode

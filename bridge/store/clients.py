@@ -12,7 +12,7 @@ from bridge.model.errors import LimitReached, RegistrationChanged
 from bridge.model.identity import Marker
 from bridge.model.pending import PendingWrite
 from bridge.model.reasons import Reason
-from bridge.store import admission, endings, listing, registering, sweeping, unadmitted
+from bridge.store import admission, endings, foreseeing, listing, registering, sweeping, unadmitted
 from bridge.store import statements as sql
 from bridge.store.connections import Readers
 from bridge.store.exhausted import Exhausted
@@ -88,6 +88,10 @@ class SqliteClients:
         except LimitReached as refusal:
             admission.remember(self._exhausted, need, refusal, now=now)
             raise
+
+    def foresee(self, proposed: ProposedClient, *, limits: RegistrationLimits, now: int) -> Ensured | None:
+        """As the port says."""
+        return foreseeing.foresee(self._readers, proposed, limits, now=now)
 
     def replace_metadata(
         self,

@@ -10,6 +10,7 @@ from bridge.model.errors import CredentialReplayed
 from bridge.model.identity import Marker
 from bridge.model.signing_key import SigningKeyRow
 from bridge.store import statements as sql
+from bridge.store.claims import IS_CLAIMED
 from bridge.store.connections import Readers
 from bridge.store.group_commit import GroupCommit
 from bridge.store.issuing import IssueWrite
@@ -31,6 +32,10 @@ class SqliteTokens:
         except CredentialReplayed:
             return False
         return True
+
+    def is_claimed(self, marker: Marker) -> bool:
+        """As the port says."""
+        return bool(self._readers.rows(IS_CLAIMED, (marker.kind, marker.digest)))
 
     def revoke_token(self, jti: str, *, expires_at: int, event: AuditEvent, now: int) -> None:
         """As the port says."""

@@ -61,6 +61,11 @@ class ClientStore(Protocol):
         """
         ...
 
+    def foresee(self, proposed: ProposedClient, *, limits: RegistrationLimits, now: int) -> Ensured | None:
+        """What `ensure` would come to at this moment: the record that it would return as it is, or None where it would
+        write a registration. Nothing is written, and nothing taken of a limit. Raises: as `ensure`, but for markers."""
+        ...
+
     def replace_metadata(
         self,
         client_id: str,

@@ -33,6 +33,10 @@ class TokenStore(Protocol):
         """Mark something as used. False: it was already."""
         ...
 
+    def is_claimed(self, marker: Marker) -> bool:
+        """Whether it is marked as used. Marks nothing."""
+        ...
+
     def revoke_token(self, jti: str, *, expires_at: int, event: AuditEvent, now: int) -> None:
         """End one token. Idempotent; the audit row is written the first time only."""
         ...
