@@ -10,6 +10,8 @@ from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.bundle import BundleHealth, BundleStatus, TrustBundle
 from bridge.model.errors import Unavailable
 from bridge.model.polled_bundle import NotedKeys
+from bridge.model.reasons import Reason
+from bridge.model.spiffe_id import TrustDomain
 from bridge.observe import metrics
 from bridge.spire.book import BundleBook, BundleChange, fingerprint
 from bridge.store.ports import BundleStore
@@ -52,6 +54,10 @@ class BundleNews:
         )
         self._changed[name] = None
 
+    def shared(self, trust_domain: TrustDomain) -> None:
+        """Have noted soon that this trust domain came to share a key with another one, or ceased to."""
+        self._changed[trust_domain.name] = None
+
     def note(self, at: int) -> None:
         """Write down what changed. What the store does not take now, it is asked to take the next time.
 
@@ -60,15 +66,18 @@ class BundleNews:
         if not self._changed:
             return
         noted = self._store.noted()
-        bundles = {one.trust_domain.name: one.bundle for one in self._book.statuses(at) if one.bundle is not None}
+        standing = {one.trust_domain.name: one for one in self._book.statuses(at) if one.bundle is not None}
         for names in _batches(list(self._changed)):
             notes = []
             for name in names:
                 # Before it is read: a change from here on is a further one.
                 self._changed.pop(name, None)
-                bundle = bundles.get(name)
-                if bundle is not None and noted.get(name, NotedKeys()).text() != keys_of(bundle).text():
-                    notes.append((keys_of(bundle), self._event(name, bundle, at)))
+                status = standing.get(name)
+                if status is None:
+                    continue
+                before, now = noted.get(name, NotedKeys()), noted_keys(status)
+                if before.text() != now.text():
+                    notes.append((now, self._event(status, before, at)))
             try:
                 if notes:
                     self._store.note(notes)
@@ -76,9 +85,17 @@ class BundleNews:
                 self._changed.update(dict.fromkeys(names))
                 raise
 
-    def _event(self, name: str, bundle: TrustBundle, at: int) -> AuditEvent:
-        kind = AuditEventKind.BUNDLE_CHANGED
-        return AuditEvent(self._new_id(), at, kind, subject=name, outcome="changed", bundle_sequence=bundle.sequence)
+    def _event(self, status: BundleStatus, before: NotedKeys, at: int) -> AuditEvent:
+        outcome = "shared" if status.shared is not None else "shared_no_more" if before.shared else "changed"
+        return AuditEvent(
+            self._new_id(),
+            at,
+            AuditEventKind.BUNDLE_CHANGED,
+            subject=status.trust_domain.name,
+            outcome=outcome,
+            reason="" if status.shared is None else Reason.BUNDLE_SHARED.value,
+            bundle_sequence=None if status.bundle is None else status.bundle.sequence,
+        )
 
     def measure(self, at: int) -> None:
         """Show how each trust domain stands; log when one grows stale, which no source says."""
@@ -113,11 +130,13 @@ class BundleNews:
         self._store.sweep(before=at - FORGET_SECONDS, batch=_BATCH)
 
 
-def keys_of(bundle: TrustBundle) -> NotedKeys:
-    """A bundle's keys by name."""
+def noted_keys(status: BundleStatus) -> NotedKeys:
+    """A trust domain's keys by name, and the one that is not its own alone."""
+    bundle, shared = status.bundle or TrustBundle(status.trust_domain), status.shared
     return NotedKeys(
         tuple(sorted(fingerprint(der) for der in bundle.x509_authorities)),
         tuple(sorted((key.key_id, hashlib.sha256(key.jwk.encode()).hexdigest()) for key in bundle.jwt_authorities)),
+        () if shared is None else (f"{shared.key} with {shared.other}",),
     )
 
 

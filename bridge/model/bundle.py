@@ -40,9 +40,33 @@ class TrustBundle:
         return not self.x509_authorities and not self.jwt_authorities
 
 
+@dataclass(frozen=True, slots=True)
+class SharedKey:
+    """A key that another trust domain holds too, so that neither of them is trusted.
+
+    `key` is its RFC 7638 thumbprint; `here` and `there` what `bridge trust show` calls it in this trust domain and in
+    `other`. `last` is the one of the two that came by it last, None where both had it when they were first read.
+    `count`: how many keys of this trust domain are shared.
+    """
+
+    key: str
+    other: TrustDomain
+    here: str
+    there: str
+    last: TrustDomain | None = None
+    count: int = 1
+
+    def __str__(self) -> str:
+        came = f"{self.last} came by it last" if self.last is not None else "both had it when they were first read"
+        more = f"; {self.count} of its keys are shared" if self.count > 1 else ""
+        called = self.here if self.here == self.there else f"here {self.here}, there {self.there}"
+        return f"shares key {self.key} ({called}) with {self.other}; {came}{more}"
+
+
 class BundleHealth(StrEnum):
     """How a trust domain's bundle stands. `STALE`, `UNREACHABLE` and `MALFORMED` without a usable
-    bundle answer 503; `EMPTY` answers 401; `LATE` still serves the last good one."""
+    bundle answer 503, and so does `SHARED`: another trust domain holds one of its keys. `EMPTY` answers 401; `LATE`
+    still serves the last good one."""
 
     FRESH = "fresh"
     LATE = "late"
@@ -50,6 +74,7 @@ class BundleHealth(StrEnum):
     EMPTY = "empty"
     MALFORMED = "malformed"
     UNREACHABLE = "unreachable"
+    SHARED = "shared"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +89,8 @@ class LiveBundle:
 @dataclass(frozen=True, slots=True)
 class BundleStatus:
     """What `bridge trust list`, readiness and metrics show of one trust domain. Times: epoch seconds. `fault` is what
-    was wrong when its source was last heard of, also while the last good bundle is in force."""
+    was wrong when its source was last heard of, also while the last good bundle is in force; `shared` why a bundle is
+    refused that is otherwise well."""
 
     trust_domain: TrustDomain
     source: str
@@ -76,6 +102,7 @@ class BundleStatus:
     refresh_at: int | None
     stale_at: int | None
     fault: BundleHealth | None = None
+    shared: SharedKey | None = None
 
 
 class Bundles(Protocol):
@@ -85,7 +112,8 @@ class Bundles(Protocol):
         """The bundle of exactly this trust domain.
 
         Raises: EvidenceRejected (TRUST_DOMAIN_UNKNOWN) when nobody configured it; Unavailable
-        (BUNDLE_UNAVAILABLE) when none was ever read, or the last good one is past `max_stale`. An
-        empty bundle is returned as it is: it verifies nothing.
+        (BUNDLE_UNAVAILABLE) when none was ever read, or the last good one is past `max_stale`,
+        (BUNDLE_SHARED) while another trust domain holds one of its keys. An empty bundle is returned as it
+        is: it verifies nothing.
         """
         ...

@@ -66,28 +66,37 @@ class Wish(StrEnum):
 @dataclass(frozen=True, slots=True)
 class NotedKeys:
     """The keys of a trust domain as the audit log names them: hex SHA-256 of X.509 authorities' certificates; of JWT
-    authorities the `kid` and a hash of the key, since one name may come to mean another key."""
+    authorities the `kid` and a hash of the key, since one name may come to mean another key. `shared`: the key that
+    another trust domain holds too, with that one's name, while that is so."""
 
     x509: tuple[str, ...] = ()
     jwt: tuple[tuple[str, str], ...] = ()
+    shared: tuple[str, ...] = ()
 
     def text(self) -> str:
         """As it is stored; equal keys in any order are equal texts."""
-        return json.dumps({"x509": sorted(self.x509), "jwt": sorted(self.jwt)})
+        shared = {"shared": sorted(self.shared)} if self.shared else {}
+        return json.dumps({"x509": sorted(self.x509), "jwt": sorted(self.jwt), **shared})
 
     @classmethod
     def of_text(cls, text: str) -> NotedKeys:
         """The inverse of `text`."""
         said = json.loads(text)
-        return cls(tuple(said["x509"]), tuple((kid, digest) for kid, digest in said["jwt"]))
+        jwt = tuple((kid, digest) for kid, digest in said["jwt"])
+        return cls(tuple(said["x509"]), jwt, tuple(said.get("shared", ())))
 
     def since(self, before: NotedKeys) -> dict[str, list[str]]:
-        """What came and went since, by name."""
+        """What came and went since, by name; of sharing only where there was any."""
+        sharing = {
+            "shared_begun": sorted(set(self.shared) - set(before.shared)),
+            "shared_ended": sorted(set(before.shared) - set(self.shared)),
+        }
         return {
             "x509_added": sorted(set(self.x509) - set(before.x509)),
             "x509_removed": sorted(set(before.x509) - set(self.x509)),
             "jwt_added": sorted(kid for kid, _ in set(self.jwt) - set(before.jwt)),
             "jwt_removed": sorted(kid for kid, _ in set(before.jwt) - set(self.jwt)),
+            **{name: said for name, said in sharing.items() if said},
         }
 
 

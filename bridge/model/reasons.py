@@ -25,6 +25,7 @@ class Reason(StrEnum):
     TRUST_DOMAIN_UNKNOWN = "trust_domain_unknown"
     BUNDLE_EMPTY = "bundle_empty"
     BUNDLE_UNAVAILABLE = "bundle_unavailable"
+    BUNDLE_SHARED = "bundle_shared"
     # JWT-SVID
     JWT_HEADER = "jwt_header"
     JWT_ALGORITHM = "jwt_algorithm"

@@ -2,7 +2,8 @@
 
 Sources write, verification reads. `live` is asked for every credential, so it takes no lock: it reads
 one reference to a frozen state. Staleness is judged by the clock of the asker against the time when the
-source last confirmed the bundle, not by whether a thread is still alive (SPIFFE-24).
+source last confirmed the bundle, not by whether a thread is still alive (SPIFFE-24). Trust domains that hold one and
+the same key are refused together until one of them gives it up.
 """
 
 from __future__ import annotations
@@ -11,41 +12,34 @@ import hashlib
 import itertools
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from bridge.model.bundle import BundleHealth, BundleStatus, LiveBundle, TrustBundle
 from bridge.model.errors import BridgeError, IssuerUntrusted, Unavailable
 from bridge.model.reasons import Reason
 from bridge.model.spiffe_id import TrustDomain
+from bridge.spire.shared_keys import SharedKeys
+from bridge.spire.standing import Clocks, Standing
+from bridge.spire.standing import TrackedTrustDomain as TrackedTrustDomain
 
 _log = logging.getLogger("bridge.spire")
 # A command that shows the states itself configures no log, and needs no copy of them on standard error.
 _log.addHandler(logging.NullHandler())
 
-# A source confirms every `confirm_every` seconds. After this many missed confirmations it is late,
-# whatever it says of itself: it may be stuck and say nothing.
-_MISSED_CONFIRMATIONS = 3
+# Both clocks tell whole seconds apart at different moments.
+_ROUNDING = 1
 
-
-@dataclass(frozen=True, slots=True)
-class TrackedTrustDomain:
-    """A trust domain that is configured. `source` is its kind as the configuration spells it.
-
-    Units: seconds. `max_stale` is how long the last good bundle may be used after its last
-    confirmation; `confirm_every` how often its source confirms.
-    """
-
-    trust_domain: TrustDomain
-    source: str
-    max_stale: int
-    confirm_every: int
+_Told = TypeVar("_Told")
 
 
 @dataclass(frozen=True, slots=True)
 class AnchorSet:
     """All CA certificates of all known bundles, DER, for the TLS handshake only, which cannot know the
-    trust domain; stale bundles' are in it, so that the answer can be 503. `revision` grows with each change."""
+    trust domain; those of stale bundles and of refused ones are in it, so that the answer can be 503. `revision` grows
+    with each change."""
 
     revision: int
     certificates: tuple[bytes, ...]
@@ -66,91 +60,77 @@ class BundleChange:
     jwt_removed: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _State:
-    """All that is known of one trust domain's bundle. Replaced as a whole, never changed."""
-
-    tracked: TrackedTrustDomain
-    live: LiveBundle | None = None
-    confirmed_at: int | None = None
-    fault: BundleHealth | None = None
-    reason: str = ""
-    reports: int = 0
-    # Only of sources that are asked, and not always as often as each other.
-    refresh_at: int | None = None
-    confirm_every: int | None = None
-
-    @property
-    def stale_at(self) -> int | None:
-        return None if self.confirmed_at is None else self.confirmed_at + self.tracked.max_stale
-
-    @property
-    def _every(self) -> int:
-        return self.confirm_every or self.tracked.confirm_every
-
-    def status(self, now: int) -> BundleStatus:
-        health, reason = self._health(now)
-        refresh_at = None if self.confirmed_at is None else self.confirmed_at + self._every
-        return BundleStatus(
-            trust_domain=self.tracked.trust_domain,
-            source=self.tracked.source,
-            health=health,
-            reason=reason,
-            bundle=None if self.live is None else self.live.bundle,
-            revision=0 if self.live is None else self.live.revision,
-            fetched_at=self.confirmed_at,
-            refresh_at=self.refresh_at or refresh_at,
-            stale_at=self.stale_at,
-            fault=self.fault,
-        )
-
-    def _health(self, now: int) -> tuple[BundleHealth, str]:
-        if self.live is None or self.confirmed_at is None or self.stale_at is None:
-            return self.fault or BundleHealth.UNREACHABLE, self.reason or "not read yet"
-        if now >= self.stale_at:
-            return BundleHealth.STALE, self.reason or "not confirmed for longer than max_stale"
-        if self.live.bundle.is_empty:
-            return BundleHealth.EMPTY, self.reason or "the bundle holds no usable key: nothing is trusted"
-        if self.fault is not None:
-            return BundleHealth.LATE, f"{self.fault.value}: {self.reason}"
-        if now >= self.confirmed_at + _MISSED_CONFIRMATIONS * self._every:
-            return BundleHealth.LATE, "the source has not confirmed it in time"
-        return BundleHealth.FRESH, ""
-
-
 class BundleBook:
     """Implements `model.bundle.Bundles`. Thread-safe; each process has its own."""
 
-    def __init__(self, tracked: Iterable[TrackedTrustDomain]) -> None:
+    def __init__(self, tracked: Iterable[TrackedTrustDomain], *, steady: Callable[[], float] = time.monotonic) -> None:
+        """`steady` gives seconds by a clock that nobody sets."""
         # The keys never change after this, so that a reader without the lock sees a whole state.
-        self._states = {one.trust_domain: _State(one) for one in tracked}
+        self._states = {one.trust_domain: Standing(one) for one in tracked}
+        self._steady = steady
         self._revisions = itertools.count(1)
         self._anchors = AnchorSet(0, ())
+        self._shared = SharedKeys()
         self._listeners: list[Callable[[BundleChange], None]] = []
+        self._sharing_listeners: list[Callable[[TrustDomain], None]] = []
         self._condition = threading.Condition()
 
     def live(self, trust_domain: TrustDomain, now: int) -> LiveBundle:
         """The bundle of exactly this trust domain; see `model.bundle.Bundles`.
 
-        Raises: EvidenceRejected (TRUST_DOMAIN_UNKNOWN); Unavailable (BUNDLE_UNAVAILABLE).
+        Raises: EvidenceRejected (TRUST_DOMAIN_UNKNOWN); Unavailable (BUNDLE_UNAVAILABLE, BUNDLE_SHARED).
         """
+        state = self._state(trust_domain)
+        if state.shared is not None:
+            raise Unavailable(Reason.BUNDLE_SHARED, f"trust domain {trust_domain} {state.shared}")
+        return self._live(state, now)
+
+    def held(self, trust_domain: TrustDomain, now: int) -> LiveBundle:
+        """As `live`, and also where another trust domain holds one of the keys: what a bundle endpoint's server
+        proves itself by. Whoever copies the CA of such a server must not end the polling of all that it serves, and
+        what it serves may be the cure. Never for a client. Raises: as `live`, but for BUNDLE_SHARED."""
+        return self._live(self._state(trust_domain), now)
+
+    def _state(self, trust_domain: TrustDomain) -> Standing:
         state = self._states.get(trust_domain)
         if state is None:
             raise IssuerUntrusted(Reason.TRUST_DOMAIN_UNKNOWN, f"no trust domain {trust_domain} is configured")
-        if state.live is None or state.stale_at is None:
+        return state
+
+    def _live(self, state: Standing, now: int) -> LiveBundle:
+        trust_domain = state.tracked.trust_domain
+        if state.live is None:
             raise Unavailable(
                 Reason.BUNDLE_UNAVAILABLE,
                 f"the bundle of {trust_domain} is not known: {state.reason or 'not read yet'}",
             )
-        if now >= state.stale_at:
+        if state.is_stale(self._at(now)):
+            self._is_over(state)
             raise Unavailable(
                 Reason.BUNDLE_UNAVAILABLE, f"the bundle of {trust_domain} is past max_stale: {state.reason}"
             )
         return state.live
 
+    def _at(self, now: int) -> Clocks:
+        return Clocks(now, self._steady())
+
+    def _is_over(self, seen: Standing) -> None:
+        """Somebody saw that a bundle is too old: no clock that is set back makes it young again."""
+        if seen.is_over:
+            return
+        with self._condition:
+            state = self._states[seen.tracked.trust_domain]
+            if state.confirmed_at == seen.confirmed_at:
+                self._states[seen.tracked.trust_domain] = replace(state, is_over=True)
+
     def statuses(self, now: int) -> list[BundleStatus]:
         """How every configured trust domain stands, by name."""
-        return [state.status(now) for _, state in sorted(self._states.items(), key=lambda item: item[0].name)]
+        at, found = self._at(now), []
+        for _, state in sorted(self._states.items(), key=lambda item: item[0].name):
+            if state.is_stale(at):
+                self._is_over(state)
+            found.append(state.status(at))
+        return found
 
     def anchors(self) -> AnchorSet:
         """The union of the known bundles' CA certificates."""
@@ -162,6 +142,12 @@ class BundleBook:
         with self._condition:
             self._listeners.append(listener)
 
+    def on_sharing(self, listener: Callable[[TrustDomain], None]) -> None:
+        """Call `listener` as in `on_change` for each trust domain that comes to share a key with another one, or
+        shares none any more, or another one."""
+        with self._condition:
+            self._sharing_listeners.append(listener)
+
     def wait_until(self, condition: Callable[[], bool], timeout: float) -> bool:
         """Wait until `condition` holds, looking after every report of a source. `timeout` in seconds."""
         with self._condition:
@@ -170,7 +156,7 @@ class BundleBook:
     def wait_until_reported(self, timeout: float) -> bool:
         """Wait until every trust domain's source has said something, good or bad."""
         return self.wait_until(
-            lambda: all(state.live is not None or state.fault is not None for state in self._states.values()),
+            lambda: all(state.has_reported for state in self._states.values()),
             timeout,
         )
 
@@ -185,40 +171,63 @@ class BundleBook:
         bundle: TrustBundle,
         *,
         confirmed_at: int,
+        age: int = 0,
         confirm_every: int | None = None,
         refresh_at: int | None = None,
     ) -> None:
         """Put a bundle in force, or confirm the one that is. `confirmed_at`: epoch seconds, as is `refresh_at`, where
-        the source knows when it will ask again; `confirm_every`: seconds, where this bundle says how often.
+        the source knows when it will ask again; `age`: how many seconds have passed since `confirmed_at`, where it is
+        not just now; `confirm_every`: seconds, where this bundle says how often.
 
-        The revision grows if and only if the keys differ from those in force. Whether a lower
-        sequence may replace a higher one is the source's to decide.
+        The revision grows if and only if the keys differ from those in force, or come to be shared with another trust
+        domain, or cease to be. Whether a lower sequence may replace a higher one is the source's to decide.
         """
+        name = bundle.trust_domain
         with self._condition:
-            state = self._states[bundle.trust_domain]
+            state = self._states[name]
             before = None if state.live is None else state.live.bundle
+            touched, revision = set[TrustDomain](), 0 if state.live is None else state.live.revision
             changed = before is None or _keys(before) != _keys(bundle)
-            revision = next(self._revisions) if changed or state.live is None else state.live.revision
-            self._states[bundle.trust_domain] = replace(
+            if changed:
+                touched, revision = self._shared.hold(bundle), next(self._revisions)
+            after = replace(
                 state,
                 live=LiveBundle(bundle, revision),
-                confirmed_at=confirmed_at,
                 fault=None,
                 reason="",
+                shared=self._shared.shared_by(name) if changed else state.shared,
                 reports=state.reports + 1,
                 refresh_at=refresh_at,
                 confirm_every=confirm_every,
             )
+            if confirmed_at != state.confirmed_at:
+                ends = self._steady() + state.tracked.max_stale - age + _ROUNDING
+                after = replace(after, confirmed_at=confirmed_at, ends=ends, is_over=False)
+            self._states[name] = after
+            sharing = [(state, after), *map(self._share, touched)]
             if changed:
                 self._collect_anchors()
             self._condition.notify_all()
-            listeners = list(self._listeners) if changed else []
+            listeners, sharing_listeners = list(self._listeners) if changed else [], list(self._sharing_listeners)
         if changed:
             change = _change(state.tracked, before, bundle, revision)
-            _log.info("trust bundle of %s changed: %s", bundle.trust_domain, _summary(change))
+            _log.info("trust bundle of %s changed: %s", name, _summary(change))
             for listener in listeners:
-                _call(listener, change)
+                _call(listener, change, name)
+        for one in _said_sharing(sharing):
+            for tell in sharing_listeners:
+                _call(tell, one, one)
         _say_recovery(state, bundle, confirmed_at)
+
+    def _share(self, trust_domain: TrustDomain) -> tuple[Standing, Standing]:
+        """Another bundle changed: whether this trust domain is refused because of a key in it. Before and after."""
+        was = self._states[trust_domain]
+        now = replace(was, shared=self._shared.shared_by(trust_domain))
+        if (now.shared is None) != (was.shared is None) and now.live is not None:
+            # What was verified before is not to be remembered when the key is its own again.
+            now = replace(now, live=LiveBundle(now.live.bundle, next(self._revisions)))
+        self._states[trust_domain] = now
+        return was, now
 
     def fail(
         self, trust_domain: TrustDomain, health: BundleHealth, reason: str, *, refresh_at: int | None = None
@@ -251,9 +260,27 @@ class BundleBook:
             self._anchors = AnchorSet(self._anchors.revision + 1, tuple(found))
 
 
-def _say_recovery(before: _State, bundle: TrustBundle, confirmed_at: int) -> None:
+def _said_sharing(turned: Iterable[tuple[Standing, Standing]]) -> list[TrustDomain]:
+    """Say each change of who shares a key with whom once, on both sides; the trust domains of which there was one."""
+    changed = []
+    for was, now in turned:
+        if was.shared == now.shared:
+            continue
+        name = now.tracked.trust_domain
+        changed.append(name)
+        if now.shared is None:
+            _log.info("trust bundle of %s shares no key any more, and is trusted again", name)
+        else:
+            words = "trust bundle of %s is refused: it %s; requests of both get 503 until one of the two gives it up"
+            _log.error(words, name, now.shared)
+    return changed
+
+
+def _say_recovery(before: Standing, bundle: TrustBundle, confirmed_at: int) -> None:
     """Whoever read that a bundle was at fault, empty or stale reads here that it is not any more."""
-    was_stale = before.stale_at is not None and confirmed_at >= before.stale_at
+    was_stale = before.is_over or (
+        before.confirmed_at is not None and confirmed_at >= before.confirmed_at + before.tracked.max_stale
+    )
     was_empty = before.live is not None and before.live.bundle.is_empty
     if bundle.is_empty:
         if not was_empty:
@@ -302,8 +329,8 @@ def _summary(change: BundleChange) -> str:
     )
 
 
-def _call(listener: Callable[[BundleChange], None], change: BundleChange) -> None:
+def _call(listener: Callable[[_Told], None], told: _Told, trust_domain: TrustDomain) -> None:
     try:
-        listener(change)
+        listener(told)
     except BridgeError as error:
-        _log.error("trust bundle of %s: the change could not be recorded: %s", change.trust_domain, error)
+        _log.error("trust bundle of %s: the change could not be recorded: %s", trust_domain, error)

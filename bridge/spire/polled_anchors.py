@@ -20,13 +20,13 @@ def anchors_of(
     options: PolledOptions,
     before: PolledBundle,
     last: TrustBundle | None,
-    live: Callable[[TrustDomain], TrustBundle],
+    held: Callable[[TrustDomain], TrustBundle],
 ) -> tuple[TrustBundle | None, str]:
     """The bundle to verify the server by, None for https_web; and the hex SHA-256 of the bootstrap bundle as it is.
 
     It is `last`, the last fetched bundle, of whatever age; the bootstrap bundle before there was one, and when its file
     holds another one than at the last good answer: an operator put that there. Without a bootstrap bundle it is the
-    `live` one of the server's own trust domain, which is then another one. Raises: PollFailed.
+    `held` one of the server's own trust domain, which is then another one. Raises: PollFailed.
     """
     endpoint = options.endpoint
     if not isinstance(endpoint, SpiffeEndpoint):
@@ -34,7 +34,7 @@ def anchors_of(
     its_domain = endpoint.endpoint_id.trust_domain
     if endpoint.bootstrap is None:
         try:
-            return live(its_domain), ""
+            return held(its_domain), ""
         except BridgeError as error:
             raise PollFailed(BundleHealth.UNREACHABLE, "anchors", error.detail) from error
     raw, words = _read(endpoint.bootstrap)

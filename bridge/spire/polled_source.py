@@ -315,7 +315,7 @@ class PolledSource:
         question = Question(domain.options, before, domain.hint, before.bootstrap, accept_lower)
         try:
             anchors, bootstrap = anchors_of(
-                domain.options, before, domain.bundle, lambda other: self._book.live(other, now).bundle
+                domain.options, before, domain.bundle, lambda other: self._book.held(other, now).bundle
             )
             is_renewed = bool(before.bootstrap) and bootstrap != before.bootstrap
             question = replace(question, bootstrap=bootstrap, accept_lower=accept_lower or is_renewed)

@@ -72,7 +72,7 @@ def test_a_confirmation_moves_the_end(book: BundleBook) -> None:
     book.publish(FULL, confirmed_at=NOW)
     book.publish(FULL, confirmed_at=NOW + 100)
     assert book.live(A, NOW + MAX_STALE).bundle == FULL
-    assert book.statuses(NOW)[0].stale_at == NOW + 100 + MAX_STALE
+    assert book.statuses(NOW + 100)[0].stale_at == NOW + 100 + MAX_STALE
 
 
 def test_a_silent_source_is_late_though_it_reports_no_fault(book: BundleBook) -> None:

@@ -194,4 +194,8 @@ def test_a_server_of_another_trust_domain_proves_itself_by_that_ones_bundle(part
     assert ask() is UNREACHABLE
     assert polled.outcomes == ["anchors"]
     polled.ask()
-    assert ask() is FRESH
+    assert ask() is BundleHealth.SHARED, "it serves its own bundle under the other name"
+    assert polled.status.health is BundleHealth.SHARED
+    partner.authority.bundle_json = Authority(served.name).bundle_json  # type: ignore[method-assign]
+    assert ask() is FRESH, "the cure comes from a server whose own trust domain is refused just then"
+    assert polled.status.health is FRESH
