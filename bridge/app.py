@@ -20,13 +20,11 @@ from bridge.files.as_read import FileAsRead
 from bridge.measures import Measures
 from bridge.model.bundle import BundleHealth, BundleStatus
 from bridge.model.errors import StartRefused, Unavailable
-from bridge.model.own_svid import OwnSvid
 from bridge.model.spiffe_id import TrustDomain
 from bridge.observe import metrics
 from bridge.observe.log import configure
 from bridge.observe.readiness import PartState, Readiness, readiness
 from bridge.observe.serving_metrics import ServingMetrics
-from bridge.own_certificate import OwnCertificate
 from bridge.policy.folder import PolicyDefaults, PolicyFolder
 from bridge.policy.in_force import PolicyInForce
 from bridge.registration.refusals import RefusalLog
@@ -199,7 +197,6 @@ class Worker:
         self._fetcher = open_fetcher(settings)
         self._issuers = open_issuers(settings, self._fetcher)
         self.serving_observer = ServingMetrics()
-        self._own = OwnCertificate(settings, self.serving_observer, clock=now)
         services = services_of(self._parts(seal), self._readiness)
         self._app, self._metrics_app = create_app(services), create_metrics_app(services)
         self._news = BundleNews(self._book, self._store.bundles, new_id=new_id, clock=now)
@@ -243,10 +240,6 @@ class Worker:
         """The trust anchors for handshakes, and a number that grows with each change."""
         anchors = self._book.anchors()
         return anchors.revision, anchors.certificates
-
-    def own_svid(self) -> OwnSvid | None:
-        """The X.509-SVID of the service itself, where its listeners show one."""
-        return self._own.current()
 
     def start(self) -> None:
         """Begin streams and chores; in the worker's own process, never before a fork."""
