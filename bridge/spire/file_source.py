@@ -5,13 +5,14 @@ A file may be a bundle map that several trust domains name; it is then read once
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bridge.files.paths import FileFingerprint, TooLarge, fingerprint, read_bounded
-from bridge.model.bundle import BundleHealth
+from bridge.model.bundle import BundleHealth, TrustBundle
 from bridge.model.spiffe_id import TrustDomain
 from bridge.spire.book import BundleBook
 from bridge.spire.bundle_files import BundleFile
@@ -22,17 +23,23 @@ from bridge.spire.source import Clock, Turns
 # read shows that it still can be read, and only a read confirms.
 LOOK_SECONDS = 0.5
 READ_SECONDS = 5
+# So many files that did not change are read in one look, or as many as it takes to come round in time: a thousand
+# at once would hold up whoever is being served.
+_AT_LEAST_READ = 20
+_LOOKS_ROUND = int(READ_SECONDS / LOOK_SECONDS)
 
 
 @dataclass(slots=True)
 class _Watch:
     """One file, and whose bundles are taken from it. `seen` is the fingerprint at its last read, `read_at` the time of
-    that (epoch seconds)."""
+    that (epoch seconds). `bundles` were parsed from content with the SHA-256 `digest`, when all of it was good."""
 
     path: Path
     trust_domains: list[TrustDomain] = field(default_factory=list)
     seen: FileFingerprint | None = None
     read_at: int | None = None
+    digest: bytes = b""
+    bundles: tuple[TrustBundle, ...] = ()
 
 
 class FileSource:
@@ -73,11 +80,16 @@ class FileSource:
             # Cleared before anything is read, so that a wish during this look is met by the next one.
             self._read_all.clear()
         now = self._clock()
+        due: list[tuple[int, _Watch, FileFingerprint | None]] = []
         for watch in self._watches:
             found = fingerprint(watch.path)
-            overdue = watch.read_at is None or not watch.read_at <= now < watch.read_at + READ_SECONDS
-            if read_all or overdue or found != watch.seen:
+            if read_all or watch.read_at is None or found != watch.seen:
                 self._read(watch, found, now)
+            elif not watch.read_at <= now < watch.read_at + READ_SECONDS:
+                due.append((watch.read_at, watch, found))
+        at_most = max(_AT_LEAST_READ, -(-len(self._watches) // _LOOKS_ROUND))
+        for _, watch, found in sorted(due, key=lambda one: one[0])[:at_most]:
+            self._read(watch, found, now)
 
     def _turn(self) -> float:
         self.look()
@@ -88,23 +100,32 @@ class FileSource:
         by the next look."""
         watch.seen, watch.read_at = found, now
         try:
-            file = BundleFile.parse(read_bounded(watch.path, MAX_BUNDLE_BYTES))
+            raw = read_bounded(watch.path, MAX_BUNDLE_BYTES)
+            digest = hashlib.sha256(raw).digest()
+            if digest != watch.digest or not watch.bundles:
+                watch.digest, watch.bundles = digest, ()
+                self._parse(watch, BundleFile.parse(raw), now)
+                return
         except OSError as error:
             self._fail(watch, BundleHealth.UNREACHABLE, f"{watch.path}: cannot be read ({error.strerror})")
         except (TooLarge, MalformedBundle) as error:
             self._fail(watch, BundleHealth.MALFORMED, f"{watch.path}: {error}")
         else:
-            for trust_domain in watch.trust_domains:
-                self._take(file, watch.path, trust_domain, now)
+            for bundle in watch.bundles:
+                self._book.publish(bundle, confirmed_at=now)
 
-    def _take(self, file: BundleFile, path: Path, trust_domain: TrustDomain, now: int) -> None:
-        """One trust domain's part; what is wrong with it is nothing to the others of the file."""
-        try:
-            bundle = file.bundle(trust_domain)
-        except MalformedBundle as error:
-            self._book.fail(trust_domain, BundleHealth.MALFORMED, f"{path}: {error}")
-        else:
+    def _parse(self, watch: _Watch, file: BundleFile, now: int) -> None:
+        """Take each trust domain's part; what is wrong with one is nothing to the others of the file."""
+        good = []
+        for trust_domain in watch.trust_domains:
+            try:
+                good.append(file.bundle(trust_domain))
+            except MalformedBundle as error:
+                self._book.fail(trust_domain, BundleHealth.MALFORMED, f"{watch.path}: {error}")
+        for bundle in good:
             self._book.publish(bundle, confirmed_at=now)
+        if len(good) == len(watch.trust_domains):
+            watch.bundles = tuple(good)
 
     def _fail(self, watch: _Watch, health: BundleHealth, reason: str) -> None:
         for trust_domain in watch.trust_domains:

@@ -210,6 +210,46 @@ def test_a_bad_file_does_not_hold_up_another(tmp_path: Path) -> None:
     assert [status.health for status in book.statuses(NOW)] == [BundleHealth.MALFORMED, BundleHealth.FRESH]
 
 
+def test_many_unchanged_files_are_confirmed_in_turns_and_a_changed_one_at_once(tmp_path: Path) -> None:
+    """None waits longer than a few periods, however many there are, and no look reads all of them."""
+    authorities = [Authority(f"td{number}.example", clock=lambda: NOW, intermediate=False) for number in range(60)]
+    paths = {one.trust_domain: tmp_path / f"{one.trust_domain}.json" for one in authorities}
+    for one in authorities:
+        paths[one.trust_domain].write_bytes(one.bundle_json())
+    book = BundleBook(TrackedTrustDomain(name, "file", 3600, READ_SECONDS) for name in paths)
+    now = NOW
+    source = FileSource(paths, book, lambda: now)
+    last = authorities[-1]
+
+    def confirmed() -> int:
+        return sum(status.fetched_at == now for status in book.statuses(now))
+
+    source.look()
+    assert confirmed() == len(paths)
+    now += READ_SECONDS
+    last.rotate_jwt()
+    paths[last.trust_domain].write_bytes(last.bundle_json())
+    seen = []
+    for _ in range(3):
+        source.look()
+        seen.append(confirmed())
+        keys = book.live(last.trust_domain, now).bundle.jwt_authorities
+        assert [key.key_id for key in keys] == [last.jwt_keys.active.kid]
+    assert seen == [21, 41, 60]
+
+
+def test_a_file_that_is_good_again_after_a_fault_counts_though_it_holds_what_it_held(files: Fixture) -> None:
+    files.write()
+    files.source.look()
+    files.path.unlink()
+    files.source.look()
+    assert files.status.health is BundleHealth.LATE
+    files.now += 1
+    files.write()
+    files.source.look()
+    assert (files.status.health, files.status.fetched_at) == (BundleHealth.FRESH, NOW + 1)
+
+
 def test_a_source_cannot_be_started_twice(files: Fixture) -> None:
     files.source.start()
     with pytest.raises(RuntimeError, match="already started"):
