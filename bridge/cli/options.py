@@ -57,6 +57,18 @@ def json_option(command: _Command) -> _Command:
     return click.option("--json", "as_json", is_flag=True, help="JSON for programs.")(command)
 
 
+def timeout_option(command: _Command) -> _Command:
+    """`--timeout SECONDS`, given to the command as `timeout: float`."""
+    return click.option(
+        "--timeout",
+        type=click.FloatRange(min=0.1, max=300),
+        default=15.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long to wait for agents and endpoints.",
+    )(command)
+
+
 def list_options(command: _Command) -> _Command:
     """`--limit N` and `--all`, given to the command as `limit: int | None` (None: all)."""
 

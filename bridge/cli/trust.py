@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge.cli.options import config_option, json_option, list_options, settings_of
+from bridge.cli.options import config_option, json_option, list_options, settings_of, timeout_option
 from bridge.cli.output import emit_fields, emit_json, emit_table, note, say, timestamp
+from bridge.cli.trust_add import add
 from bridge.cli.trust_looking import POLLED, Asking, look
 from bridge.model.bundle import BundleHealth
 
@@ -22,26 +23,17 @@ if TYPE_CHECKING:
     from bridge.model.spiffe_id import TrustDomain
 
 
-def timeout_option(command: Any) -> Any:
-    """`--timeout SECONDS`, given to the command as `timeout: float`."""
-    return click.option(
-        "--timeout",
-        type=click.FloatRange(min=0.1, max=300),
-        default=15.0,
-        show_default=True,
-        metavar="SECONDS",
-        help="How long to wait for agents and endpoints.",
-    )(command)
-
-
 @click.group()
 def trust() -> None:
-    """Show trust bundles: source, state, sequence, keys, age, next refresh.
+    """Show trust bundles: source, state, sequence, keys, age, next refresh. Add a trust domain.
 
     \b
     Example:
       bridge trust list
     """
+
+
+trust.add_command(add)
 
 
 @trust.command("list")
@@ -72,28 +64,26 @@ def list_bundles(config: Path, limit: int | None, timeout: float, as_json: bool)
 @click.argument("trust_domain")
 @json_option
 def show(config: Path, timeout: float, trust_domain: str, as_json: bool) -> int:
-    """Show one trust domain with each of its keys: fingerprints to compare out of band, and until when they hold.
+    """Show one trust domain with each of its keys, until when they hold, and a digest of all to compare out of band.
 
     \b
     Example:
       bridge trust show partner.example
     """
-    from bridge.cli.trust_keys import describe_keys
+    from bridge.cli.trust_keys import describe_keys, digest_of, emit_keys
 
     settings = settings_of(config)
     wanted = _named(settings, trust_domain)
     status = next(one for one in look(settings, timeout).statuses if one.trust_domain == wanted)
     fields = {**fields_of(status), **_place(settings, trust_domain)}
     keys = [] if status.bundle is None else describe_keys(status.bundle)
+    fields["digest"] = None if status.bundle is None else digest_of(status.bundle)
     if as_json:
         emit_json({**fields, "keys": keys})
         return 0
     emit_fields({name: value for name, value in fields.items() if not name.endswith("_authorities")})
     say()
-    headers = ("use", "key", "type", "from", "until", "subject")
-    emit_table(
-        headers, (tuple(key[name] for name in ("use", "id", "type", "from", "until", "subject")) for key in keys)
-    )
+    emit_keys(keys)
     return 0
 
 

@@ -1,0 +1,82 @@
+"""Text added at the end of a file that people keep by hand: wholly or not at all, and nothing else of it changed."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+
+class ChangedMeanwhile(Exception):
+    """The file is not what it was when it was read, or somebody else is writing it. It was left alone."""
+
+
+def append_to_file(path: Path, content: bytes, *, before: bytes) -> None:
+    """Put `content` behind what the file holds, which must be exactly `before`, by one rename.
+
+    A link stays a link: what it leads to is replaced, in the folder where that is. The new file has the old one's
+    owner, group, rights and extended attributes, access lists among them; where one of these cannot be kept, nothing
+    is changed. Other names of the same file (hard links) keep the old content.
+    Raises: ChangedMeanwhile; OSError. Not seen: a change in the moment between the last look and the rename, unless
+    it is made by this function, which lets one at a time in.
+    """
+    real = Path(os.path.realpath(path, strict=True))
+    # Looked at before it is opened: a pipe would be waited for.
+    if not stat.S_ISREG(os.stat(real).st_mode):
+        raise OSError(errno.EINVAL, "is no plain file", str(real))
+    with real.open("rb") as old:
+        try:
+            fcntl.flock(old, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ChangedMeanwhile from error
+        # Whoever had the lock before may have put another file here.
+        if old.read() != before or not os.path.samestat(os.fstat(old.fileno()), os.stat(real)):
+            raise ChangedMeanwhile
+        _replace(real, old, before + content)
+
+
+def _replace(real: Path, old: BinaryIO, content: bytes) -> None:
+    draft = real.with_name(f".{real.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as new:
+            new.write(content)
+            new.flush()
+            _take_after(new.fileno(), old.fileno())
+            os.fsync(new.fileno())
+        draft.rename(real)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    folder = os.open(real.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _take_after(new: int, old: int) -> None:
+    """Owner and group before rights, which a change of owner may take away; access lists after rights, which they
+    refine. Raises: OSError when this account may not set one of them."""
+    wanted, found = os.fstat(old), os.fstat(new)
+    if (wanted.st_uid, wanted.st_gid) != (found.st_uid, found.st_gid):
+        os.fchown(new, wanted.st_uid, wanted.st_gid)
+    os.fchmod(new, stat.S_IMODE(wanted.st_mode))
+    has = _attributes(new)
+    for name, value in _attributes(old).items():
+        if has.get(name) != value:
+            os.setxattr(new, name, value)
+
+
+def _attributes(descriptor: int) -> dict[str, bytes]:
+    """None on a file system that has none."""
+    try:
+        return {name: os.getxattr(descriptor, name) for name in os.listxattr(descriptor)}
+    except OSError as error:
+        if error.errno == errno.ENOTSUP:
+            return {}
+        raise
