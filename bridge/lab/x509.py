@@ -43,7 +43,8 @@ UNKNOWN_EXTENSION = x509.ObjectIdentifier("2.999.1")
 class Profile:
     """All of a certificate but its keys. Times: epoch seconds.
 
-    `ca` None leaves BasicConstraints out, `usages` None KeyUsage, `extended` None ExtendedKeyUsage.
+    `ca` None leaves BasicConstraints out, `usages` None KeyUsage, `extended` None ExtendedKeyUsage. `is_numbered`: the
+    certificate's serial number is in the subject too, so that no two have the same name, as SPIRE writes its CAs.
     """
 
     subject: str
@@ -60,6 +61,7 @@ class Profile:
         ExtendedKeyUsageOID.CLIENT_AUTH,
     )
     unknown_critical: bool = False
+    is_numbered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,12 @@ def private_pem(key: PrivateKeyTypes) -> bytes:
 
 def _name(text: str) -> x509.Name:
     """A subject from `C=US,O=SPIRE,CN=x`; an empty text is an empty name."""
-    oids = {"C": NameOID.COUNTRY_NAME, "O": NameOID.ORGANIZATION_NAME, "CN": NameOID.COMMON_NAME}
+    oids = {
+        "C": NameOID.COUNTRY_NAME,
+        "O": NameOID.ORGANIZATION_NAME,
+        "CN": NameOID.COMMON_NAME,
+        "serialNumber": NameOID.SERIAL_NUMBER,
+    }
     pairs = (part.split("=", 1) for part in text.split(",") if part)
     return x509.Name([x509.NameAttribute(oids[key], value) for key, value in pairs])
 
@@ -163,6 +170,7 @@ def root_profile(trust_domain_id: str | None, *, not_before: int, not_after: int
         ca=True,
         usages=_CA_USAGES,
         extended=None,
+        is_numbered=trust_domain_id is not None,
     )
 
 
@@ -176,6 +184,7 @@ def intermediate_profile(trust_domain_id: str, *, not_before: int, not_after: in
         ca=True,
         usages=_CA_USAGES,
         extended=None,
+        is_numbered=True,
     )
 
 
@@ -195,14 +204,15 @@ def certify(issuer: CertificateAuthority | None, key: PrivateKey, profile: Profi
 
     Not checked: anything. That is the point: a profile may be as broken as a test needs it.
     """
-    subject = _name(profile.subject)
+    number = x509.random_serial_number()
+    subject = _name(profile.subject + (f",serialNumber={number}" if profile.is_numbered else ""))
     signer = key if issuer is None else issuer.key
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(subject if issuer is None else issuer.certificate.subject)
         .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
+        .serial_number(number)
         .not_valid_before(datetime.fromtimestamp(profile.not_before, UTC))
         .not_valid_after(datetime.fromtimestamp(profile.not_after, UTC))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)

@@ -53,6 +53,15 @@ def test_a_leaf_looks_as_spire_makes_it() -> None:
     assert svid.not_after == NOW + 300
 
 
+def test_no_two_cas_have_the_same_name_as_with_spire() -> None:
+    """Whoever looks for the issuer by its name finds one, also among those of a thousand trust domains."""
+    roots = [x509.load_der_x509_certificate(authority(intermediate=False).x509_bundle()) for _ in range(2)]
+    assert [f"2.5.4.5={root.serial_number},O=SPIFFE,C=US" for root in roots] == [
+        root.subject.rfc4514_string() for root in roots
+    ]
+    assert roots[0].subject != roots[1].subject
+
+
 @pytest.mark.parametrize(("intermediate", "length"), [(True, 2), (False, 1)])
 def test_the_chain_leads_to_the_bundle(intermediate: bool, length: int) -> None:
     example = authority(intermediate=intermediate)
