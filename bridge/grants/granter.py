@@ -129,7 +129,10 @@ class Granter:
         ends: int,
     ) -> Issue:
         """The write: the record as the registration saw it, and the grant, which lasts as long as the token."""
-        record, member = registration.record, registration.member
+        record, member, authorities = registration.record, registration.member, registration.identity.authorities
+        use = None if user is None else user.use
+        if use is not None:
+            use = replace(use, ends_at=max(use.ends_at, ends), authorities=authorities)
         return Issue(
             client_id=record.client_id,
             epoch=None if record.kind is ClientKind.PUSHED else record.epoch,
@@ -141,7 +144,8 @@ class Granter:
             idle_expiry=self._idle_expiry,
             lease_until=registration.lease_until,
             renews=registration.renews,
-            use=None if user is None else replace(user.use, ends_at=max(user.use.ends_at, ends)),
+            use=use,
+            authorities=authorities,
         )
 
     def finish(self, begun: Begun) -> IssuedToken:
@@ -215,8 +219,9 @@ def _event(
     context: RequestContext,
     user: ForUser | None,
 ) -> AuditEvent:
-    """The row. Of a user's token it also says whose it is and of which grant, and the door is the one where the
-    grant began: there it was decided, and there `policy replay` decides it again."""
+    """The row: also until when the token lives and under which epoch, so that it can be found while it does. Of a
+    user's token it says whose it is and of which grant, and the door is the one where the grant began: there it was
+    decided, and there `policy replay` decides it again."""
     identity, decision = registration.identity, registration.decision
     event = AuditEvent.about(
         identity,
@@ -230,6 +235,7 @@ def _event(
         issued=digest,
         policy_version=decision.policy_version,
     )
-    if user is None:
-        return event
-    return replace(event, ask={**event.ask, "user": user.grant.user.user_id, "grant": user.grant.grant_id})
+    known: dict[str, object] = {**event.ask, "expires_at": claims.expires_at, "epoch": claims.epoch}
+    if user is not None:
+        known |= {"user": user.grant.user.user_id, "grant": user.grant.grant_id}
+    return replace(event, ask=known)

@@ -36,6 +36,7 @@ def new_grant(
         fingerprint=request.fingerprint,
         transaction=request.transaction,
         metadata=request.metadata,
+        authorities=request.authorities,
     )
 
 

@@ -86,6 +86,7 @@ class AuthorizationRequests:
             fingerprint=fingerprint(description.metadata, description.listed),
             transaction=transaction,
             metadata=_kept(description, is_pushed=pushed is not None),
+            authorities=caller.identity.authorities,
         )
         return Made(request, caller.markers + (assertion_markers(caller.identity) if once else ()))
 

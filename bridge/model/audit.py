@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from bridge.model.authority import to_audit
 from bridge.model.evidence import RequestContext
 from bridge.model.identity import VerifiedIdentity
 from bridge.model.terms import Ask
@@ -31,9 +32,10 @@ class AuditEventKind(StrEnum):
 class AuditEvent:
     """One row to be. Units: `time` epoch seconds. `id` is the correlation id the client was given.
 
-    `ask` is the whole ask (`grant_type`, `scopes`, `resources`) so that it can be decided again;
-    `credential` the hex SHA-256 of what was presented; `key_id` its `kid` or CA key id; `issued` the
-    hex SHA-256 of what was issued; `count` how many equal refusals the row stands for.
+    `ask` is the whole ask (`grant_type`, `scopes`, `resources`) so that it can be decided again; beside it stand
+    `authorities`, those of a trust domain who vouched for who asked, and of a token `expires_at` and the `epoch` of its
+    client. `credential` is the hex SHA-256 of what was presented; `key_id` its `kid`, or the CA key id that it names;
+    `issued` the hex SHA-256 of what was issued; `count` how many equal refusals the row stands for.
     """
 
     id: str
@@ -74,9 +76,11 @@ class AuditEvent:
     ) -> AuditEvent:
         """The row for what a request of a verified identity led to. `ask` is kept with the binding methods
         that were proved, which is all that a decision looks at beside the subject."""
-        asked: Mapping[str, object] = {}
+        asked: dict[str, object] = {}
         if ask is not None:
             asked = {**ask.to_audit(), "proved": sorted(method.value for method in identity.proved)}
+        if identity.authorities:
+            asked["authorities"] = to_audit(identity.authorities)
         return cls(
             id=context.correlation_id,
             time=context.now,

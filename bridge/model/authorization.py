@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bridge.model.authority import Authorities
 from bridge.model.client import ClientKind
 from bridge.model.evidence import Door, EvidenceKind
 from bridge.model.identity import PolicySubject
@@ -28,7 +29,8 @@ class AuthorizationRequest:
     the key that the code is bound to. `epoch` is the registration's (`Registration.epoch`), None for a pushed
     client, which has no record. `metadata` is what the client says of itself, for the page that asks the user and,
     of pushed clients, for resource servers. `fingerprint` is over everything of a client that a remembered
-    consent hangs on. `transaction` is the public name of a pushed client's one transaction.
+    consent hangs on. `transaction` is the public name of a pushed client's one transaction. `authorities` vouched for
+    whoever pushed it.
     """
 
     client_id: str
@@ -43,6 +45,7 @@ class AuthorizationRequest:
     fingerprint: str = ""
     transaction: str | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)
+    authorities: Authorities = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,8 @@ class Grant:
     the record the grant is over (T-23). `door` is where the grant began; everything later is decided as at that
     door. Epoch seconds: `code_expires_at`; `code_used_at` None before; `refresh_expires_at` None without a refresh
     token; `ends_at` is when its last artefact is dead and the row may go; `ended_at` None while it lives.
-    `generation` counts the refresh tokens: the one in force, 0 when there is none yet.
+    `generation` counts the refresh tokens: the one in force, 0 when there is none yet. `authorities` vouched for
+    whoever used it last, or asked for it: a client that proves itself anew by each use rests on no earlier proof.
     """
 
     grant_id: str
@@ -122,6 +126,7 @@ class Grant:
     generation: int = 0
     refresh_expires_at: int | None = None
     ended_at: int | None = None
+    authorities: Authorities = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +137,7 @@ class GrantUse:
     force. `next_generation` is in force afterwards (the same where the refresh token is not rotated, 0 without
     one). `refresh_expires_at` and `ends_at` in epoch seconds; `ends_at` never goes back. `actor`: as on the grant.
     `epoch`: that of the registration that redeems a code, which is the grant's from then on; None leaves it.
+    `authorities`: who vouched for whoever uses it, the grant's from then on.
     """
 
     grant_id: str
@@ -142,3 +148,4 @@ class GrantUse:
     refresh_expires_at: int | None = None
     actor: str | None = None
     epoch: str | None = None
+    authorities: Authorities = ()

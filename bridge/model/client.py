@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from bridge.model.authority import Authorities
 from bridge.model.evidence import EvidenceKind
 from bridge.model.identity import VerifiedIdentity
 from bridge.model.terms import Decision
@@ -70,7 +71,8 @@ class ClientRecord:
     `expires_at` is when it idles out; None never. `state` is the stored one: an ACTIVE record past
     `expires_at` counts as EXPIRED (`state_at`), swept or not.
     `identities` is the number of SPIFFE IDs seen; `rule` the rule that admitted the registration.
-    An INSTANCE has its identity's name as `parent`, and `expires_at` is the end of its lease.
+    An INSTANCE has its identity's name as `parent`, and `expires_at` is the end of its lease; `authorities` vouched for
+    whoever moved that end to where it is. Other records have none: nothing but an SVID brings them a token.
     """
 
     client_id: str
@@ -87,6 +89,7 @@ class ClientRecord:
     identities: int = 1
     metadata: Mapping[str, object] = field(default_factory=dict)
     provenance: Provenance = NO_PROVENANCE
+    authorities: Authorities = ()
 
     def state_at(self, now: int) -> ClientState:
         """The state that holds at `now`."""
@@ -112,7 +115,8 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class ProposedClient:
-    """What a registration would write if no record owns the subject yet. Not a record."""
+    """What a registration would write if no record owns the subject yet. Not a record. `authorities`: of an instance,
+    who vouched for the credential that grants its lease."""
 
     client_id: str
     kind: ClientKind
@@ -124,6 +128,7 @@ class ProposedClient:
     member: str | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)
     provenance: Provenance = NO_PROVENANCE
+    authorities: Authorities = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from bridge.model.authority import Authorities
 from bridge.model.evidence import EvidenceKind
 from bridge.model.spiffe_id import SpiffeId
 
@@ -87,7 +88,8 @@ class VerifiedIdentity:
             of the bundle that vouched, if it has one; `keys` all keys the request proved;
             `replay_digest` what a `Marker` for one use of a JWT-SVID is made of: a hex SHA-256 that is equal
             for all spellings of one token (its hash is not: an ECDSA signature has a twin that anybody can
-            compute). Empty for X.509-SVIDs, whose key is proved anew by each handshake.
+            compute). Empty for X.509-SVIDs, whose key is proved anew by each handshake; `authorities` who
+            vouched: a trust domain's keys, by SVID or by the lease that an SVID granted; empty where none did.
     A public client shows nothing (`is_public`): it is whoever it says, and may do what anybody may in its name.
     Spec:   SPIFFE-ID 2; RFC 8705 3.1 (`x5t#S256`); RFC 9449 6.1 (`jkt`).
     """
@@ -100,6 +102,7 @@ class VerifiedIdentity:
     bundle_sequence: int | None = None
     keys: tuple[KeyBinding, ...] = ()
     replay_digest: str = ""
+    authorities: Authorities = ()
 
     @property
     def name(self) -> str:

@@ -186,6 +186,8 @@ class Authentication:
             key_id=assertion.key_id,
             verified_at=now,
             not_after=assertion.expires_at,
+            # Its own key is worth what vouched for it when its lease was granted.
+            authorities=record.authorities,
         )
         with self._refusals.watch(identity, ask or Ask(context.door, ""), context):
             # One that waits for an operator is who it is, and is told so by whoever decides about it.

@@ -6,7 +6,7 @@ vouches for or that no rule admits (interface section 6).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from bridge.model.errors import EvidenceRejected, InvalidClientMetadata, InvalidRequest
@@ -96,4 +96,5 @@ class Introduction:
             )
         for key in certificate.keys:
             identity = identity.with_key(key)
-        return identity
+        # A key that the request names counts for the certificate's sake: both have vouched for what comes of this.
+        return replace(identity, authorities=identity.authorities + certificate.authorities)

@@ -250,6 +250,7 @@ class Registrar:
                 member=name.member,
                 metadata=metadata,
                 provenance=provenance,
+                authorities=identity.authorities if name.kind is ClientKind.INSTANCE else (),
             ),
             limits=self._limits(name.trust_domain),
             idle_expiry=self._idle_expiry,

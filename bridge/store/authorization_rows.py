@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from bridge.model.authority import of_audit, of_text, text_of, to_audit
 from bridge.model.authorization import AuthorizationRequest, Consent, Grant, Session, User
 from bridge.model.client import ClientKind
 from bridge.model.evidence import Door, EvidenceKind
@@ -17,6 +18,7 @@ GRANT_FIELDS = (
     "grant_id", "code_digest", "user_id", "user_name", "client_id", "kind", "evidence", "door", "scopes", "resources",
     "redirect_uri", "code_challenge", "created_at", "code_expires_at", "ends_at", "actor", "epoch", "dpop_jkt",
     "fingerprint", "pushed_transaction", "metadata", "code_used_at", "generation", "refresh_expires_at", "ended_at",
+    "authorities",
 )  # fmt: skip
 SESSION_FIELDS = ("digest", "user_id", "user_name", "signed_in_at", "expires_at")
 CONSENT_FIELDS = ("user_id", "client_id", "fingerprint", "scopes", "resources", "agreed_at")
@@ -46,6 +48,7 @@ def request_text(request: AuthorizationRequest) -> str:
         "fingerprint": request.fingerprint,
         "transaction": request.transaction,
         "metadata": dict(request.metadata),
+        "authorities": to_audit(request.authorities) or None,
     }
     return _text({name: value for name, value in said.items() if value is not None})
 
@@ -74,6 +77,7 @@ def request_of(text: str) -> AuthorizationRequest:
         fingerprint=said["fingerprint"],
         transaction=said.get("transaction"),
         metadata=said["metadata"],
+        authorities=of_audit(said.get("authorities", [])),
     )
 
 
@@ -105,6 +109,7 @@ def grant_row(grant: Grant) -> tuple[object, ...]:
         grant.generation,
         grant.refresh_expires_at,
         grant.ended_at,
+        text_of(grant.authorities),
     )
 
 
@@ -113,7 +118,7 @@ def grant_of(row: Row) -> Grant:
     grant_id, code_digest, user_id, user_name, client_id, kind, evidence, door, scopes, resources = row[:10]
     redirect_uri, code_challenge, created_at, code_expires_at, ends_at = row[10:15]
     actor, epoch, dpop_jkt, fingerprint, transaction, metadata = row[15:21]
-    code_used_at, generation, refresh_expires_at, ended_at = row[21:]
+    code_used_at, generation, refresh_expires_at, ended_at, authorities = row[21:]
     return Grant(
         grant_id,
         code_digest,
@@ -139,6 +144,7 @@ def grant_of(row: Row) -> Grant:
         generation,
         refresh_expires_at,
         ended_at,
+        of_text(authorities),
     )
 
 

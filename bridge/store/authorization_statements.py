@@ -41,7 +41,8 @@ GRANT_BY_CODE = f"SELECT {GRANT} FROM grants WHERE code_digest = ?"
 GRANT_BY_ID = f"SELECT {GRANT} FROM grants WHERE grant_id = ?"
 IS_LIVE = "SELECT 1 FROM grants WHERE grant_id = ? AND ended_at IS NULL"
 USE_GRANT = """
-UPDATE grants SET code_used_at = ?, generation = ?, refresh_expires_at = ?, ends_at = ?, actor = ?, epoch = ?
+UPDATE grants SET code_used_at = ?, generation = ?, refresh_expires_at = ?, ends_at = ?, actor = ?, epoch = ?,
+       authorities = ?
 WHERE grant_id = ?
 """
 END_GRANT = "UPDATE grants SET ended_at = ? WHERE grant_id = ? AND ended_at IS NULL RETURNING grant_id"

@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from bridge.model.authority import text_of
 from bridge.model.errors import BridgeError, GrantSpent, RegistrationChanged
 from bridge.model.identity import Marker
 from bridge.model.reasons import Reason
@@ -142,6 +143,8 @@ class _Uses:
     def __init__(self) -> None:
         self._clients: dict[str, _Use] = {}
         self._members: dict[tuple[str, str], _Use] = {}
+        # Who vouched for the ends of leases that moved.
+        self._vouched: dict[str, str] = {}
 
     def note(self, issue: Issue, row: Seen, now: int) -> None:
         """One use. `row` is what `CHECK` gave; a use that was noted before in this commit stands above it."""
@@ -154,6 +157,8 @@ class _Uses:
         moved = _moved(used_at, expires_at, issue, now)
         if moved is not None:
             self._clients[issue.client_id] = moved
+            if issue.lease_until is not None and moved[1] == issue.lease_until != expires_at:
+                self._vouched[issue.client_id] = text_of(issue.authorities)
         if issue.member is not None:
             place = (issue.client_id, issue.member)
             noted = self._members.get(place)
@@ -166,7 +171,8 @@ class _Uses:
     def write(self, tx: Transaction) -> None:
         """Store them."""
         if self._clients:
-            tx.change_many(sql.PROLONG_CLIENT, [(*moved, key) for key, moved in self._clients.items()])
+            used = [(*moved, self._vouched.get(key), key) for key, moved in self._clients.items()]
+            tx.change_many(sql.PROLONG_CLIENT, used)
         if self._members:
             tx.change_many(sql.PROLONG_MEMBER, [(*moved, *key) for key, moved in self._members.items()])
 

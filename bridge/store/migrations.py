@@ -19,7 +19,15 @@ from bridge.model.errors import StartRefused
 from bridge.store.connections import create_file, open_reader, open_writer, unavailable
 from bridge.store.gate import WriterGate
 from bridge.store.ports import SchemaStatus
-from bridge.store.schema import CODE_FLOW, DOCUMENTS, FIRST_RELEASE, NOTED_KEYS, POLLED_BUNDLES, REGISTRATION
+from bridge.store.schema import (
+    AUTHORITIES,
+    CODE_FLOW,
+    DOCUMENTS,
+    FIRST_RELEASE,
+    NOTED_KEYS,
+    POLLED_BUNDLES,
+    REGISTRATION,
+)
 
 SET = "bridge"
 
@@ -70,6 +78,7 @@ STEPS: tuple[Step, ...] = (
     Step("0004_code_flow", _statements(CODE_FLOW), after=_expect_sound),
     Step("0005_polled_bundles", _statements(POLLED_BUNDLES), after=_expect_sound),
     Step("0006_noted_keys", _statements(NOTED_KEYS), after=_expect_sound),
+    Step("0007_authorities", _statements(AUTHORITIES), after=_expect_sound),
 )
 
 

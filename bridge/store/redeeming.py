@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bridge.model.authority import text_of
 from bridge.model.authorization import GrantUse
 from bridge.store import authorization_statements as sql
 from bridge.store.transaction import Transaction
@@ -35,6 +36,7 @@ class _Standing:
     ended_at: int | None
     actor: str | None
     epoch: str | None
+    authorities: str = "[]"
 
 
 class Redeeming:
@@ -72,6 +74,7 @@ class Redeeming:
             grant.epoch = use.epoch or grant.epoch
         grant.generation, grant.refresh_expires_at = use.next_generation, use.refresh_expires_at
         grant.ends_at = max(grant.ends_at, use.ends_at)
+        grant.authorities = text_of(use.authorities)
 
     def write(self, tx: Transaction) -> None:
         """Store what was noted."""
@@ -81,4 +84,4 @@ class Redeeming:
 
 def _row(one: _Standing) -> tuple[object, ...]:
     changed = one.code_used_at, one.generation, one.refresh_expires_at, one.ends_at, one.actor, one.epoch
-    return (*changed, one.grant_id)
+    return (*changed, one.authorities, one.grant_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from bridge.model.audit import AuditEvent
+from bridge.model.authority import text_of
 from bridge.model.client import ClientRecord, ClientState, Member, ProposedClient
 from bridge.model.errors import EvidenceRejected, IdentityDenied
 from bridge.model.identity import Marker
@@ -192,6 +193,7 @@ def _bring_back(tx: Transaction, call: Registering, old: ClientRecord, quota: st
         parent=proposed.parent,
         metadata=proposed.metadata,
         provenance=proposed.provenance,
+        authorities=proposed.authorities,
     )
     tx.change(
         sql.RETURN_CLIENT,
@@ -204,6 +206,7 @@ def _bring_back(tx: Transaction, call: Registering, old: ClientRecord, quota: st
             record.parent,
             metadata_text(record.metadata),
             provenance_text(record.provenance),
+            text_of(record.authorities),
             record.client_id,
         ),
     )

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from bridge.model.audit import AuditEvent, AuditEventKind, AuditRow
+from bridge.model.authority import of_text, text_of
 from bridge.model.client import (
     NO_PROVENANCE,
     ClientKind,
@@ -25,7 +26,7 @@ from bridge.store.connections import Row
 
 CLIENT_FIELDS = (
     "client_id", "kind", "subject", "trust_domain", "state", "rule", "epoch", "created_at", "last_used_at",
-    "expires_at", "parent", "identities", "metadata", "provenance",
+    "expires_at", "parent", "identities", "metadata", "provenance", "authorities",
 )  # fmt: skip
 MEMBER_FIELDS = ("client_id", "spiffe_id", "state", "epoch", "first_seen_at", "last_used_at", "expires_at")
 ACCESS_FIELDS = ("client_id", "handle", "epoch", "generation", "digest")
@@ -44,7 +45,7 @@ def columns(fields: tuple[str, ...], table: str = "") -> str:
 
 
 def client_of(row: Row, start: int = 0) -> ClientRecord | None:
-    """The record in the fourteen columns from `start`; None where a join found none."""
+    """The record in the fifteen columns from `start`; None where a join found none."""
     if row[start] is None:
         return None
     (
@@ -62,7 +63,8 @@ def client_of(row: Row, start: int = 0) -> ClientRecord | None:
         identities,
         metadata,
         provenance,
-    ) = row[start : start + 14]
+        authorities,
+    ) = row[start : start + 15]
     return ClientRecord(
         client_id,
         _KINDS[kind],
@@ -78,6 +80,7 @@ def client_of(row: Row, start: int = 0) -> ClientRecord | None:
         identities,
         json.loads(metadata),
         provenance_of(provenance),
+        of_text(authorities),
     )
 
 
@@ -123,6 +126,7 @@ def record_of(proposed: ProposedClient, *, epoch: int, now: int, expires_at: int
         1 if seen else 0,
         proposed.metadata,
         proposed.provenance,
+        proposed.authorities,
     )
 
 
@@ -143,6 +147,7 @@ def client_row(record: ClientRecord, *, ended_at: int | None = None) -> tuple[An
         record.identities,
         metadata_text(record.metadata),
         provenance_text(record.provenance),
+        text_of(record.authorities),
         None if record.trust_domain else quota_of(record),
         ended_at,
     )

@@ -328,3 +328,10 @@ POLLED_BUNDLES: tuple[str, ...] = (
 NOTED_KEYS: tuple[str, ...] = (
     "CREATE TABLE noted_keys (trust_domain TEXT NOT NULL PRIMARY KEY, keys TEXT NOT NULL) STRICT, WITHOUT ROWID",
 )
+
+# Step 7: who vouched for what outlives the credential that brought it, as JSON (`model.authority.text_of`): the lease
+# of an instance, and a grant. Nobody is known for those of before.
+AUTHORITIES: tuple[str, ...] = (
+    "ALTER TABLE clients ADD COLUMN authorities TEXT NOT NULL DEFAULT '[]'",
+    "ALTER TABLE grants ADD COLUMN authorities TEXT NOT NULL DEFAULT '[]'",
+)

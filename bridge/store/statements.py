@@ -63,7 +63,7 @@ MEMBERSHIPS = f"SELECT {MEMBER} FROM members WHERE spiffe_id = ? AND client_id >
 INSERT_CLIENT = f"INSERT INTO clients ({CLIENT}, quota, ended_at) VALUES ({', '.join('?' * (len(CLIENT_FIELDS) + 2))})"
 RETURN_CLIENT = """
 UPDATE clients SET state = ?, rule = ?, epoch = ?, last_used_at = ?, expires_at = ?, ended_at = NULL, parent = ?,
-       metadata = ?, provenance = ?
+       metadata = ?, provenance = ?, authorities = ?
 WHERE client_id = ?
 """
 REPLACE_METADATA = "UPDATE clients SET rule = ?, metadata = ?, provenance = ?, epoch = ? WHERE client_id = ?"
@@ -75,7 +75,10 @@ SET state = 'active', epoch = excluded.epoch, last_used_at = excluded.last_used_
     expires_at = excluded.expires_at, ended_at = NULL
 """
 DROP_APPROVALS = "DELETE FROM approvals WHERE client_id = ?"
-PROLONG_CLIENT = "UPDATE clients SET last_used_at = ?, expires_at = ? WHERE client_id = ?"
+# Authorities NULL: whoever vouched for the end that the record has.
+PROLONG_CLIENT = """
+UPDATE clients SET last_used_at = ?, expires_at = ?, authorities = COALESCE(?, authorities) WHERE client_id = ?
+"""
 PROLONG_MEMBER = "UPDATE members SET last_used_at = ?, expires_at = ? WHERE client_id = ? AND spiffe_id = ?"
 
 # --- approvals
@@ -158,7 +161,10 @@ SWEEP_MARKERS = """
 DELETE FROM markers WHERE (kind, digest) IN (
     SELECT kind, digest FROM markers WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)
 """
-SWEEP_REVOKED_TOKENS = "DELETE FROM revoked_tokens WHERE expires_at <= ?"
+SWEEP_REVOKED_TOKENS = """
+DELETE FROM revoked_tokens WHERE jti IN (
+    SELECT jti FROM revoked_tokens WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)
+"""
 
 # --- counts and limits
 ADD_COUNT = """

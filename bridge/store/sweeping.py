@@ -45,7 +45,7 @@ def sweep(tx: Transaction, call: Sweeping) -> Swept:
     removed += _remove_members(tx, call, call.batch - removed)
     markers = _sweep_markers(tx, call)
     _sweep_buckets(tx, call)
-    tx.change(sql.SWEEP_REVOKED_TOKENS, (call.now - REVOKED_TOKEN_SLACK,))
+    tx.change(sql.SWEEP_REVOKED_TOKENS, (call.now - REVOKED_TOKEN_SLACK, call.batch * MARKERS_PER_RECORD))
     return Swept(expired, removed, markers)
 
 

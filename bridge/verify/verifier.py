@@ -19,6 +19,7 @@ from bridge.model.identity import BindingMethod, KeyBinding, PolicySubject, Sour
 from bridge.model.reasons import Reason
 from bridge.model.spiffe_id import TrustDomain
 from bridge.verify import jwt_svid, signed_jwt, x509_svid
+from bridge.verify.authorities import authorities_of_path, authority_of_key
 from bridge.verify.cache import VerificationCache, Verified
 from bridge.verify.claimed import claimed_by_chain, claimed_by_jwt
 from bridge.verify.jwt_steps import JWT_STEPS, JwtCase
@@ -177,6 +178,7 @@ class SvidVerifier:
             not_after=jwt_svid.not_after(claims),
             bundle_sequence=live.bundle.sequence,
             replay_digest=case.token.replay_digest(case.header.alg),
+            authorities=(authority_of_key(key),),
         )
         return Verified(identity, live.revision, begin, end), claims
 
@@ -194,6 +196,7 @@ class SvidVerifier:
             not_after=leaf.end,
             bundle_sequence=live.bundle.sequence,
             keys=(KeyBinding(BindingMethod.X5T_S256, base64url.encode(thumbprint), leaf.end),),
+            authorities=authorities_of_path(case.path),
         )
         # Both ends of a certificate's validity are inside, the end of a cached answer is not.
         return Verified(identity, live.revision, max(b for b, _ in times), min(e for _, e in times) + 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bridge.model.audit import AuditEvent
+from bridge.model.authority import Authorities
 from bridge.model.authorization import GrantUse
 from bridge.model.client import ClientRecord, ClientState, Member
 from bridge.model.identity import Marker
@@ -60,7 +61,8 @@ class Issue:
     stays where it is, whatever else is said (interface section 9).
 
     `epoch` None: a pushed client, which has no record to look at or to prolong. `use` is the use of a grant that
-    the token comes from; it happens with this write or not at all.
+    the token comes from; it happens with this write or not at all. `authorities` vouched for the caller; they go onto
+    the record with the end of a lease that this write moves.
     """
 
     client_id: str
@@ -74,6 +76,7 @@ class Issue:
     lease_until: int | None = None
     renews: bool = True
     use: GrantUse | None = None
+    authorities: Authorities = ()
 
 
 @dataclass(frozen=True, slots=True)
