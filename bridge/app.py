@@ -20,11 +20,15 @@ from bridge.files.as_read import FileAsRead
 from bridge.measures import Measures
 from bridge.model.bundle import BundleHealth, BundleStatus
 from bridge.model.errors import StartRefused, Unavailable
+from bridge.model.own_svid import OwnSvid
 from bridge.model.spiffe_id import TrustDomain
 from bridge.observe import metrics
 from bridge.observe.log import configure
 from bridge.observe.readiness import PartState, Readiness, readiness
 from bridge.observe.serving_metrics import ServingMetrics
+from bridge.own_certificate import OwnCertificate
+from bridge.own_certificate import own_endpoint as own_endpoint
+from bridge.own_certificate import own_spiffe_id as own_spiffe_id
 from bridge.policy.folder import PolicyDefaults, PolicyFolder
 from bridge.policy.in_force import PolicyInForce
 from bridge.registration.refusals import RefusalLog
@@ -166,6 +170,7 @@ def prepare(settings: Settings) -> None:
         upstream_secret(settings.users)
     create_if_empty(settings.database)
     open_bundles(settings)
+    own_endpoint(settings)
     open_fetcher(settings)
     PolicyFolder(settings.policy_directory, policy_defaults(settings)).load()
     store = open_store(settings, seal)
@@ -197,6 +202,7 @@ class Worker:
         self._fetcher = open_fetcher(settings)
         self._issuers = open_issuers(settings, self._fetcher)
         self.serving_observer = ServingMetrics()
+        self._own = OwnCertificate(settings, self.serving_observer, clock=now)
         services = services_of(self._parts(seal), self._readiness)
         self._app, self._metrics_app = create_app(services), create_metrics_app(services)
         self._news = BundleNews(self._book, self._store.bundles, new_id=new_id, clock=now)
@@ -241,12 +247,18 @@ class Worker:
         anchors = self._book.anchors()
         return anchors.revision, anchors.certificates
 
+    def own_svid(self) -> OwnSvid | None:
+        """The X.509-SVID of the service itself, where its listeners show one."""
+        return self._own.current()
+
     def start(self) -> None:
         """Begin streams and chores; in the worker's own process, never before a fork."""
+        self._own.start()
         self._book.on_change(self._news.changed)
         self._book.on_sharing(self._news.shared)
         self._sources.start()
         self._book.wait_until_reported(FIRST_WORD_SECONDS)
+        self._own.wait(FIRST_WORD_SECONDS)
         # What the store does not take now, the chore brings again. What is known is noted before anybody is served.
         with suppress(Unavailable):
             self._news.note(now())
@@ -275,6 +287,7 @@ class Worker:
         looked = self._upkeep.looking(unread=str(file.path) if file is not None and file.has_changed() else "")
         self._policies.forget()
         self._sources.refresh_now()
+        self._own.refresh_now()
         if self._chores.hurry().wait(RELOAD_SECONDS):
             looked(now())
 
@@ -283,6 +296,7 @@ class Worker:
         self._chores.close()
         self._fetches.close()
         self._sources.close()
+        self._own.close()
         self._refusals.flush(now(), all_minutes=True)
         self._store.close()
 
@@ -324,7 +338,7 @@ class Worker:
                 "keys": self._keys_state,
                 "policies": self._policies_state,
                 "bundles": self._bundles_state,
-                "tls": self._tls_state,
+                "tls": self._own.state,
                 "chores": self._chores_state,
             }
         )
@@ -350,11 +364,6 @@ class Worker:
     def _chores_state(self) -> PartState:
         silent = self._chores.silent_seconds
         return silent < CHORES_SILENT_SECONDS, {"last_turn_seconds_ago": int(silent)}
-
-    def _tls_state(self) -> PartState:
-        ends, fault = self.serving_observer.certificate_not_after, self.serving_observer.certificate_fault
-        detail: dict[str, object] = {} if ends is None else {"certificate_ends_in_seconds": ends - now()}
-        return True, {**detail, "reason": fault} if fault else detail
 
 
 def _bundle_detail(status: BundleStatus) -> dict[str, object]:

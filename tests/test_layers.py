@@ -35,10 +35,11 @@ ALLOWED: dict[str, set[str]] = {
     "wiring_flow": L0 | L1 | {"registration", "grants", "wiring_pages"},
     "wiring_pages": L0 | L1 | {"grants", "web", "config"},
     "wiring_bundles": L0 | L1 | {"config", "serving"},
+    "own_certificate": L0 | L1 | {"config"},
     "app": L0
     | L1
     | {"registration", "grants", "web", "serving", "config", "bundle_news", "chores", "measures", "upkeep"}
-    | {"wiring", "wiring_bundles", "wiring_pages"},
+    | {"own_certificate", "wiring", "wiring_bundles", "wiring_pages"},
     "lab": L0 | {"spire", "config"},
     "cli": L0 | L1 | {"registration", "grants", "serving", "config", "app", "lab"},
 }
@@ -108,6 +109,7 @@ ROOT = {
     "app.py",
     "bundle_news.py",
     "chores.py",
+    "own_certificate.py",
     "upkeep.py",
     "wiring.py",
     "wiring_bundles.py",

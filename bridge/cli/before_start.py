@@ -36,10 +36,10 @@ def seal_faults(settings: Settings) -> list[str]:
 
 
 def tls_faults(settings: Settings) -> list[str]:
-    """A server certificate that cannot be used, or not with this private key."""
+    """Files of a server certificate that cannot be used, or not with this private key."""
     from bridge.serving.tls import UnfitCertificate, plain_context, read_certificate
 
-    if settings.tls is None:
+    if settings.tls is None or settings.tls.certificate is None or settings.tls.private_key is None:
         return []
     certificate, private_key = Path(settings.tls.certificate), Path(settings.tls.private_key)
     try:

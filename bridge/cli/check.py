@@ -118,12 +118,22 @@ def _tls(settings: Settings, part: _Part) -> None:
         words = on if settings.trusted_proxies else "for development on a loopback address only"
         part.hints.append(f"no [tls]: {words}")
         return
+    if settings.tls.certificate is not None:
+        _certificate_files(settings, part)
+    if settings.tls.workload_api is not None:
+        _own_svid(settings, part)
+
+
+def _certificate_files(settings: Settings, part: _Part) -> None:
     from bridge.app import now
     from bridge.serving.tls import read_certificate
 
     if faults := tls_faults(settings):
         part.faults += faults
         return
+    assert settings.tls is not None
+    assert settings.tls.certificate is not None
+    assert settings.tls.private_key is not None
     found = read_certificate(Path(settings.tls.certificate), Path(settings.tls.private_key))
     ends = f"{settings.tls.certificate}, ends {timestamp(found.not_after)}"
     if found.not_after <= now():
@@ -132,6 +142,22 @@ def _tls(settings: Settings, part: _Part) -> None:
         part.hints.append(f"{ends}: soon")
     else:
         part.found.append(ends)
+
+
+def _own_svid(settings: Settings, part: _Part) -> None:
+    """The service's own identity, as the agent gives it to whoever runs this command."""
+    from bridge.app import own_endpoint, own_spiffe_id
+    from bridge.spire.workload_client import WorkloadApiFailed, fetch_x509_svid
+
+    endpoint = own_endpoint(settings)
+    assert endpoint is not None
+    try:
+        svid = fetch_x509_svid(endpoint, timeout=_BUNDLE_SECONDS, spiffe_id=own_spiffe_id(settings))
+    except WorkloadApiFailed as error:
+        words = "the account that serves needs a registration entry, and so does the one that runs this command"
+        part.faults.append(f"own X.509-SVID: {error}; {words}")
+        return
+    part.found.append(f"own X.509-SVID {svid.spiffe_id}, ends {timestamp(svid.not_after)}, renewed by itself")
 
 
 def _policies(settings: Settings, part: _Part) -> None:

@@ -118,8 +118,9 @@ def serving_options(settings: Settings, as_read: FileAsRead) -> ServingOptions:
         listen=settings.listen,
         mtls_listen=settings.mtls_listen,
         metrics_listen=settings.metrics_listen,
-        certificate=Path(settings.tls.certificate) if settings.tls else None,
-        private_key=Path(settings.tls.private_key) if settings.tls else None,
+        certificate=Path(settings.tls.certificate) if settings.tls and settings.tls.certificate else None,
+        private_key=Path(settings.tls.private_key) if settings.tls and settings.tls.private_key else None,
+        own_svid=settings.tls is not None and settings.tls.workload_api is not None,
         proxies=tuple(
             TrustedProxy(proxy.header, None if proxy.unix is None else Path(proxy.unix), proxy.network)
             for proxy in settings.trusted_proxies

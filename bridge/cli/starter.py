@@ -43,6 +43,10 @@ mtls_listen = "127.0.0.1:8444"
 [tls]
 certificate = "tls/server.pem"
 private_key = "tls/server.key"
+# For callers that verify a server by its SPIFFE ID: mtls_listen shows the service's own X.509-SVID, renewed by the
+# agent. Without certificate and private_key both listeners do. The default SVID, or that of a SPIFFE ID.
+#   workload_api = "unix:///run/spire/agent.sock"
+#   spiffe_id = "spiffe://$name/bridge"
 
 # Whether /.well-known/openid-configuration is there too, for relying parties that look for an issuer's keys nowhere
 # else, as clouds do. This service is no OpenID provider, and the document names no more than issuer, keys and

@@ -6,7 +6,6 @@ named, or nowhere.
 
 from __future__ import annotations
 
-import base64
 import http.client
 import os
 import ssl
@@ -21,6 +20,7 @@ import click
 
 from bridge.cli.options import Failure
 from bridge.cli.output import printable
+from bridge.files.unnamed_pem import pem_of, unnamed_pem
 from bridge.jose.strict_json import InvalidJson, loads_object
 
 _MAX_ANSWER = 256 * 1024
@@ -133,20 +133,13 @@ def discover(connector: Connector, issuer: str, *, mtls: bool) -> str:
 
 @contextmanager
 def _as_file(certificate: Certificate) -> Iterator[str]:
-    """Certificate and key as PEM under a name that the ssl module can open, gone afterwards.
-
-    On Linux the file is memory that has no name in any folder, so that the key never reaches a disk.
-    """
-    encoded = base64.encodebytes(certificate.key).decode()
-    pem = f"-----BEGIN PRIVATE KEY-----\n{encoded}-----END PRIVATE KEY-----\n"
-    pem = "".join(ssl.DER_cert_to_PEM_cert(der) for der in certificate.chain) + pem
+    """Certificate and key as PEM under a name that the ssl module can open, gone afterwards: on Linux in memory, so
+    that the key never reaches a disk."""
     if hasattr(os, "memfd_create"):
-        with open(os.memfd_create("svid", os.MFD_CLOEXEC), "wb") as memory:
-            memory.write(pem.encode())
-            memory.flush()
-            yield f"/proc/self/fd/{memory.fileno()}"
+        with unnamed_pem(certificate.chain, certificate.key) as path:
+            yield path
         return
     with tempfile.NamedTemporaryFile() as file:
-        file.write(pem.encode())
+        file.write(pem_of(certificate.chain, certificate.key))
         file.flush()
         yield file.name

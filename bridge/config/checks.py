@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bridge.config.settings import Settings, TrustedProxySettings, is_loopback
+from bridge.config.listeners import listener_faults
+from bridge.config.settings import Settings, is_loopback
 from bridge.config.trust_domains import trust_domain_faults
 
 DRAFTS = {
@@ -18,8 +18,6 @@ DRAFTS = {
     "pushed_client_registration": "00",
 }
 _NOT_BUILT = "not in this version"
-# Bytes of a Unix socket's address without its closing NUL (unix(7)).
-LONGEST_SOCKET_PATH = 107
 
 # The key that is wrong, and what is wrong with it.
 Faults = list[tuple[tuple[str | int, ...], str]]
@@ -28,8 +26,7 @@ Faults = list[tuple[tuple[str | int, ...], str]]
 def cross_checks(settings: Settings) -> Faults:
     """Every such fault, by key."""
     return [
-        *_listener_faults(settings),
-        *_proxy_faults(settings),
+        *listener_faults(settings),
         *_store_faults(settings),
         *trust_domain_faults(settings),
         *_statement_issuer_faults(settings),
@@ -47,8 +44,8 @@ def serving_faults(settings: Settings) -> Faults:
     """
     files: list[tuple[tuple[str | int, ...], str]] = []
     if settings.tls is not None:
-        files.append((("tls", "certificate"), settings.tls.certificate))
-        files.append((("tls", "private_key"), settings.tls.private_key))
+        named = {"certificate": settings.tls.certificate, "private_key": settings.tls.private_key}
+        files += [(("tls", key), path) for key, path in named.items() if path is not None]
     if settings.fetch.ca_file is not None:
         files.append((("fetch", "ca_file"), settings.fetch.ca_file))
     if settings.users is not None and settings.users.client_secret_file is not None:
@@ -61,63 +58,6 @@ def serving_faults(settings: Settings) -> Faults:
         if proxy.unix is not None and not Path(proxy.unix).parent.is_dir():
             missing.append((("trusted_proxies", place, "unix"), f"no such folder: {Path(proxy.unix).parent}"))
     return missing
-
-
-def _listener_faults(settings: Settings) -> Faults:
-    faults: Faults = []
-    by_socket = any(proxy.unix for proxy in settings.trusted_proxies)
-    if settings.listen is None and settings.mtls_listen is None and not by_socket:
-        faults.append((("listen",), "required: set listen, mtls_listen or both, or a trusted proxy's unix socket"))
-    plain_http = settings.issuer.startswith("http://")
-    if settings.tls is None and not plain_http and not settings.trusted_proxies:
-        faults.append((("tls",), "required for an https issuer: certificate and private_key"))
-    if settings.tls is None and settings.mtls_listen is not None:
-        faults.append((("mtls_listen",), "needs [tls]: client certificates come in a TLS handshake"))
-    if settings.tls is None and settings.listen is not None and not is_loopback(settings.listen):
-        faults.append((("listen",), "without [tls] only a loopback address may listen"))
-    if settings.tls is not None and plain_http:
-        faults.append((("issuer",), "is http, but [tls] is configured; write https"))
-    if settings.mtls_url is not None and settings.mtls_listen is None and not settings.trusted_proxies:
-        faults.append((("mtls_url",), "is for mtls_listen, which is not set, or a trusted proxy that asks instead"))
-    addresses = [a for a in (settings.listen, settings.mtls_listen, settings.metrics_listen) if a]
-    if len({a for a in addresses if not a.endswith(":0")}) != len([a for a in addresses if not a.endswith(":0")]):
-        faults.append((("listen",), "two listeners have the same address"))
-    return faults
-
-
-def _proxy_faults(settings: Settings) -> Faults:
-    faults: Faults = []
-    sockets: set[str] = set()
-    before: list[TrustedProxySettings] = []
-    for place, proxy in enumerate(settings.trusted_proxies):
-        key = ("trusted_proxies", place)
-        if (proxy.unix is None) == (proxy.address is None):
-            faults.append((key, "is known either by `unix` or by `address`: set one of them"))
-        if proxy.unix is not None:
-            if len(os.fsencode(proxy.unix)) > LONGEST_SOCKET_PATH:
-                words = f"{proxy.unix}: a socket's path has at most {LONGEST_SOCKET_PATH} bytes"
-                faults.append(((*key, "unix"), words))
-            if proxy.unix in sockets:
-                faults.append(((*key, "unix"), "is the socket of another trusted proxy too"))
-            sockets.add(proxy.unix)
-        faults += [((*key, "address"), words) for words in _overlaps(proxy, before)]
-        before.append(proxy)
-    if settings.listen is None and settings.mtls_listen is None:
-        faults += [
-            (("trusted_proxies", place, "address"), "nothing listens that it could connect to: set listen")
-            for place, proxy in enumerate(settings.trusted_proxies)
-            if proxy.address is not None
-        ]
-    return faults
-
-
-def _overlaps(proxy: TrustedProxySettings, before: list[TrustedProxySettings]) -> list[str]:
-    """One header kind per address: which of two would hold must not hang on their order."""
-    network = proxy.network
-    if network is None:
-        return []
-    others = [other.network for other in before if other.network is not None and other.header != proxy.header]
-    return [f"overlaps {other}, whose header is another" for other in others if network.overlaps(other)]
 
 
 def _store_faults(settings: Settings) -> Faults:

@@ -74,10 +74,13 @@ class _Section(BaseModel):
 
 
 class TlsSettings(_Section):
-    """The server's own certificate chain and private key, PEM files."""
+    """The server's own certificate chain and private key, PEM files; or its X.509-SVID from this Workload API, which
+    both listeners show, or `mtls_listen` alone where there are files for the other."""
 
-    certificate: str
-    private_key: str
+    certificate: str | None = None
+    private_key: str | None = None
+    workload_api: Annotated[str, Field(min_length=1)] | None = None
+    spiffe_id: str | None = None
 
 
 class MetadataSettings(_Section):

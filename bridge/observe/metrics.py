@@ -109,9 +109,14 @@ document_uses = Counter(
 )
 fetch_seconds = Histogram("bridge_outbound_fetch_seconds", "Time of a fetch.", ["purpose"], buckets=_BUCKETS)
 certificate_expiry = Gauge(
-    "bridge_tls_certificate_not_after_seconds", "When the server certificate ends.", multiprocess_mode="livemin"
+    "bridge_tls_certificate_not_after_seconds",
+    "When the server's own certificate ends, epoch seconds, by where it is from: file or svid.",
+    ["kind"],
+    multiprocess_mode="livemin",
 )
-certificates_refused = Counter("bridge_tls_certificates_refused_total", "Changed certificates that were unusable.")
+certificates_refused = Counter(
+    "bridge_tls_certificates_refused_total", "Changed certificates of the server's own that were unusable.", ["kind"]
+)
 open_connections = Gauge("bridge_open_connections", "Open connections.", multiprocess_mode="livesum")
 requests_waiting = Gauge("bridge_requests_in_hand", "Requests waiting or being answered.", multiprocess_mode="livesum")
 

@@ -9,9 +9,9 @@ class ServingMetrics:
     """Counts what the server reports; every string it passes is of a small closed set."""
 
     def __init__(self) -> None:
-        self.certificate_not_after: int | None = None
-        # Why the files as they stand are not in use; empty when they are.
-        self.certificate_fault = ""
+        # By kind (`file`, `svid`): when what is shown ends, and why what there is now is not in use.
+        self.certificate_ends: dict[str, int] = {}
+        self.certificate_faults: dict[str, str] = {}
 
     def handshake_failed(self, listener: str, reason: str) -> None:
         """A TLS handshake ended before there was a request."""
@@ -22,16 +22,16 @@ class ServingMetrics:
         metrics.requests.labels("server", str(status)).inc()
         metrics.refusals.labels("server", reason).inc()
 
-    def certificate_loaded(self, not_after: int) -> None:
+    def certificate_loaded(self, kind: str, not_after: int) -> None:
         """A server certificate is in force; `not_after` epoch seconds."""
-        self.certificate_not_after = not_after
-        self.certificate_fault = ""
-        metrics.certificate_expiry.set(not_after)
+        self.certificate_ends[kind] = not_after
+        self.certificate_faults.pop(kind, None)
+        metrics.certificate_expiry.labels(kind).set(not_after)
 
-    def certificate_refused(self, why: str) -> None:
+    def certificate_refused(self, kind: str, why: str) -> None:
         """A changed certificate could not be used; the former one stays."""
-        self.certificate_fault = why
-        metrics.certificates_refused.inc()
+        self.certificate_faults[kind] = why
+        metrics.certificates_refused.labels(kind).inc()
 
     def load(self, connections: int, requests: int) -> None:
         """How much this worker holds open."""

@@ -25,26 +25,33 @@ _OUT_OF_DESCRIPTORS = 0.5
 _TIMER_SLACK = 0.05
 
 
+class NoCertificate(ConnectionAbortedError):
+    """This listener has no certificate yet."""
+
+
 def handshake_fault(error: OSError | ValueError, *, timed_out: bool) -> str:
     """Why a handshake ended, as one word of a closed set (OpenSSL's own words where it has some)."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return str(error.verify_message).lower().replace(" ", "_")
     if isinstance(error, ssl.SSLError):
         return str(error.reason or "tls_error").lower()
+    if isinstance(error, NoCertificate):
+        return "no_certificate"
     return "timeout" if timed_out else "closed"
 
 
 class Acceptor:
     """One listening socket of one worker. Looks like an asyncio server to uvicorn: close, wait_closed.
 
-    `secure` gives the TLS context for the next connection; None for a listener without TLS.
+    `secure` gives the TLS context for the next connection, or None while there is none: it is closed then. For a
+    listener without TLS it is None itself.
     """
 
     def __init__(
         self,
         listening: socket.socket,
         context: ConnectionContext,
-        secure: Callable[[], ssl.SSLContext] | None,
+        secure: Callable[[], ssl.SSLContext | None] | None,
     ) -> None:
         self._listening = listening
         self._context = context
@@ -118,7 +125,7 @@ class Acceptor:
                 await self._loop.connect_accepted_socket(
                     self._protocol,
                     connection,
-                    ssl=self._secure(),
+                    ssl=self._context_for(connection),
                     ssl_handshake_timeout=patience,
                     ssl_shutdown_timeout=self._context.deadlines.linger,
                 )
@@ -130,6 +137,13 @@ class Acceptor:
         except asyncio.CancelledError:
             # Dropped to make room, or at the end of the drain: an answer nobody waits for.
             self._failed(ConnectionAbortedError(), name, timed_out=False)
+
+    def _context_for(self, connection: socket.socket) -> ssl.SSLContext:
+        context = None if self._secure is None else self._secure()
+        if context is None:
+            connection.close()
+            raise NoCertificate
+        return context
 
     def _protocol(self) -> WholeRequestProtocol:
         return WholeRequestProtocol(self._context)

@@ -65,8 +65,9 @@ class ServingOptions:
     `factory` is the dotted name `package.module:callable`; each worker calls it with `argument` (the
     configuration, as it was read once for all workers) and gets a `ServedApp`. Addresses are `host:port`,
     port 0 takes a free one.
-    `plain_http` serves `listen` without TLS: that it is a loopback address, or only a trusted proxy can
-    reach it, is for the configuration to see to. It is not checked here.
+    `own_svid` has listeners show the X.509-SVID that the application has of itself: `mtls_listen`, and without
+    `certificate` the other too. `plain_http` serves `listen` without TLS: that it is a loopback address, or only a
+    trusted proxy can reach it, is for the configuration to see to. It is not checked here.
     `health_paths` are answered by threads of their own, so that a busy service does not look dead.
     `on_worker_exit` is a dotted name too, called in the parent with the process id of each worker that
     ended. `proxies` may state whose certificate and address stands behind a request; each Unix socket among
@@ -81,6 +82,7 @@ class ServingOptions:
     metrics_listen: str | None = None
     certificate: Path | None = None
     private_key: Path | None = None
+    own_svid: bool = False
     proxies: tuple[TrustedProxy, ...] = ()
     plain_http: bool = False
     workers: int = 2
@@ -98,9 +100,9 @@ class ServingOptions:
             wrong.append("listen: name an address, or mtls_listen")
         if (self.certificate is None) != (self.private_key is None):
             wrong.append("tls: certificate and private_key belong together; one of them is missing")
-        if self.certificate is None and not self.plain_http:
+        if not self._has_tls and not self.plain_http:
             wrong.append("tls: a certificate and its private_key are needed to listen")
-        if self.certificate is None and self.mtls_listen is not None:
+        if not self._has_tls and self.mtls_listen is not None:
             wrong.append("mtls_listen: needs a [tls] certificate and private_key")
         if self.workers < 1:
             wrong.append("workers: must be at least 1")
@@ -119,4 +121,8 @@ class ServingOptions:
 
     def speaks_tls(self, kind: ListenerKind) -> bool:
         """Whether a listener of this kind starts with a handshake. Metrics and proxies' sockets never do."""
-        return kind in (ListenerKind.PLAIN, ListenerKind.MTLS) and self.certificate is not None
+        return kind in (ListenerKind.PLAIN, ListenerKind.MTLS) and self._has_tls
+
+    @property
+    def _has_tls(self) -> bool:
+        return self.certificate is not None or self.own_svid

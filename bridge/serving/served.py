@@ -8,6 +8,7 @@ from typing import Any, Protocol, cast
 from wsgiref.types import WSGIApplication
 
 from bridge.model.errors import StartRefused
+from bridge.model.own_svid import OwnSvid
 
 # A number that grows with every change, and the DER certificates that a client's chain may end at.
 Anchors = tuple[int, tuple[bytes, ...]]
@@ -50,6 +51,10 @@ class ServedApp(Protocol):
     def anchors(self) -> Anchors:
         """The trust anchors for handshakes. Asked several times a second: must be cheap."""
 
+    def own_svid(self) -> OwnSvid | None:
+        """The X.509-SVID that listeners show, where the options say that they show one; None before the first.
+        Asked several times a second: must be cheap, and the same object while it is the same SVID."""
+
 
 class ServingObserver(Protocol):
     """Gets to know what the server saw, for metrics and readiness. An application that has one offers
@@ -60,9 +65,9 @@ class ServingObserver(Protocol):
 
     def request_refused(self, listener: str, status: int, reason: str) -> None: ...
 
-    def certificate_loaded(self, not_after: int) -> None: ...
+    def certificate_loaded(self, kind: str, not_after: int) -> None: ...
 
-    def certificate_refused(self, why: str) -> None: ...
+    def certificate_refused(self, kind: str, why: str) -> None: ...
 
     def load(self, connections: int, requests: int) -> None: ...
 
@@ -76,10 +81,10 @@ class SilentObserver:
     def request_refused(self, listener: str, status: int, reason: str) -> None:
         """Ignored."""
 
-    def certificate_loaded(self, not_after: int) -> None:
+    def certificate_loaded(self, kind: str, not_after: int) -> None:
         """Ignored."""
 
-    def certificate_refused(self, why: str) -> None:
+    def certificate_refused(self, kind: str, why: str) -> None:
         """Ignored."""
 
     def load(self, connections: int, requests: int) -> None:

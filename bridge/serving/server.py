@@ -23,6 +23,7 @@ from bridge.serving.adapter import Lane
 from bridge.serving.balance import LoadBoard
 from bridge.serving.book import Book
 from bridge.serving.context import ConnectionContext, WorkerState
+from bridge.serving.kept_certificate import CertificateFiles, CertificateFromAgent, KeptCertificate
 from bridge.serving.options import ListenerKind, ServingOptions
 from bridge.serving.rotation import TlsKeeper
 from bridge.serving.served import ServedApp, observer_of
@@ -87,15 +88,20 @@ class WorkerServer(Server):
         self._tls = self._keeper()
 
     def _keeper(self) -> TlsKeeper | None:
-        options = self._options
-        if options.certificate is None or options.private_key is None:
+        options, files, svid = self._options, None, None
+        if options.certificate is not None and options.private_key is not None:
+            files = KeptCertificate(
+                CertificateFiles(options.certificate, options.private_key), self._observer, time.time
+            )
+        if options.own_svid:
+            svid = KeptCertificate(CertificateFromAgent(self._app.own_svid), self._observer, time.time)
+        plain, asking = files or svid, svid or files
+        if plain is None:
             return None
         return TlsKeeper(
-            options.certificate,
-            options.private_key,
-            anchors=self._app.anchors if options.mtls_listen is not None else None,
-            observer=self._observer,
-            clock=time.time,
+            plain=plain if options.listen is not None else None,
+            asking=asking if options.mtls_listen is not None else None,
+            anchors=self._app.anchors,
             poll=options.poll,
         )
 
@@ -154,7 +160,7 @@ class WorkerServer(Server):
             senders=listener.senders,
         )
 
-    def _secure(self, listener: Listener) -> Callable[[], ssl.SSLContext] | None:
+    def _secure(self, listener: Listener) -> Callable[[], ssl.SSLContext | None] | None:
         if self._tls is None or not self._options.speaks_tls(listener.kind):
             return None
         return self._tls.mtls if listener.kind is ListenerKind.MTLS else self._tls.plain

@@ -14,6 +14,8 @@ from pathlib import Path
 from cryptography import x509
 
 from bridge.files.paths import TooLarge, read_bounded
+from bridge.files.unnamed_pem import unnamed_pem
+from bridge.model.own_svid import OwnSvid
 
 # X509_V_FLAG_NO_CHECK_TIME. Not named by the ssl module.
 NO_CHECK_TIME = 0x200000
@@ -24,7 +26,7 @@ _CERTIFICATE_LIMIT = 256 * 1024
 
 
 class UnfitCertificate(Exception):
-    """The server's certificate and key cannot be used; the text says why and names the file."""
+    """The server's certificate and key cannot be used; the text says why and names the file, or whose they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,10 @@ class ServerCertificate:
     certificate: Path
     private_key: Path
     not_after: int
+
+
+# What a listener shows of itself: files, or the X.509-SVID that an agent gave this process.
+Shown = ServerCertificate | OwnSvid
 
 
 def read_certificate(certificate: Path, private_key: Path) -> ServerCertificate:
@@ -65,20 +71,38 @@ def _bare_context() -> ssl.SSLContext:
     return context
 
 
-def plain_context(certificate: ServerCertificate) -> ssl.SSLContext:
+def plain_context(certificate: Shown) -> ssl.SSLContext:
     """A context that asks for no client certificate. Raises: UnfitCertificate."""
     context = _bare_context()
+    if isinstance(certificate, OwnSvid):
+        _load_svid(context, certificate)
+    else:
+        _load_files(context, certificate)
+    return context
+
+
+def _load_files(context: ssl.SSLContext, files: ServerCertificate) -> None:
     try:
-        context.load_cert_chain(certificate.certificate, certificate.private_key, password=_no_passphrase)
+        context.load_cert_chain(files.certificate, files.private_key, password=_no_passphrase)
     except ssl.SSLError as error:
         reason = (error.reason or str(error)).lower().replace("_", " ")
         raise UnfitCertificate(
-            f"{certificate.certificate} with {certificate.private_key}: {reason} (the key must be unencrypted PEM, and"
+            f"{files.certificate} with {files.private_key}: {reason} (the key must be unencrypted PEM, and"
             " the one of the first certificate)"
         ) from error
     except OSError as error:
-        raise UnfitCertificate(f"{certificate.private_key}: cannot be read ({error.strerror})") from error
-    return context
+        raise UnfitCertificate(f"{files.private_key}: cannot be read ({error.strerror})") from error
+
+
+def _load_svid(context: ssl.SSLContext, svid: OwnSvid) -> None:
+    try:
+        with unnamed_pem(svid.chain, svid.key) as path:
+            context.load_cert_chain(path, password=_no_passphrase)
+    except ssl.SSLError as error:
+        reason = (error.reason or "not usable").lower().replace("_", " ")
+        raise UnfitCertificate(f"the X.509-SVID of {svid.spiffe_id}: {reason}") from error
+    except OSError as error:
+        raise UnfitCertificate(f"the X.509-SVID of {svid.spiffe_id}: cannot be loaded ({error.strerror})") from error
 
 
 def _ask_for_certificate(context: ssl.SSLContext) -> None:
@@ -88,7 +112,7 @@ def _ask_for_certificate(context: ssl.SSLContext) -> None:
     context.num_tickets = 0
 
 
-def asking_context(certificate: ServerCertificate, anchors: tuple[bytes, ...]) -> tuple[ssl.SSLContext, int]:
+def asking_context(certificate: Shown, anchors: tuple[bytes, ...]) -> tuple[ssl.SSLContext, int]:
     """A context that asks for a client certificate, and how many of `anchors` (DER) could not be loaded.
 
     Without any anchor a certificate is still asked for; a client that sends one then fails. Partial

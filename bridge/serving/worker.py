@@ -104,7 +104,11 @@ class WorkerProcess(Process):
     def _run(self, signs: Signs) -> bool:
         _raise_descriptor_limit(self.options.caps.connections + _OTHER_DESCRIPTORS)
         app: ServedApp = resolve(self.options.factory)(self.options.argument)
-        app.start()
+        try:
+            app.start()
+        except StartRefused:
+            app.close()
+            raise
         # What is here now stays: the collector need not look at it again and again. What comes later is mostly
         # caches that grow, and a look at all of them stops every request for up to a tenth of a second; requests
         # and connections leave next to nothing that only the collector could free.

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from bridge.model.errors import StartRefused
+from bridge.model.own_svid import OwnSvid
 
 Start = Callable[..., Any]
 
@@ -40,11 +41,11 @@ class Observer:
     def request_refused(self, listener: str, status: int, reason: str) -> None:
         self._note("refused", listener, status, reason)
 
-    def certificate_loaded(self, not_after: int) -> None:
-        self._note("certificate", not_after)
+    def certificate_loaded(self, kind: str, not_after: int) -> None:
+        self._note("certificate", kind, not_after)
 
-    def certificate_refused(self, why: str) -> None:
-        self._note("certificate refused")
+    def certificate_refused(self, kind: str, why: str) -> None:
+        self._note("certificate refused", kind)
 
     def load(self, connections: int, requests: int) -> None:
         with self.changed:
@@ -71,6 +72,7 @@ class Probe:
         self.gates: dict[str, threading.Event] = {}
         self.arrived = threading.Semaphore(0)
         self.trusted: tuple[int, tuple[bytes, ...]] = (0, ())
+        self.svid: OwnSvid | None = None
 
     def start(self) -> None:
         self.calls.append("start")
@@ -83,6 +85,9 @@ class Probe:
 
     def anchors(self) -> tuple[int, tuple[bytes, ...]]:
         return self.trusted
+
+    def own_svid(self) -> OwnSvid | None:
+        return self.svid
 
     def gate(self, name: str) -> threading.Event:
         return self.gates.setdefault(name, threading.Event())

@@ -235,4 +235,4 @@ def test_an_application_without_an_observer_is_served_all_the_same():
     observer = observer_of(object())
     assert isinstance(observer, SilentObserver)
     observer.load(1, 1)
-    observer.certificate_refused("why")
+    observer.certificate_refused("file", "why")

@@ -15,6 +15,7 @@ from serving_pki import authority
 from serving_probe import Probe
 
 from bridge.model.errors import StartRefused
+from bridge.serving.kept_certificate import CertificateFiles, KeptCertificate
 from bridge.serving.options import Deadlines, ListenerKind
 from bridge.serving.rotation import TlsKeeper
 from bridge.serving.served import SilentObserver
@@ -221,14 +222,9 @@ def test_changed_anchors_hold_for_new_connections(worker, app, client_tls, workl
 
 
 def _keeper(tls_options, observer=None, now=0.0):
-    return TlsKeeper(
-        tls_options.certificate,
-        tls_options.private_key,
-        anchors=None,
-        observer=observer or SilentObserver(),
-        clock=lambda: now,
-        poll=3600,
-    )
+    files = CertificateFiles(tls_options.certificate, tls_options.private_key)
+    kept = KeptCertificate(files, observer or SilentObserver(), lambda: now)
+    return TlsKeeper(plain=kept, asking=None, anchors=lambda: (0, ()), poll=3600)
 
 
 def test_a_new_certificate_that_does_not_fit_its_key_leaves_the_old_one_in_use(tls_options, server_authority, caplog):
@@ -240,7 +236,7 @@ def test_a_new_certificate_that_does_not_fit_its_key_leaves_the_old_one_in_use(t
     keeper.refresh()
     keeper.refresh()
     assert keeper.plain() is before
-    assert observer.seen.count(("certificate refused",)) == 1
+    assert observer.seen.count(("certificate refused", "file")) == 1
     assert "the old one stays" in caplog.text
     server_authority.issue("whole again").write(tls_options.certificate.parent)
     keeper.refresh()
