@@ -26,6 +26,7 @@ from bridge.spire.lanes import Lane
 from bridge.spire.parse import MalformedBundle, parse_bundle
 from bridge.spire.polled_anchors import anchors_of
 from bridge.spire.polling import (
+    CLOCK_TOLERANCE,
     FetchBundle,
     Observer,
     PolledOptions,
@@ -45,7 +46,6 @@ LOOK_SECONDS = 0.25
 RIGHT_SECONDS = 15
 # After a store that did not answer.
 _PAUSE_SECONDS = 2
-_CLOCK_TOLERANCE = 60
 # The store counts for all workers; this spares it questions.
 _EARLY_SECONDS = 5
 _RECORDS = 100
@@ -228,9 +228,13 @@ class PolledSource:
         domain.polled = polled
         confirmed = (polled.digest, polled.confirmed_at) != (before.digest, before.confirmed_at)
         if domain.bundle is not None and (confirmed or (before.fault and not polled.fault)):
+            now = self._clock()
+            # Where it was asked later than it is now, a clock was set back since, and as much time had passed by then.
+            age = max(now, polled.asked_at, polled.confirmed_at) - polled.confirmed_at
             self._book.publish(
                 domain.bundle,
-                confirmed_at=polled.confirmed_at,
+                confirmed_at=now - age,
+                age=age,
                 confirm_every=domain.options.interval(domain.hint),
                 refresh_at=polled.refresh_at,
             )
@@ -326,6 +330,6 @@ class PolledSource:
 
 
 def _is_due(domain: _Domain, now: int) -> bool:
-    if domain.is_asking or now < domain.not_before <= now + _CLOCK_TOLERANCE:
+    if domain.is_asking or now < domain.not_before <= now + CLOCK_TOLERANCE:
         return False
-    return now >= domain.polled.refresh_at or domain.polled.asked_at > now + _CLOCK_TOLERANCE
+    return now >= domain.polled.refresh_at or domain.polled.asked_at > now + CLOCK_TOLERANCE

@@ -22,6 +22,8 @@ _FIRST_RETRY = 5
 # What of an interval may be left out, so that a thousand trust domains are not asked in the same second. Never
 # more is added to it: a removed key is to be gone within the hint.
 _JITTER = 0.1
+# Seconds: a difference between clocks that may be of no meaning.
+CLOCK_TOLERANCE = 60
 
 
 class PollFailed(Exception):
@@ -189,12 +191,16 @@ def _good(question: Question, answer: FetchedBundle, hint: int | None, now: int,
 
 
 def fail(question: Question, failure: PollFailed, *, now: int) -> PolledBundle:
-    """The record after a question that failed: the last good bundle stays, and the fault is named."""
+    """The record after a question that failed: the last good bundle stays, and the fault is named. After a clock was
+    set back it stays as old as it was when it was last asked for, so that no restart makes it younger (F-5)."""
     before, options = question.before, question.options
+    set_back = max(before.asked_at, before.confirmed_at) - now
+    confirmed_at = before.confirmed_at - set_back if set_back > CLOCK_TOLERANCE else before.confirmed_at
     failures = before.failures + 1
     pause = options.retry(question.hint, failures, has_bundle=bool(before.digest))
     return replace(
         before,
+        confirmed_at=max(0, confirmed_at),
         asked_at=now,
         refresh_at=now + pause,
         fault=failure.health.value,

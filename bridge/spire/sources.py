@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,11 +47,19 @@ class BundleSources:
     Raises: ValueError when one trust domain is configured twice.
     """
 
-    def __init__(self, options: Iterable[SourceOptions], *, clock: Clock, polling: Polling | None = None) -> None:
+    def __init__(
+        self,
+        options: Iterable[SourceOptions],
+        *,
+        clock: Clock,
+        polling: Polling | None = None,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`steady` gives seconds by a clock that nobody sets; see `BundleBook`."""
         options = tuple(options)
         if len({option.trust_domain for option in options}) != len(options):
             raise ValueError("a trust domain has one source, not two")
-        self.book = BundleBook(_tracked(option) for option in options)
+        self.book = BundleBook((_tracked(option) for option in options), steady=steady)
         self._sources: list[BundleSource] = []
         files = {option.trust_domain: option.path for option in options if isinstance(option, FileSourceOptions)}
         if files:

@@ -122,6 +122,9 @@ class WorkloadApiSource:
         said: Mapping[str, bytes] = dict(message.bundles)
         with self._lock:
             for bundle in self._bundles:
+                for half in bundle.halves.values():
+                    # What seems to have been confirmed later than now was so by a clock that was set back since.
+                    half.confirmed_at = min(half.confirmed_at, now)
                 _take(bundle.halves[kind], kind, said.get(bundle.trust_domain.id), now)
                 self._settle(bundle)
 

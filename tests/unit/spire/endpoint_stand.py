@@ -56,12 +56,19 @@ class Poller:
 
 @dataclass
 class Clock:
-    """Epoch seconds, moved by hand. It begins now, since certificates are made by the real clock."""
+    """Epoch seconds, moved by hand. It begins now, since certificates are made by the real clock. `steady` is the
+    clock that nobody sets; it moves with the time that passes, and not where only `now` is set."""
 
     now: int = field(default_factory=wall_clock)
+    steady: float = 0.0
 
     def __call__(self) -> int:
         return self.now
+
+    def pass_time(self, seconds: int) -> None:
+        """Time passes, for both clocks."""
+        self.now += seconds
+        self.steady += seconds
 
 
 @dataclass
@@ -110,7 +117,7 @@ def poller(
         observe=lambda trust_domain, outcome: outcomes.append(outcome),
     )
     options = PolledOptions(PARTNER, endpoint, max_stale, refresh_min, refresh_max)
-    sources = BundleSources([options, *others], clock=clock, polling=polling)
+    sources = BundleSources([options, *others], clock=clock, polling=polling, steady=lambda: clock.steady)
     assert sources.polled is not None
     changes: list[BundleChange] = []
     sources.book.on_change(changes.append)
