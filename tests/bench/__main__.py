@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from tests.bench import documents, floods, floor, flows, registering, rules, soak, stalling, tokens
+from tests.bench import documents, floods, floor, flows, registering, rules, soak, stalling, tokens, trust_domains
 from tests.bench.figure import Figure, as_json, table
 from tests.bench.service import FOLDER
 
@@ -68,6 +68,9 @@ def _parts(*, quick: bool) -> dict[str, Callable[[Callable[[Figure], None]], Non
         "flows": lambda report: flows.whole(report, rounds=1 if quick else 3, seconds=seconds),
         "refresh": lambda report: flows.refresh(report, rounds=1 if quick else 3, seconds=seconds),
         "rules": rules.measure,
+        "trust-domains": lambda report: trust_domains.measure(
+            report, extent=trust_domains.QUICK if quick else trust_domains.FULL
+        ),
         "stalling": lambda report: stalling.measure(report, rounds=1 if quick else 3),
         "soak": lambda report: soak.measure(report, registrations=15_000 if quick else 300_000),
         "records": lambda report: registering.many_records(

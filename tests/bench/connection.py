@@ -87,6 +87,12 @@ class Connection:
         return status, b"\r\nretry-after: " not in fields
 
     @property
+    def local_port(self) -> int:
+        """This end's."""
+        port: int = self._socket.getsockname()[1]
+        return port
+
+    @property
     def answer(self) -> bytes:
         """The last answer, head and body, as it came."""
         return self._received

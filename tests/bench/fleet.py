@@ -3,6 +3,10 @@ own, and a bundle from one of the kinds of sources."""
 
 from __future__ import annotations
 
+import json
+import time
+import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +19,7 @@ from tests.bench.service import LIMITS, SVID_LIFE, Bench
 from tests.flows.stand import LEDGER
 
 WORKLOAD = "/ns/web/sa/api"
+_ALL_KNOWN_SECONDS = 60.0
 # Polled as often as the service ever asks: what is measured is not the waiting for a turn.
 _OFTEN = 1
 _RULES = """version = 1
@@ -135,3 +140,33 @@ def many_domains(name: str, sizes: Sizes) -> Iterator[tuple[Bench, Fleet]]:
     finally:
         bench.remove()
         fleet.close()
+
+
+def until_all_known(bench: Bench) -> float:
+    """Seconds until the worker that answers knows every bundle."""
+    began = time.monotonic()
+    while set(_states(bench)) != {"fresh"}:
+        assert time.monotonic() < began + _ALL_KNOWN_SECONDS, f"not all are fresh: {_states(bench)}"
+        time.sleep(0.1)
+    return time.monotonic() - began
+
+
+def _states(bench: Bench) -> Counter[str]:
+    bundles = json.loads(operators_get(bench, "/readyz"))["parts"]["bundles"]
+    return Counter(part["state"] for part in bundles.values() if isinstance(part, dict))
+
+
+def operators_get(bench: Bench, path: str) -> bytes:
+    """What the listener for operators says of a path."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{bench.stand.metrics_port}{path}") as answer:
+        content: bytes = answer.read()
+        return content
+
+
+def took_by_command(bench: Bench, *words: str) -> float:
+    """Seconds of a whole `bridge` command that finds nothing wrong."""
+    began = time.perf_counter()
+    done = bench.stand.bridge(*words)
+    took = time.perf_counter() - began
+    assert done.returncode == 0, done.stdout[-500:] + done.stderr[-500:]
+    return took

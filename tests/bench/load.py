@@ -32,7 +32,8 @@ class Plan:
 
     `requests` are whole HTTP messages. Where `own` is set, request n belongs to connection n and that
     connection sends no other (client certificates); else all connections draw from one line, which
-    starts again at its end unless `once` is set. `rate` (requests a second) makes it an open loop.
+    starts again at its end unless `once` is set. `rate` (requests a second) makes it an open loop. `anew`: each request
+    has a connection of its own, which is made while nothing else is done.
     `warm_up` seconds are driven and not measured. `cores`: where the load tool may run.
     """
 
@@ -44,6 +45,7 @@ class Plan:
     rate: float | None = None
     once: bool = False
     own: bool = False
+    anew: bool = False
     cores: frozenset[int] | None = None
 
 
@@ -186,7 +188,7 @@ class Driver:
                 continue
             status, is_bare = answer
             self._count(status, time.perf_counter() - connection.due, is_bare=is_bare)
-            if not connection.is_open:
+            if self._plan.anew or not connection.is_open:
                 connection = self._replace(connection)
             done.append(connection)
         return done
