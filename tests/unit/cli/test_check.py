@@ -12,6 +12,8 @@ import pytest
 from bridge.app import prepare
 from bridge.config import load_settings
 from bridge.jose.keys import SigningKey
+from bridge.lab.authority import Authority
+from bridge.lab.workload_api import WorkloadApi
 from tests.unit.cli.conftest import Run
 
 PARTS = ["configuration", "tls", "policies", "store", "bundles", "statements", "fetches", "users", "proxies"]
@@ -105,6 +107,23 @@ def test_a_fault_is_of_its_part_and_exit_1(run: Run, folder: Path, part: str, sp
     ran = run("check", "--json")
     assert ran.code == 1
     assert [found["part"] for found in ran.json if not found["ok"]] == [part]
+
+
+def test_the_services_own_svid_is_shown_and_is_a_fault_where_the_agent_gives_none(
+    run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with WorkloadApi(Authority("example.org"), tmp_path / "a.sock", identities=["/bridge"]) as api:
+        config = folder / "bridge.toml"
+        config.write_text(config.read_text().replace("[tls]\n", f'[tls]\nworkload_api = "{api.address}"\n'))
+        found = parts(run)["tls"]
+        assert found["ok"]
+        assert "own X.509-SVID spiffe://example.org/bridge, ends " in str(found["found"])
+        assert "server.pem" in str(found["found"])
+        monkeypatch.setattr("bridge.cli.check._BUNDLE_SECONDS", 0.3)
+        api.set_identities([])
+        (fault,) = parts(run)["tls"]["faults"]  # type: ignore[misc]
+        assert "no registration entry" in fault
+        assert "the account that serves needs" in fault
 
 
 def test_faults_of_several_parts_come_at_once(run: Run, folder: Path) -> None:

@@ -158,6 +158,19 @@ def refusing(argument: str) -> FileProbe:
     raise StartRefused([f"{argument}: first fault", "second fault"])
 
 
+class RefusingAtStart(FileProbe):
+    """Finds only when it starts that it cannot."""
+
+    def start(self) -> None:
+        self._mark("start")
+        raise StartRefused([f"{self.folder.name}: no certificate"])
+
+
+def refusing_at_start(argument: str) -> FileProbe:
+    """A factory: one that cannot start."""
+    return RefusingAtStart(Path(os.environ["SERVING_TEST_FOLDER"]))
+
+
 def crashing(argument: str) -> FileProbe:
     """A factory with a fault of its own."""
     raise RuntimeError("broken")

@@ -156,6 +156,13 @@ def test_faults_of_the_application_end_the_start_and_are_said_once(launch):
     assert (code, out, errors) == (2, "", "the argument: first fault\nsecond fault\n")
 
 
+def test_so_do_faults_that_only_its_start_finds_and_it_is_closed(launch, tmp_path):
+    code, out, errors = _fails(launch, factory="serving_probe:refusing_at_start")
+    assert (code, out, errors) == (2, "", f"{tmp_path.name}: no certificate\n")
+    # The other worker may have been ended anywhere on its way.
+    assert list(tmp_path.glob("close-*"))
+
+
 def test_a_crash_at_the_start_ends_it_too(launch):
     code, out, errors = _fails(launch, factory="serving_probe:crashing")
     assert (code, out) == (1, "")
