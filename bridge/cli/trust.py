@@ -14,6 +14,7 @@ import click
 from bridge.cli.options import config_option, json_option, list_options, settings_of, timeout_option
 from bridge.cli.output import emit_fields, emit_json, emit_table, note, say, timestamp
 from bridge.cli.trust_add import add
+from bridge.cli.trust_impact import impact
 from bridge.cli.trust_looking import POLLED, Asking, look
 from bridge.model.bundle import BundleHealth
 
@@ -34,6 +35,7 @@ def trust() -> None:
 
 
 trust.add_command(add)
+trust.add_command(impact)
 
 
 @trust.command("list")

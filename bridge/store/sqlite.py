@@ -27,6 +27,7 @@ from bridge.store.migrations import require_current
 from bridge.store.polled_bundles import SqliteBundles
 from bridge.store.remembered import SqliteKeys, SqliteLeases, SqliteTokens
 from bridge.store.requests import REQUEST_LIMIT, SqliteRequests
+from bridge.store.resting import SqliteResting
 from bridge.store.session import WriterSession
 from bridge.store.sign_ins import SqliteSessions
 from bridge.store.transaction import Transaction
@@ -81,6 +82,7 @@ class SqliteStore:
         self.requests = SqliteRequests(self._readers, self._commit, exhausted, limit=limits.requests)
         self.grants = SqliteGrants(self._readers, self._commit)
         self.sessions = SqliteSessions(self._readers, self._commit)
+        self.resting = SqliteResting(self._readers, self._commit)
         self.audit = SqliteAudit(path, self._readers, self._commit, key)
 
     @classmethod

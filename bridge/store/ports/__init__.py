@@ -23,6 +23,7 @@ from bridge.store.ports.records import (
     Waiting,
 )
 from bridge.store.ports.remembered import BucketStore, BundleStore, DocumentStore, KeyStore, LeaseStore, TokenStore
+from bridge.store.ports.resting import RestingGrant, RestingLease, RestingStore, RestingToken, TokenPage
 
 __all__ = [
     "Access",
@@ -44,6 +45,10 @@ __all__ = [
     "ManagementStore",
     "RegistrationLimits",
     "RequestStore",
+    "RestingGrant",
+    "RestingLease",
+    "RestingStore",
+    "RestingToken",
     "Rotation",
     "SchemaStatus",
     "SessionStore",
@@ -51,6 +56,7 @@ __all__ = [
     "Store",
     "Swept",
     "SweptFlow",
+    "TokenPage",
     "TokenStore",
     "Waiting",
 ]

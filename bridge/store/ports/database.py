@@ -10,6 +10,7 @@ from bridge.store.ports.authorization import GrantStore, RequestStore, SessionSt
 from bridge.store.ports.clients import ClientStore
 from bridge.store.ports.management import ManagementStore
 from bridge.store.ports.remembered import BucketStore, BundleStore, DocumentStore, KeyStore, LeaseStore, TokenStore
+from bridge.store.ports.resting import RestingStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ class Store(Protocol):
     def grants(self) -> GrantStore: ...
     @property
     def sessions(self) -> SessionStore: ...
+    @property
+    def resting(self) -> RestingStore: ...
     @property
     def audit(self) -> AuditStore: ...
 
