@@ -9,6 +9,7 @@ import socket
 import ssl
 import tempfile
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,34 @@ def part(token: str, index: int) -> dict[str, Any]:
     return decoded
 
 
+class Connection:
+    """One TLS connection that stays open: all its requests are answered by the same worker."""
+
+    def __init__(self, port: int, context: ssl.SSLContext) -> None:
+        self._connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=ANSWER_SECONDS, context=context)
+
+    def post(self, path: str, fields: Mapping[str, str]) -> Answer:
+        """POST a form. Raises: RefusedInHandshake."""
+        return self.ask("POST", path, urlencode(fields))
+
+    def ask(self, method: str, path: str, body: str | None = None) -> Answer:
+        """One request and its whole answer. Raises: RefusedInHandshake."""
+        try:
+            self._connection.request(method, path, body, FORM if body is not None else {})
+            response = self._connection.getresponse()
+            content = response.read()
+        except (ssl.SSLError, ConnectionResetError, BrokenPipeError) as error:
+            # With TLS 1.3 the server's alert about our certificate arrives after our own part of the handshake.
+            raise RefusedInHandshake(str(error)) from error
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        is_json = headers.get("content-type", "").startswith("application/json")
+        return Answer(response.status, json.loads(content) if is_json else {}, headers)
+
+    def close(self) -> None:
+        """End it."""
+        self._connection.close()
+
+
 class OAuthClient:
     """Speaks to one service over its two TLS listeners; every call is a connection of its own."""
 
@@ -63,21 +92,25 @@ class OAuthClient:
         self._port, self._mtls_port, self._ca_file = port, mtls_port, ca_file
 
     def get(self, path: str) -> Answer:
-        return self._exchange(self._port, self._context(), "GET", path)
+        with closing(self.open()) as connection:
+            return connection.ask("GET", path)
 
     def post(self, path: str, fields: Mapping[str, str], svid: X509Svid | None = None) -> Answer:
         """POST a form; with an X.509-SVID over the listener that asks for one. Raises: RefusedInHandshake."""
-        port = self._port if svid is None else self._mtls_port
-        return self._exchange(port, self._context(svid), "POST", path, urlencode(fields))
+        with closing(self.open(svid)) as connection:
+            return connection.post(path, fields)
+
+    def open(self, svid: X509Svid | None = None) -> Connection:
+        """A connection to keep; with an X.509-SVID to the listener that asks for one. Connects at its first request."""
+        return Connection(self._port if svid is None else self._mtls_port, self._context(svid))
 
     def token_by_jwt(self, assertion: str, **fields: str) -> Answer:
         """`client_credentials` with a JWT-SVID."""
-        return self.post("/token", {"grant_type": "client_credentials", **assertion_fields(assertion), **fields})
+        return self.post("/token", jwt_request(assertion, **fields))
 
     def token_by_x509(self, svid: X509Svid, **fields: str) -> Answer:
         """`client_credentials` with an X.509-SVID over mTLS. Raises: RefusedInHandshake."""
-        asked = {"grant_type": "client_credentials", "client_id": svid.spiffe_id, **fields}
-        return self.post("/token", asked, svid)
+        return self.post("/token", x509_request(svid, **fields), svid)
 
     def server_certificate(self, *, mtls: bool = False) -> bytes:
         """The certificate that a new connection gets, DER."""
@@ -98,20 +131,15 @@ class OAuthClient:
                 context.load_cert_chain(file.name)
         return context
 
-    def _exchange(self, port: int, context: ssl.SSLContext, method: str, path: str, body: str | None = None) -> Answer:
-        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=ANSWER_SECONDS, context=context)
-        try:
-            connection.request(method, path, body, FORM if body is not None else {})
-            response = connection.getresponse()
-            content = response.read()
-        except (ssl.SSLError, ConnectionResetError, BrokenPipeError) as error:
-            # With TLS 1.3 the server's alert about our certificate arrives after our own part of the handshake.
-            raise RefusedInHandshake(str(error)) from error
-        finally:
-            connection.close()
-        headers = {name.lower(): value for name, value in response.getheaders()}
-        is_json = headers.get("content-type", "").startswith("application/json")
-        return Answer(response.status, json.loads(content) if is_json else {}, headers)
+
+def jwt_request(assertion: str, **fields: str) -> dict[str, str]:
+    """The form that asks for a token with a JWT-SVID."""
+    return {"grant_type": "client_credentials", **assertion_fields(assertion), **fields}
+
+
+def x509_request(svid: X509Svid, **fields: str) -> dict[str, str]:
+    """The form that asks for a token beside an X.509-SVID."""
+    return {"grant_type": "client_credentials", "client_id": svid.spiffe_id, **fields}
 
 
 def assertion_fields(assertion: str) -> dict[str, str]:

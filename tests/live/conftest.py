@@ -20,6 +20,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.live)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests counted, passed or failed, so that a reader of the log sees the figures and not only a dot."""
+    reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+    counted = [pair for report in reports if report.when == "call" for pair in report.user_properties]
+    if counted:
+        terminalreporter.section("counts")
+    for name, value in counted:
+        terminalreporter.line(f"{name}: {value}")
+
+
 @pytest.fixture(scope="session")
 def stage() -> Iterator[Stage]:
     if not (BINARIES / "spire-server").exists() or not (BINARIES / "spire-agent").exists():

@@ -31,6 +31,10 @@ class JwtAuthority:
         """The id of the authority that signs now."""
         return str(self.slot("active")["authority_id"])
 
+    def retiring(self) -> str:
+        """The id of what goes when the active one is tainted and revoked."""
+        return self.active()
+
     def prepare(self) -> str:
         """Make the next authority and put it into the bundle; returns its id."""
         self._command("prepare")
@@ -52,6 +56,12 @@ class JwtAuthority:
         return self._domain.server_command("localauthority", self.kind, verb, *words)
 
 
+class SelfSignedAuthority(JwtAuthority):
+    """The self-signed CA of a SPIRE server without an upstream root."""
+
+    kind = "x509"
+
+
 class X509Authority(JwtAuthority):
     """The intermediate CA of a SPIRE server below an upstream root; tainting and revoking act on that root."""
 
@@ -60,6 +70,8 @@ class X509Authority(JwtAuthority):
     def upstream(self) -> str:
         """The subject key id of the root above the active intermediate."""
         return str(self.slot("active")["upstream_authority_subject_key_id"])
+
+    retiring = upstream
 
     def taint(self, authority: str) -> None:
         """`authority` is a root's subject key id."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
 import subprocess
+from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,9 @@ from tests.live.identities import Account, X509Svid, environment
 from tests.live.pki import replace_file
 from tests.live.processes import CommandFailed, Program, free_ports
 from tests.live.spire_lab import OWN, PARTNER, SpireLab
+from tests.live.trust_sources import Section, to_toml
 
+WORKERS = 2
 LEDGER, ORDERS = "https://ledger.example.org", "https://orders.example.org"
 START_SECONDS = 60.0
 COMMAND_SECONDS = 60.0
@@ -71,45 +76,42 @@ grant = {{ resources = ["{ORDERS}"], scopes = ["orders.read"], bind = "if-presen
 
 
 class BridgeService:
-    """One service with its own folder, run as its own account, whose bundles come from example.org's agent."""
+    """One service with its own folder, run as its own account. `trust` says from where it has its bundles."""
 
-    def __init__(self, directory: Path, account: Account, lab: SpireLab, *, max_stale: str = "24h") -> None:
+    def __init__(self, directory: Path, account: Account, lab: SpireLab, trust: Mapping[str, Section]) -> None:
         self.directory = directory
         self.configuration = directory / "bridge.toml"
         self.certificate = directory / "tls" / "server.pem"
         self.key = directory / "tls" / "server.key"
         self._account, self._lab = account, lab
         self._program = Program("bridge serve", directory.with_name(directory.name + ".log"))
-        port, mtls_port, metrics_port = free_ports(3)
+        self._ports = port, mtls_port, _ = free_ports(3)
         self.client = OAuthClient(port=port, mtls_port=mtls_port, ca_file=lab.pki / "web-ca.crt")
         for folder in (directory, directory / "tls", directory / "policies"):
             folder.mkdir(mode=0o700)
             self._give_away(folder)
         self.renew_certificate()
         self.write_policies()
-        self._write(self.configuration, self._settings(port, mtls_port, metrics_port, max_stale))
+        self.configure(trust)
 
     @property
     def issuer(self) -> str:
         """The audience of JWT-SVIDs for this service."""
         return self.client.issuer
 
-    def _settings(self, port: int, mtls_port: int, metrics_port: int, max_stale: str) -> str:
-        domains = "".join(
+    # -- its files; those but the configuration may change under the running service
+
+    def configure(self, trust: Mapping[str, Section]) -> None:
+        """Write the configuration, which is read at the next start."""
+        port, mtls_port, metrics_port = self._ports
+        self._write(
+            self.configuration,
             f"""
-[trust_domains."{name}"]
-source = "workload-api"
-socket = "{self._lab.own.endpoint.replace("unix:", "unix://", 1)}"
-max_stale = "{max_stale}"
-"""
-            for name in (OWN, PARTNER)
-        )
-        return f"""
 issuer = "{self.issuer}"
 listen = "127.0.0.1:{port}"
 mtls_listen = "127.0.0.1:{mtls_port}"
 metrics_listen = "127.0.0.1:{metrics_port}"
-workers = 2
+workers = {WORKERS}
 threads = 4
 
 [tls]
@@ -121,9 +123,8 @@ url = "sqlite:///bridge.db"
 
 [policies]
 directory = "policies"
-{domains}"""
-
-    # -- files that change under the running service
+{to_toml(trust)}""",
+        )
 
     def write_policies(self, *, more_own_rules: str = "") -> None:
         """Write the catalogue and the rules of both trust domains, each file in one step."""
@@ -140,6 +141,8 @@ directory = "policies"
 
     def start(self) -> None:
         """Start it, wait for the one line that says it listens, and until each worker has bundles to judge by."""
+        # The log goes on where an earlier life ended, whose last word says nothing of this one.
+        before = self._times_ready()
         self._program.start(
             self._account.command(["-c", BRIDGE, "serve", "--config", str(self.configuration)]),
             environment=environment(),
@@ -147,11 +150,11 @@ directory = "policies"
             rights=self._account.rights,
             death_signal="TERM",
         )
-        self._program.ready_when(self._said_ready, seconds=START_SECONDS)
+        self._program.ready_when(lambda: self._times_ready() > before, seconds=START_SECONDS)
         self._program.ready_when(self._is_ready, seconds=START_SECONDS)
 
-    def _said_ready(self) -> bool:
-        return any(line.startswith("ready") for line in self._program.tail(200).splitlines())
+    def _times_ready(self) -> int:
+        return sum(line.startswith("ready") for line in self.log.splitlines())
 
     def _is_ready(self, times: int = 8) -> bool:
         return all(self.client.get("/readyz").status == 200 for _ in range(times))
@@ -164,6 +167,25 @@ directory = "policies"
     def log(self) -> str:
         """Everything it wrote."""
         return self._program.tail(1_000_000)
+
+    def log_size(self) -> int:
+        """How much it wrote so far, bytes: a place for `events`."""
+        return self._program.log.stat().st_size
+
+    def events(self, name: str, *, since: int = 0) -> list[dict[str, Any]]:
+        """The lines of its log that are about `name`, written after `since`."""
+        with self._program.log.open("rb") as log:
+            log.seek(since)
+            whole, _, _ = log.read().rpartition(b"\n")
+        lines = (line for line in whole.split(b"\n") if name.encode() in line and line.startswith(b"{"))
+        return [event for event in map(json.loads, lines) if event["event"] == name]
+
+    def readiness(self) -> dict[str, Any]:
+        """The detail of /readyz, which the operators' listener has, of one worker."""
+        with closing(http.client.HTTPConnection("127.0.0.1", self._ports[2], timeout=COMMAND_SECONDS)) as connection:
+            connection.request("GET", "/readyz")
+            detail: dict[str, Any] = json.loads(connection.getresponse().read())
+        return detail
 
     # -- the operator's commands, run as the service's own account
 
@@ -189,6 +211,10 @@ directory = "policies"
             env={**os.environ, **environment()},
         )
         return done.returncode, done.stdout, done.stderr
+
+    def trust(self) -> dict[str, dict[str, Any]]:
+        """`bridge trust list --json` by trust domain."""
+        return {row["trust_domain"]: row for row in json.loads(self.command("trust", "list", "--json"))}
 
     def clients(self) -> list[dict[str, Any]]:
         """`bridge clients list --json`."""
@@ -235,3 +261,10 @@ directory = "policies"
 def is_invalid_client(answer: Answer) -> bool:
     """The one answer to any credential failure."""
     return answer.status == 401 and answer.body["error"] == "invalid_client"
+
+
+def is_unavailable(answer: Answer) -> bool:
+    """The one answer when the fault is ours and passes: 503, and when to come again."""
+    if answer.status != 503:
+        return False
+    return answer.body["error"] == "temporarily_unavailable" and int(answer.headers["retry-after"]) > 0

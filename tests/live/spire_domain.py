@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import signal
+import ssl
+import urllib.request
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from tests.live.processes import CommandFailed, Program, free_ports, run
 
 SPIRE_DEV = Path(__file__).resolve().parents[2] / "spire-dev"
 BINARIES = SPIRE_DEV / "bin"
 SOCKET_PATH_LIMIT = 107
+ANSWER_SECONDS = 20.0
 START_SECONDS = 60.0
 """A generous deadline: a start took under 2 s, but the machine may be busy."""
 
@@ -142,3 +148,26 @@ class SpireDomain:
         """This trust domain's own bundle, as its server has it now."""
         answer: dict[str, object] = json.loads(self.server_command("bundle", "show", "-format", "spiffe"))
         return answer
+
+    def authorities(self) -> dict[str, set[str]]:
+        """The keys of `bundle` by kind, "jwt" or "x509", as the service names them: by `kid`, and by the hex SHA-256
+        of the certificate."""
+        return _names_of(self.bundle())
+
+    def published(self) -> dict[str, set[str]]:
+        """The same of what the bundle endpoint answers now. Not checked: who answers."""
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with urllib.request.urlopen(
+            f"https://127.0.0.1:{self.bundle_port}/", timeout=ANSWER_SECONDS, context=context
+        ) as answer:
+            return _names_of(json.load(answer))
+
+
+def _names_of(bundle: dict[str, Any]) -> dict[str, set[str]]:
+    keys: list[dict[str, Any]] = bundle["keys"]
+    certificates = [base64.b64decode(key["x5c"][0]) for key in keys if key["use"] == "x509-svid"]
+    return {
+        "jwt": {key["kid"] for key in keys if key["use"] == "jwt-svid"},
+        "x509": {hashlib.sha256(certificate).hexdigest() for certificate in certificates},
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -10,7 +11,8 @@ from types import TracebackType
 from tests.live.identities import Account, Workload, accounts
 from tests.live.service import BridgeService
 from tests.live.spire_domain import SpireDomain
-from tests.live.spire_lab import PARTNER, SpireLab, new_directory
+from tests.live.spire_lab import OWN, PARTNER, SpireLab, new_directory
+from tests.live.trust_sources import Section, agent, spiffe_endpoint, web_endpoint
 
 BATCH, SETTLE = "/ns/payments/sa/batch", "/ns/payments/sa/settle"
 FRONTEND, LEDGER_API = "/ns/web/sa/frontend", "/ns/ledger/sa/api"
@@ -71,9 +73,16 @@ class Stage:
             self._workloads[key] = self.admit(path, domain)[0]
         return self._workloads[key]
 
-    def service(self, *, max_stale: str = "24h") -> BridgeService:
-        """A service with an empty store, not started."""
+    def service(self, trust: Mapping[str, Section] | None = None) -> BridgeService:
+        """A service with an empty store, not started; without `trust` it has both bundles from the agent."""
         self._services += 1
-        return BridgeService(
-            self.directory / f"bridge{self._services}", self.service_account, self.lab, max_stale=max_stale
-        )
+        trust = trust or {OWN: agent(self.lab), PARTNER: agent(self.lab)}
+        return BridgeService(self.directory / f"bridge{self._services}", self.service_account, self.lab, trust)
+
+    def endpoints(self, **bounds: str) -> dict[str, Section]:
+        """Both trust domains by their endpoints, for a service without an agent; each with these `bounds`."""
+        bootstrap = self.directory / f"bootstrap{self._services + 1}.json"
+        return {
+            OWN: web_endpoint(self.lab, **bounds),
+            PARTNER: spiffe_endpoint(self.lab.partner, bootstrap, **bounds),
+        }

@@ -10,23 +10,33 @@ from tests.live.client import Answer
 from tests.live.processes import wait_until
 
 STAGE_SECONDS = 60.0
+# A client's second answer after a stage was reached is to a request that it began afterwards.
+_OWN_SHARE = 2
 
 
 class Traffic:
-    """A client that asks again as soon as it was answered, from the `with` line to its end.
+    """Clients that ask again as soon as they were answered, from the `with` line to its end.
 
     Nothing but a granted token counts as an answer; whatever else happened is kept in `lost`.
     """
 
-    def __init__(self, ask: Callable[[], Answer]) -> None:
+    def __init__(self, ask: Callable[[], Answer], *, clients: int = 1) -> None:
         self._ask = ask
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="traffic", daemon=True)
-        self.granted = 0
+        self._granted = [0] * clients
+        self._threads = [
+            threading.Thread(target=self._run, args=(number,), name="traffic", daemon=True) for number in range(clients)
+        ]
         self.lost: list[str] = []
 
+    @property
+    def granted(self) -> int:
+        """How many tokens came so far."""
+        return sum(self._granted)
+
     def __enter__(self) -> Traffic:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         self.flows()
         return self
 
@@ -34,22 +44,25 @@ class Traffic:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stopped.set()
-        self._thread.join(STAGE_SECONDS)
+        for thread in self._threads:
+            thread.join(STAGE_SECONDS)
         if error is None:
-            assert not self._thread.is_alive(), "a request was never answered"
-            assert self.lost == []
+            assert not any(thread.is_alive() for thread in self._threads), "a request was never answered"
+            assert self.lost == [], f"{self.granted} granted"
 
     def flows(self, requests: int = 10) -> None:
-        """Wait until so many more requests were granted, so that the stage just reached has been used."""
-        before = self.granted
+        """Wait until so many more requests were granted, some to each client, so that the stage just reached has
+        been used by all."""
+        before = list(self._granted)
+        share = max(_OWN_SHARE, -(-requests // len(before)))
         wait_until(
-            lambda: self.lost or self.granted >= before + requests,
+            lambda: self.lost or all(now >= then + share for now, then in zip(self._granted, before, strict=True)),
             seconds=STAGE_SECONDS,
             what=f"{requests} more requests are granted",
         )
-        assert self.lost == []
+        assert self.lost == [], f"{self.granted} granted"
 
-    def _run(self) -> None:
+    def _run(self, number: int) -> None:
         while not self._stopped.is_set() and not self.lost:
             try:
                 answer = self._ask()
@@ -57,6 +70,6 @@ class Traffic:
                 self.lost.append(repr(error))
                 return
             if answer.granted:
-                self.granted += 1
+                self._granted[number] += 1
             else:
                 self.lost.append(f"{answer.status} {dict(answer.body)}")
