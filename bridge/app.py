@@ -48,7 +48,8 @@ from bridge.verify.jwt_svid import TrustDomainRules
 from bridge.verify.pinned_issuers import PinnedIssuers
 from bridge.verify.verifier import SvidVerifier
 from bridge.web.application import create_app, create_metrics_app
-from bridge.wiring import Parts, key_set_fetch, limits_of, services_of
+from bridge.wiring import Parts, key_set_fetch, services_of
+from bridge.wiring import limits_of as limits_of
 from bridge.wiring import new_id as new_id
 from bridge.wiring import now as now
 from bridge.wiring_bundles import bundle_options, bundle_polling, copied_polling
@@ -309,7 +310,7 @@ class Worker:
             ring=self._ring,
             policies=self._policies,
             svids=SvidVerifier(
-                self._book, issuer=settings.issuer, trust_domains=_rules(settings), look_early=self._look_early
+                self._book, issuer=settings.issuer, trust_domains=trust_rules_of(settings), look_early=self._look_early
             ),
             issuers=self._issuers,
             fetcher=self._fetcher,
@@ -381,7 +382,8 @@ def _bundle_detail(status: BundleStatus) -> dict[str, object]:
     }
 
 
-def _rules(settings: Settings) -> dict[str, TrustDomainRules]:
+def trust_rules_of(settings: Settings) -> dict[str, TrustDomainRules]:
+    """How each trust domain's JWT-SVIDs are judged, by its name."""
     return {
         name: TrustDomainRules(
             max_assertion_life=domain.max_assertion_life,

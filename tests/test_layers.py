@@ -22,6 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "advice": {"model"},
     **{package: set(L0) for package in L1},
     "registration": L0 | {"policy", "verify", "store", "observe"},
+    "doctor": L0 | {"policy", "verify", "store", "registration"},
     "grants": L0 | {"store", "tokens", "verify", "registration", "observe"},
     "web": L0 | {"observe", "registration", "grants", "tokens", "users"},
     "serving": L0 | {"observe"},
@@ -41,7 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     | {"registration", "grants", "web", "serving", "config", "bundle_news", "chores", "measures", "upkeep"}
     | {"own_certificate", "wiring", "wiring_bundles", "wiring_pages"},
     "lab": L0 | {"spire", "config"},
-    "cli": L0 | L1 | {"registration", "grants", "serving", "config", "app", "lab"},
+    "cli": L0 | L1 | {"registration", "doctor", "grants", "serving", "config", "app", "lab"},
 }
 
 # Which packages may import which third-party distribution.
@@ -49,7 +50,7 @@ HOMES: dict[str, set[str]] = {
     # The lab's resource is an example to copy into other people's servers: it may need nothing of ours. To users it is
     # where authlib's errors come from.
     "joserfc": {"jose", "lab", "users"},
-    "cryptography": {"jose", "verify", "spire", "store", "tokens", "lab", "cli", "serving"},
+    "cryptography": {"jose", "verify", "spire", "store", "tokens", "lab", "cli", "serving", "doctor"},
     "pydantic": {"policy", "config"},
     "pydantic_core": {"policy"},
     "tomli": {"policy"},

@@ -66,7 +66,12 @@ def nothing_under(audit_id: str) -> Failure:
 
 
 def ask_of(store: Store, audit_id: str) -> Recorded:
-    """The request with this correlation id.
+    """The request with this correlation id. Raises: as `decided_row` and `recorded_of`."""
+    return recorded_of(decided_row(store, audit_id))
+
+
+def decided_row(store: Store, audit_id: str) -> AuditEvent:
+    """The row that says most about the request with this correlation id.
 
     Raises: Failure when no row has the id, or none of its rows is a decision of policy; Unavailable.
     """
@@ -76,13 +81,14 @@ def ask_of(store: Store, audit_id: str) -> Recorded:
     for kind in _DECIDED:
         for row in rows:
             if row.event.event is kind and "grant_type" in row.event.ask:
-                return _read(row.event)
+                return row.event
     raise Failure(
         f"{printable(audit_id)} is no request that policy decided; see `bridge audit show {printable(audit_id)}`"
     )
 
 
-def _read(event: AuditEvent) -> Recorded:
+def recorded_of(event: AuditEvent) -> Recorded:
+    """The request that a row is about. Raises: Failure for a row that cannot be read back."""
     try:
         evidence = EvidenceKind(event.evidence)
         ask = Ask(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bridge.config import Settings
     from bridge.model.bundle import BundleStatus
     from bridge.model.spiffe_id import TrustDomain
+    from bridge.spire.book import BundleBook
     from bridge.spire.polled_source import Polling
     from bridge.spire.sources import BundleSources
 
@@ -62,6 +63,16 @@ def look(
             sources.polled.ask_all(wanted, patience=timeout, accept_lower=accept_lower)
         at = now()
         return Looked(sources.book.statuses(at), before, at)
+
+
+@contextmanager
+def reported_bundles(settings: Settings, timeout: float) -> Iterator[BundleBook]:
+    """The book of trust bundles after each source has said something or `timeout` seconds passed; nobody is asked who
+    would not be asked by looking. Raises: as `look`."""
+    with _sources(settings, Asking.NO) as sources:
+        sources.start()
+        sources.book.wait_until_reported(timeout)
+        yield sources.book
 
 
 @contextmanager

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from bridge.model.client import ClientKind, ClientState, ProposedClient
+from bridge.model.client import ClientKind, ClientRecord, ClientState, ProposedClient
 from bridge.model.errors import ApprovalPending, CredentialReplayed, IdentityDenied
 from bridge.model.identity import BindingMethod, Marker, PolicySubject
 from bridge.model.reasons import Reason
@@ -19,11 +20,27 @@ from bridge.registration.admission import Policy
 from bridge.registration.denials import require_granted
 from bridge.registration.naming import ClientName, name_of, require_named, thumbprint_of
 from bridge.registration.promises import require_kept
-from bridge.store.ports import ClientStore, Found, RegistrationLimits, TokenStore
+from bridge.store.ports import Ensured, Found, RegistrationLimits
 from bridge.verify.steps import Step
 
 # In place of the thumbprint of an instance's key that nobody has told: it would be an instance not seen before.
 UNTOLD_KEY = "a-key-that-nobody-told"
+
+
+class Records(Protocol):
+    """The part of `ClientStore` that only reads."""
+
+    def find(
+        self, client_id: str, *, subject: str, member: str | None = None, terms: tuple[str, str] | None = None
+    ) -> Found: ...
+    def get(self, client_id: str) -> ClientRecord | None: ...
+    def foresee(self, proposed: ProposedClient, *, limits: RegistrationLimits, now: int) -> Ensured | None: ...
+
+
+class Marks(Protocol):
+    """The part of `TokenStore` that only reads."""
+
+    def is_claimed(self, marker: Marker) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +48,8 @@ class Outlook:
     """Where the answers stand. `limits` are those of a trust domain."""
 
     policy: Policy
-    clients: ClientStore
-    tokens: TokenStore
+    clients: Records
+    tokens: Marks
     limits: Callable[[str | None], RegistrationLimits]
 
 

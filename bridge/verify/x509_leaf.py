@@ -70,16 +70,21 @@ def _refuse(detail: str) -> EvidenceRejected:
     return EvidenceRejected(Reason.X509_LEAF, detail)
 
 
+def uris_of(leaf: Leaf) -> list[str]:
+    """The URIs among the leaf's names, as raw text."""
+    extension = leaf.get(x509.SubjectAlternativeName)
+    names = extension.value if extension is not None else ()
+    assert isinstance(names, (x509.SubjectAlternativeName, tuple))
+    return [name.value for name in names if isinstance(name, x509.UniformResourceIdentifier)]
+
+
 def spiffe_id_of(leaf: Leaf) -> SpiffeId:
     """The one URI among the leaf's names, as SPIFFE ID of a workload, from its raw text.
 
     Other kinds of name may stand beside it (SPIFFE-5). Raises: EvidenceRejected for none or several URIs
     (SPIFFE-4, SCA-16) and for a URI that is not a workload's SPIFFE ID (SPIFFE-7).
     """
-    extension = leaf.get(x509.SubjectAlternativeName)
-    names = extension.value if extension is not None else ()
-    assert isinstance(names, (x509.SubjectAlternativeName, tuple))
-    uris = [name.value for name in names if isinstance(name, x509.UniformResourceIdentifier)]
+    uris = uris_of(leaf)
     if len(uris) != 1:
         raise _refuse(f"the leaf has {len(uris)} URI names; an SVID has exactly one")
     try:
