@@ -115,6 +115,7 @@ def _see(configuration: Configuration, planned: Planned, given: dict[str, Any], 
         status.bundle,
         earlier=before.bundle if is_polled else None,
         proved_by=None if proved_by is None else str(proved_by),
+        unknown=tuple(one.trust_domain.name for one in looked.statuses if one.bundle is None),
     )
 
 

@@ -12,16 +12,21 @@ if TYPE_CHECKING:
     from bridge.cli.trust_section import Section
     from bridge.model.bundle import TrustBundle
 
+# Of trust domains whose bundles are not known.
+_NAMED = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
     """A bundle as it came from where the section says. `earlier` is the one that the store still has of that endpoint;
-    `proved_by` the bootstrap bundle as the operator named it."""
+    `proved_by` the bootstrap bundle as the operator named it; `unknown` are the other trust domains whose keys nobody
+    knows here just now."""
 
     section: Section
     bundle: TrustBundle
     earlier: TrustBundle | None
     proved_by: str | None
+    unknown: tuple[str, ...]
 
     @property
     def digest(self) -> str:
@@ -55,12 +60,12 @@ class Seen:
 
     def checked(self) -> list[str]:
         """What was found to be so, just now and by the code that the service runs."""
-        lines = [_SOURCES[self.section.values["source"]](self)]
+        lines = [_SOURCES[self.section.values["source"]](self), "no other trust domain that is known here has its keys"]
         if self.earlier is not None:
-            words = (
-                f"it is no older than the one of this endpoint that the store has (sequence {self.earlier.sequence})"
+            sequence = f"sequence {self.earlier.sequence}"
+            lines.append(
+                f"it is no older than what the store has of this endpoint ({sequence}); the service begins with that"
             )
-            lines.append(f"{words}, which holds until the service has asked")
         return lines
 
     def not_checked(self) -> list[str]:
@@ -70,7 +75,12 @@ class Seen:
             f"that these are the keys of {name}: no bundle says whose it is. Compare the digest with the people of "
             f"{name}, over another channel than the bundle came by; `bridge trust show {name}` says it over there"
         )
-        return [whose, "strength and validity of the keys: looked at whenever one is used"]
+        lines = [whose, "strength and validity of the keys: looked at whenever one is used"]
+        if self.unknown:
+            more = f" and {len(self.unknown) - _NAMED} more" if len(self.unknown) > _NAMED else ""
+            names = ", ".join(self.unknown[:_NAMED])
+            lines.append(f"whether it shares a key with {names}{more}: their bundles are not known here just now")
+        return lines
 
 
 def _of_web(seen: Seen) -> str:

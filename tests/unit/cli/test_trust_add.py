@@ -413,6 +413,27 @@ def test_a_configuration_that_no_service_starts_on_is_exit_2(add: Add, partner: 
     assert partner.added == ""
 
 
+def test_keys_of_another_trust_domain_are_refused_and_both_stay_well(run: Run, add: Add, partner: Partner) -> None:
+    """T-12: with the section written, neither of the two would be trusted any more."""
+    ours = (partner.folder / "bundles/example.org.json").read_bytes()
+    (partner.folder / "given.json").write_bytes(ours)
+    ran = add("--bundle", "given.json", "--dry-run")
+    assert ran.code == 1
+    assert "shares key" in ran.err
+    assert "with example.org" in ran.err
+    partner.bring()
+    ran = add("--bundle", "given.json", "--dry-run")
+    assert ran.code == 0
+    assert "no other trust domain that is known here has its keys" in ran.out
+
+
+def test_whom_it_could_not_be_compared_with_is_said(add: Add, partner: Partner) -> None:
+    words = ["--bundle", "given.json", "--dry-run"]
+    assert "shares a key" not in add(*words).out
+    (partner.folder / "bundles/example.org.json").unlink()
+    assert "whether it shares a key with example.org: their bundles are not known here" in add(*words).out
+
+
 # --- ending and beginning again ---------------------------------------------------------------------
 
 
@@ -442,4 +463,4 @@ def test_an_older_bundle_than_the_store_has_of_that_place_is_refused(run: Run, a
     partner.authority.sequence = newest
     ran = add(*partner.by_web(), "--fingerprint", partner.digest)
     assert ran.code == 0
-    assert f"that the store has (sequence {newest})" in ran.out
+    assert f"what the store has of this endpoint (sequence {newest})" in ran.out
