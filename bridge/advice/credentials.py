@@ -112,6 +112,12 @@ TRUST = Section(
             Who.OPERATOR,
             "use",
         ),
+        Reason.BUNDLE_SHARED: Advice(
+            "Another configured trust domain holds one of the same keys, so neither of the two is trusted (503).",
+            "`bridge trust list` names the other one and the key: take away the source that should not have it.",
+            Who.OPERATOR,
+            "trust_domains.source",
+        ),
         Reason.BUNDLE_UNAVAILABLE: Advice(
             "The trust domain's bundle was never read, or not confirmed for longer than `max_stale`. The answer is "
             "503: it is no fault of the client.",

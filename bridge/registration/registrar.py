@@ -26,10 +26,10 @@ from bridge.model.terms import Ask, ClientChoice, ClientMode, Decision, Effect
 from bridge.registration.admission import Admission, Policy, assertion_markers, lease_until, transient_record
 from bridge.registration.authentication import Authenticated
 from bridge.registration.composing import InstanceKey, first_use_metadata
-from bridge.registration.denials import refusal_of
+from bridge.registration.denials import require_granted
 from bridge.registration.documented import follow, is_current, metadata_of, provenance_of, require_stated_grant
 from bridge.registration.known import CAPACITY, KnownClients
-from bridge.registration.naming import ClientName, name_of, thumbprint_of
+from bridge.registration.naming import ClientName, name_of, require_named, thumbprint_of
 from bridge.registration.standing_still import until_it_stands
 from bridge.store.ports import ClientStore, Ensured, Found, RegistrationLimits
 
@@ -85,8 +85,7 @@ class Registrar:
         """What policy says of one ask. Raises: PolicyDenied and its kin. The decision has terms."""
         decision = self._policy().decide(subject, ask, proved=proved)
         self._on_decision(decision)
-        if decision.terms is None or decision.effect is Effect.DENY:
-            raise refusal_of(decision)
+        require_granted(decision)
         return decision
 
     def covers(self, subject: PolicySubject, ask: Ask) -> bool:
@@ -310,14 +309,13 @@ class Registrar:
 
         Raises: EvidenceRejected (CLIENT_ID_MISMATCH), ProofMissing, InvalidRequest.
         """
-        identity, named = caller.identity, caller.client_id
+        identity = caller.identity
         if choice.mode is ClientMode.INSTANCE:
             key = key or self._instance_key(caller)
         name = name_of(identity.subject, choice, None if key is None else key.thumbprint)
         if caller.record is not None and caller.record.client_id != name.client_id:
             raise EvidenceRejected(Reason.CLIENT_ID_MISMATCH, f"the rules now give it {name.client_id}")
-        if named not in (None, name.client_id, identity.name):
-            raise EvidenceRejected(Reason.CLIENT_ID_MISMATCH, f"the credential is that of {name.client_id}")
+        require_named(caller.client_id, name, identity.name)
         return name, key
 
     def _instance_key(self, caller: Authenticated) -> InstanceKey | None:
