@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bridge.advice.table import advice_on
 from bridge.cli.audit_lookup import is_of_policy, nothing_under
 from bridge.cli.audit_rows import emit_rows, row_fields, rows_after, tab_line
 from bridge.cli.options import Moment, config_option, json_option, list_options, moment_at, settings_of
@@ -129,6 +130,8 @@ def show(identifier: str, as_json: bool, config: Path) -> int:
             if value not in ("", None, {}):
                 say(f"{name:<16}{paint(printable(value))}")
         say()
+    for reason in dict.fromkeys(str(row["reason"]) for row in rows if row["event"] == AuditEventKind.REFUSED.value):
+        _note_advice(reason)
     reused = next((row for row in rows if str(row["outcome"]).endswith(_REUSED)), None)
     if reused is not None:
         note(_after_reuse(str(reused["jti"])))
@@ -209,6 +212,14 @@ def export(since: int | None, until: int | None, events: tuple[str, ...], config
                 progress.at(written)
         progress.end(written)
     return 0
+
+
+def _note_advice(reason: str) -> None:
+    """What a reason means, and what to do; nothing for one of another release."""
+    advice = advice_on(reason)
+    if advice is not None:
+        note(f"{reason}: {advice.meaning}")
+        note(f"to do ({advice.who}): {advice.fix}")
 
 
 def _next_step(identifier: str, reasons: set[str]) -> str:

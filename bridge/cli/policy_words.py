@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bridge.advice.table import ADVICE
 from bridge.cli.output import emit_fields, paint, printable, say
 from bridge.policy.cases import Failure, Request
 from bridge.policy.durations import spelled
@@ -67,6 +68,8 @@ def explanation_as_json(request: Request, explanation: Explanation) -> dict[str,
         "client": decision.client.mode.value,
         "denial": decision.denial.value if decision.denial is not None else None,
         "because": decision.because,
+        "reason": decision.reason.value if decision.reason is not None else None,
+        "advice": ADVICE[decision.reason].fix if decision.reason is not None else "",
         "policy_version": decision.policy_version,
     }
 
@@ -91,6 +94,8 @@ def say_explanation(request: Request, explanation: Explanation, *, everything: b
         }
     if decision.because:
         fields["missing" if explanation.lacks_proof else "because"] = decision.because
+    if decision.reason is not None:
+        fields |= {"reason": decision.reason.value, "to do": ADVICE[decision.reason].fix}
     emit_fields(fields)
     shown = explanation.others if everything else explanation.others[:_NEAREST]
     if shown:
