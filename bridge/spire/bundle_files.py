@@ -7,6 +7,8 @@ domain's bundle and could otherwise speak for others (SPIFFE Federation section 
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -67,3 +69,15 @@ class BundleFile:
 def parse_bundle_file(raw: bytes, trust_domain: TrustDomain) -> TrustBundle:
     """The bundle that a file has for one trust domain. Raises: MalformedBundle."""
     return BundleFile.parse(raw).bundle(trust_domain)
+
+
+def part_digest(raw: bytes, trust_domain: TrustDomain) -> str:
+    """The hex SHA-256 of what a file says of one trust domain: of its part of a map, so that a change of another's is
+    none of its own; else of the whole file, also of one that says nothing."""
+    try:
+        by_name = BundleFile.parse(raw).by_name
+    except MalformedBundle:
+        by_name = None
+    if by_name is not None:
+        raw = json.dumps(by_name.get(trust_domain.name), sort_keys=True).encode()
+    return hashlib.sha256(raw).hexdigest()

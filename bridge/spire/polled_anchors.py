@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from bridge.model.bundle import BundleHealth, TrustBundle
 from bridge.model.errors import BridgeError
 from bridge.model.polled_bundle import PolledBundle
 from bridge.model.spiffe_id import TrustDomain
-from bridge.spire.bundle_files import parse_bundle_file
+from bridge.spire.bundle_files import parse_bundle_file, part_digest
 from bridge.spire.parse import MAX_BUNDLE_BYTES, MalformedBundle
 from bridge.spire.polling import PolledOptions, PollFailed, SpiffeEndpoint
 
@@ -38,7 +37,7 @@ def anchors_of(
         except BridgeError as error:
             raise PollFailed(BundleHealth.UNREACHABLE, "anchors", error.detail) from error
     raw, words = _read(endpoint.bootstrap)
-    digest = before.bootstrap if raw is None else hashlib.sha256(raw).hexdigest()
+    digest = before.bootstrap if raw is None else part_digest(raw, its_domain)
     is_own = its_domain == options.trust_domain
     if is_own and before.digest and last is not None and digest == before.bootstrap:
         return last, digest

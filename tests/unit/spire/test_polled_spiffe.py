@@ -65,6 +65,33 @@ def test_a_bootstrap_file_may_be_a_bundle_map_and_vouches_by_the_servers_own_par
     assert partner.poller().ask().health is UNREACHABLE
 
 
+def test_anothers_change_in_a_bootstrap_map_does_not_open_the_door_to_removed_keys(partner: Partner) -> None:
+    """T-20, SPIFFE-33: only a new part of its own is a new bootstrap bundle."""
+
+    def write(ours: Authority) -> None:
+        by_name = {PARTNER.name: ours.bundle(), "other.example": Authority("other.example").bundle()}
+        partner.bootstrap.write_text(json.dumps({"trust_domains": by_name}))
+
+    first = Authority(PARTNER.name)
+    first.replace(x509_keys=copy(partner.authority.x509_keys), jwt_keys=partner.authority.jwt_keys, sequence=9)
+    write(first)
+    polled = partner.poller()
+    polled.ask()
+    partner.authority.rotate_x509("prepare")
+    polled.ask()
+    partner.authority.rotate_x509("activate", "taint", "revoke")
+    assert polled.ask().health is FRESH
+    with _Swapped(partner, first):
+        write(first)
+        assert polled.ask().fault is UNREACHABLE, "the server has a removed key, which the old part still names"
+    assert polled.ask().health is FRESH
+    for _ in range(2):
+        partner.authority.rotate_x509()
+    assert polled.ask().fault is UNREACHABLE
+    write(partner.authority)
+    assert polled.ask().health is FRESH
+
+
 def test_the_bootstrap_bundle_alone_vouches_for_nobody(partner: Partner) -> None:
     """It proves the server; what is trusted, the server says."""
     assert partner.poller().status.health is UNREACHABLE
