@@ -25,7 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("bridge.cli.serve:serve", "Run the service in the foreground until SIGTERM."),
     "policy": ("bridge.cli.policy:policy", "Check, test, explain and compare trust-domain policies."),
     "clients": ("bridge.cli.clients:clients", "List client records, and revoke, deny or approve them."),
-    "trust": ("bridge.cli.trust:trust", "Show trust bundles: source, age, sequence, keys, next refresh."),
+    "trust": ("bridge.cli.trust:trust", "Show trust bundles: source, age, keys, next refresh; add trust domains."),
     "doctor": ("bridge.cli.doctor:doctor", "Say rule by rule what the service makes of an SVID, and what to change."),
     "audit": ("bridge.cli.audit:audit", "Read, follow, verify and export the audit log."),
     "keys": ("bridge.cli.keys:keys", "List and rotate the keys that sign tokens."),
