@@ -69,12 +69,7 @@ class TlsServer:
         family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
         self._listener = socket.create_server((self.address, self.port), family=family)
         self.port = self._listener.getsockname()[1]
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        certificate, key = self.authority.issue(self.hosts)
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "server.pem"
-            file.write_bytes(certificate + key)
-            self._context.load_cert_chain(file)
+        self.prove()
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
         return self
@@ -90,6 +85,16 @@ class TlsServer:
         for thread in self._threads:
             thread.join(20)
             assert not thread.is_alive()
+
+    def prove(self, hosts: Sequence[str] | None = None, authority: WebCa | None = None) -> None:
+        """Have a new certificate, of its own names and CA where nothing else is said."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        certificate, key = (authority or self.authority).issue(self.hosts if hosts is None else hosts)
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "server.pem"
+            file.write_bytes(certificate + key)
+            context.load_cert_chain(file)
+        self._context = context
 
     def url(self, path: str = "/client.json", host: str = HOST) -> str:
         return f"https://{host}:{self.port}{path}"
