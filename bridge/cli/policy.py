@@ -10,6 +10,7 @@ import click
 from bridge.cli.annotations import FORMATS, Annotation, emit_github, emit_sarif
 from bridge.cli.options import config_option, json_option
 from bridge.cli.output import emit_json, paint, printable, say
+from bridge.cli.policy_diff import diff
 from bridge.cli.policy_explain import explain
 from bridge.cli.policy_folder import checked_policies, policies_option
 from bridge.cli.policy_reach import reach
@@ -26,6 +27,7 @@ def policy() -> None:
     """
 
 
+policy.add_command(diff)
 policy.add_command(explain)
 policy.add_command(reach)
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from bridge.cli.options import ConfigurationRefused, settings_of
-from bridge.cli.output import note
+from bridge.cli.output import note, printable
 
 if TYPE_CHECKING:
+    from bridge.config import Settings
     from bridge.policy.evaluate import PolicySet
     from bridge.policy.folder import Checked, PolicyDefaults
 
@@ -27,14 +28,22 @@ policies_option = click.option(
 
 def usable_policies(policies: Path | None, config: Path) -> PolicySet:
     """The policy set; faults in the files are no answer (exit 2), for 1 would mean "denied"."""
-    from bridge.policy.findings import Severity
+    folder, defaults = folder_of(policies, config)
+    return usable_folder(folder, defaults)
 
-    folder, checked = checked_policies(policies, config)
+
+def usable_folder(folder: Path, defaults: PolicyDefaults) -> PolicySet:
+    """As `usable_policies`, of this folder."""
+    from bridge.policy.findings import Severity
+    from bridge.policy.folder import check_folder
+
+    checked = check_folder(folder, defaults)
     if checked.policy_set is None:
         faults = [str(finding) for finding in checked.findings if finding.severity is Severity.ERROR]
         raise ConfigurationRefused([*faults, f"{folder}: these policies do not load"])
     if checked.findings:
-        note(f"{len(checked.findings)} warnings about these policies: `bridge policy check` lists them")
+        words = f"{len(checked.findings)} warnings about these policies"
+        note(f"{words}: `bridge policy check --policies {printable(folder)}` lists them")
     return checked.policy_set
 
 
@@ -52,17 +61,25 @@ def checked_policies(policies: Path | None, config: Path) -> tuple[Path, Checked
     """The folder that is meant, and what is in it."""
     from bridge.policy.folder import check_folder
 
-    folder, defaults = _folder(policies, config)
+    folder, defaults = folder_of(policies, config)
     return folder, check_folder(folder, defaults)
 
 
-def _folder(policies: Path | None, config: Path) -> tuple[Path, PolicyDefaults]:
+def folder_of(policies: Path | None, config: Path) -> tuple[Path, PolicyDefaults]:
+    """The folder that is meant, and what the configuration decides about it; a folder that was named needs none."""
     from bridge.policy.folder import PolicyDefaults
 
     if policies is not None:
         return policies, PolicyDefaults()
     settings = settings_of(config)
-    return settings.policy_directory, PolicyDefaults(
+    return settings.policy_directory, defaults_of(settings)
+
+
+def defaults_of(settings: Settings) -> PolicyDefaults:
+    """What a configuration decides about policies."""
+    from bridge.policy.folder import PolicyDefaults
+
+    return PolicyDefaults(
         default_ttl=settings.tokens.default_ttl,
         max_ttl=settings.tokens.max_ttl,
         idle_expiry=settings.registration.idle_expiry,

@@ -13,7 +13,7 @@ from bridge.model.terms import Effect
 from bridge.policy.reach import Reach, Unmatched
 from bridge.policy.vocabulary import GRANTS_AT, VOCABULARIES
 
-_TITLES = {
+TITLES = {
     "spiffe": "workloads, by their SPIFFE ID",
     "metadata-document": "clients known by the URL of their metadata document",
     "software-statement": "clients that a pinned issuer vouches for",
@@ -65,17 +65,18 @@ def say_reach(rows: Iterable[Reach]) -> None:
     """A table for each source. Scopes, kinds of evidence and grant types that go together stand in one line; resources
     are left to the JSON, for each scope belongs to one of them."""
     for number, (source, group) in enumerate(groupby(rows, key=lambda row: row.source)):
-        say(("\n" if number else "") + _TITLES[source])
+        say(("\n" if number else "") + TITLES[source])
         emit_table(("who", "may", "with", "by", "rule", "but"), _lines(list(group)))
 
 
-# Whom, by whom, rule, effect, denies: what a line is about. Grant type and door: a way in.
+# Whom, by whom, rule, effect, denies: what a line is about.
 _About = tuple[str, str | None, str, str, tuple[str, ...]]
-_Way = tuple[str, Door]
+# Grant type and door: a way in.
+WayIn = tuple[str, Door]
 
 
 def _lines(rows: Sequence[Reach]) -> list[tuple[str, ...]]:
-    ways: dict[_About, dict[tuple[str, str], set[_Way]]] = defaultdict(lambda: defaultdict(set))
+    ways: dict[_About, dict[tuple[str, str], set[WayIn]]] = defaultdict(lambda: defaultdict(set))
     for row in rows:
         about = (row.pattern, row.actor, row.rule, row.effect, row.unless)
         ways[about][row.evidence, row.scope] |= {(grant_type, row.door) for grant_type in row.grant_types}
@@ -83,24 +84,24 @@ def _lines(rows: Sequence[Reach]) -> list[tuple[str, ...]]:
     for (pattern, actor, rule, effect, unless), found in ways.items():
         who = pattern if actor is None else f"{pattern} by {actor}"
         but = ["after approval"] * (effect == Effect.ASK) + [f"not where {name} denies" for name in unless]
-        for scopes, evidence, how in _together(found):
-            by = _ways_in(how, rows[0].source)
+        for scopes, evidence, how in together(found):
+            by = ways_in(how, rows[0].source)
             lines.append((who, " ".join(scopes), ", ".join(evidence), by, rule, ", ".join(but)))
     return lines
 
 
-def _together(found: Mapping[tuple[str, str], set[_Way]]) -> list[tuple[list[str], list[str], frozenset[_Way]]]:
+def together(found: Mapping[tuple[str, str], set[WayIn]]) -> list[tuple[list[str], list[str], frozenset[WayIn]]]:
     """Scopes and evidence that have the same ways in, as few lines as the rows allow."""
-    scopes: dict[tuple[str, frozenset[_Way]], list[str]] = defaultdict(list)
+    scopes: dict[tuple[str, frozenset[WayIn]], list[str]] = defaultdict(list)
     for (evidence, scope), how in found.items():
         scopes[evidence, frozenset(how)].append(scope)
-    kinds: dict[tuple[tuple[str, ...], frozenset[_Way]], list[str]] = defaultdict(list)
+    kinds: dict[tuple[tuple[str, ...], frozenset[WayIn]], list[str]] = defaultdict(list)
     for (evidence, ways), names in scopes.items():
         kinds[tuple(sorted(names)), ways].append(evidence)
     return [(list(names), evidence, ways) for (names, ways), evidence in kinds.items()]
 
 
-def _ways_in(ways: frozenset[_Way], source: Source) -> str:
+def ways_in(ways: frozenset[WayIn], source: Source) -> str:
     """The grant types, each with its doors unless it may come by all that there are for it."""
     told = []
     for grant_type in sorted({grant_type for grant_type, _ in ways}):

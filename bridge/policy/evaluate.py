@@ -11,7 +11,7 @@ from bridge.model.reasons import Reason
 from bridge.model.spiffe_id import SpiffeId
 from bridge.model.terms import Ask, ClientChoice, Decision, Denial, Effect, Prospect, Replay, Standing, Terms
 from bridge.policy.catalogue import Catalogue
-from bridge.policy.cover import Cover, Shortfall, Stage, cover, missing_proof
+from bridge.policy.cover import Cover, Offer, Shortfall, Stage, cover, missing_proof
 from bridge.policy.explain import Explanation, explain
 from bridge.policy.index import Index
 from bridge.policy.pattern import address_of
@@ -110,6 +110,14 @@ class PolicySet:
             else:
                 found.setdefault(rule.id, self._granted(tally, rule, covered, subject, None))
         return tuple(found.values()) or (self._uncovered(tally, shortfalls, anything),)
+
+    def left(self, subject: PolicySubject, door: Door, grant_type: str) -> tuple[Offer, ...]:
+        """What each rule that could answer there offers, scopes by resource, without what denies take; the heaviest
+        first. None of it where a deny refuses everything. For comparing policies."""
+        tally = Tally.of(self._index.naming(subject), subject, Ask(door, grant_type))
+        if tally.refusals:
+            return ()
+        return tuple(rule.offer if tally.cut is None else tally.cut.left(rule.offer) for *_, rule in tally.granting)
 
     def standing(self, subject: PolicySubject) -> Standing:
         """How a caller stands who asks for no grant: at doors that only answer questions no rule has to
