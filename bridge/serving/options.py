@@ -71,8 +71,8 @@ class ServingOptions:
     `health_paths` are answered by threads of their own, so that a busy service does not look dead.
     `on_worker_exit` is a dotted name too, called in the parent with the process id of each worker that
     ended. `proxies` may state whose certificate and address stands behind a request; each Unix socket among
-    them is a listener without TLS. `poll` is the period, in seconds, of looking for changed certificates and
-    trust anchors.
+    them is a listener without TLS. `poll` is the period, in seconds, of looking for changed certificates;
+    trust anchors are looked at ten times a second.
     """
 
     factory: str

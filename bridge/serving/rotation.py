@@ -1,4 +1,4 @@
-"""The contexts in use now: rebuilt when a certificate or the trust anchors change.
+"""The contexts in use now: others when a certificate or the trust anchors change.
 
 Connections that are open keep what they began with; each new one takes the newest.
 """
@@ -8,14 +8,19 @@ from __future__ import annotations
 import logging
 import ssl
 import threading
+import time
 from collections.abc import Callable
 
 from bridge.model.errors import StartRefused
+from bridge.serving.anchored import AnchoredContext
 from bridge.serving.kept_certificate import KeptCertificate
 from bridge.serving.served import Anchors
-from bridge.serving.tls import UnfitCertificate, asking_context, single_use_front
+from bridge.serving.tls import UnfitCertificate, single_use_front
 
 LOG = logging.getLogger("bridge.serving")
+
+# How often the trust anchors are looked at, in seconds: their revision is at hand, where files have to be asked for.
+_ANCHORS_LOOK = 0.1
 
 
 class TlsKeeper:
@@ -38,8 +43,7 @@ class TlsKeeper:
         self._kept = list(dict.fromkeys(kept for kept in (plain, asking) if kept is not None))
         self._anchors = anchors
         self._poll = poll
-        self._revision: int | None = None
-        self._asking_context: ssl.SSLContext | None = None
+        self._anchored = AnchoredContext()
         self._wake = threading.Event()
         self._ending = False
         self._thread = threading.Thread(target=self._run, name="bridge-tls", daemon=True)
@@ -78,34 +82,38 @@ class TlsKeeper:
     def mtls(self) -> ssl.SSLContext | None:
         """The context for the next connection to the listener that asks for one; good for one handshake. None: that
         listener has no certificate yet."""
-        return None if self._asking_context is None else single_use_front(self._asking_context)
+        context = self._anchored.context
+        return None if context is None else single_use_front(context)
 
-    def refresh(self) -> None:
-        """Look once, and rebuild what changed."""
-        changed = [kept for kept in self._kept if kept.refresh()]
-        self._load_anchors(renew=self._asking in changed)
+    def refresh(self) -> float | None:
+        """Look once, and take up what changed. The seconds after which there is more to do; None when there is not."""
+        for kept in self._kept:
+            kept.refresh()
+        return self._load_anchors()
 
     def _run(self) -> None:
-        while not self._ending:
-            self._wake.wait(self._poll)
+        looked_at, pause = time.monotonic(), self._pause(None)
+        while True:
+            woken = self._wake.wait(pause)
             self._wake.clear()
-            if not self._ending:
-                self.refresh()
+            if self._ending:
+                return
+            if woken or time.monotonic() >= looked_at + self._poll:
+                rest, looked_at = self.refresh(), time.monotonic()
+            else:
+                rest = self._load_anchors()
+            pause = self._pause(rest)
 
-    def _load_anchors(self, *, renew: bool = False) -> None:
+    def _pause(self, rest: float | None) -> float:
+        return min(_ANCHORS_LOOK, self._poll) if rest is None else rest
+
+    def _load_anchors(self) -> float | None:
         if self._asking is None or self._asking.shown is None:
-            return
-        revision, certificates = self._anchors()
-        if revision == self._revision and not renew:
-            return
+            return None
         try:
-            context, unfit = asking_context(self._asking.shown, certificates)
+            return self._anchored.follow(self._asking.shown, self._anchors())
         except UnfitCertificate as error:
             # Files were replaced between the two reads; the next look sees them whole.
             self._asking.forget()
             LOG.warning("the TLS certificate changed while it was read: %s", error)
-            return
-        if unfit:
-            LOG.error("trust anchors that OpenSSL cannot read were left out: %d", unfit)
-        LOG.info("trust anchors loaded", extra={"revision": revision, "certificates": len(certificates) - unfit})
-        self._asking_context, self._revision = context, revision
+            return None

@@ -112,21 +112,15 @@ def _ask_for_certificate(context: ssl.SSLContext) -> None:
     context.num_tickets = 0
 
 
-def asking_context(certificate: Shown, anchors: tuple[bytes, ...]) -> tuple[ssl.SSLContext, int]:
-    """A context that asks for a client certificate, and how many of `anchors` (DER) could not be loaded.
+def asking_context(certificate: Shown) -> ssl.SSLContext:
+    """A context that asks for a client certificate, without any anchor.
 
-    Without any anchor a certificate is still asked for; a client that sends one then fails. Partial
-    chains are on: every anchor is one, self-signed or not. Raises: UnfitCertificate.
+    So a certificate is asked for, and a client that sends one fails until its anchor is there. Partial chains are on:
+    every anchor is one, self-signed or not. Raises: UnfitCertificate.
     """
     context = plain_context(certificate)
     _ask_for_certificate(context)
-    unfit = 0
-    for anchor in anchors:
-        try:
-            context.load_verify_locations(cadata=anchor)
-        except (ssl.SSLError, ValueError):
-            unfit += 1
-    return context, unfit
+    return context
 
 
 def single_use_front(real: ssl.SSLContext) -> ssl.SSLContext:
