@@ -69,7 +69,7 @@ class BundleBook:
         self._states = {one.trust_domain: Standing(one) for one in tracked}
         self._steady = steady
         self._revisions = itertools.count(1)
-        self._anchors = AnchorSet(0, ())
+        self._anchors, self._anchors_changed = AnchorSet(0, ()), False
         self._shared = SharedKeys()
         self._listeners: list[Callable[[BundleChange], None]] = []
         self._sharing_listeners: list[Callable[[TrustDomain], None]] = []
@@ -133,7 +133,11 @@ class BundleBook:
         return found
 
     def anchors(self) -> AnchorSet:
-        """The union of the known bundles' CA certificates."""
+        """The union of the known bundles' CA certificates. It is made when somebody asks after a change, so that many
+        changes in a row are one."""
+        if self._anchors_changed:
+            with self._condition:
+                self._collect_anchors()
         return self._anchors
 
     def on_change(self, listener: Callable[[BundleChange], None]) -> None:
@@ -187,7 +191,7 @@ class BundleBook:
             state = self._states[name]
             before = None if state.live is None else state.live.bundle
             touched, revision = set[TrustDomain](), 0 if state.live is None else state.live.revision
-            changed = before is None or _keys(before) != _keys(bundle)
+            changed = before is None or (before is not bundle and _keys(before) != _keys(bundle))
             if changed:
                 touched, revision = self._shared.hold(bundle), next(self._revisions)
             after = replace(
@@ -205,8 +209,7 @@ class BundleBook:
                 after = replace(after, confirmed_at=confirmed_at, ends=ends, is_over=False)
             self._states[name] = after
             sharing = [(state, after), *map(self._share, touched)]
-            if changed:
-                self._collect_anchors()
+            self._anchors_changed |= changed
             self._condition.notify_all()
             listeners, sharing_listeners = list(self._listeners) if changed else [], list(self._sharing_listeners)
         if changed:
@@ -250,6 +253,7 @@ class BundleBook:
             _log.warning("trust bundle of %s is %s: %s; %s", trust_domain, health.value, reason, rest)
 
     def _collect_anchors(self) -> None:
+        self._anchors_changed = False
         found = dict.fromkeys(
             certificate
             for state in self._states.values()
