@@ -275,7 +275,7 @@ class Worker:
                 "config": "" if self._configuration is None else str(self._configuration.path),
                 "issuer": settings.issuer,
                 "listeners": {kind: address for kind, address in listeners.items() if address},
-                "trusted_proxies": [proxy.unix or proxy.address for proxy in settings.trusted_proxies],
+                "trusted_proxies": [proxy.known_by for proxy in settings.trusted_proxies],
                 "policies": self._policies.current.version,
                 "findings": len(self._policies.findings),
                 "trust_domains": sorted(settings.trust_domains),

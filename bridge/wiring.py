@@ -114,6 +114,7 @@ def services_of(parts: Parts, readiness: Callable[[], Readiness]) -> Services:
         code_flow=code_flow,
         pages=None if code_flow is None else _pages(parts, code_flow),
         offered=lambda: _offered(parts),
+        verify_chain=parts.svids.verify_chain if any(p.spiffe_id for p in settings.trusted_proxies) else None,
         openid_configuration=settings.metadata.openid_configuration,
         enrolment=Enrolment(
             introduction=Introduction(statement=statements.verify, chain=parts.svids.verify_chain, prove=dpop.verify),

@@ -259,11 +259,11 @@ def _proxies(settings: Settings, part: _Part) -> None:
         folder = None if proxy.unix is None else Path(proxy.unix).parent
         if folder is not None and folder.stat().st_mode & stat.S_IWOTH:
             part.faults.append(f"{folder}: everybody may write there, and put a socket of their own in place of ours")
-        if proxy.address in claimable:
+        if proxy.spiffe_id is None and proxy.address in claimable:
             words = "any process of this machine can connect from there and claim any SVID; use a unix socket"
             part.faults.append(f"{proxy.address}: {words}")
         else:
-            part.found.append(f"{proxy.unix or proxy.address} states client certificates as {proxy.header}")
+            part.found.append(f"{proxy.known_by} states client certificates as {proxy.header}")
     if not settings.trusted_proxies:
         part.found.append("none: certificate and forwarding headers are ignored")
 

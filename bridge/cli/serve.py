@@ -122,7 +122,7 @@ def serving_options(settings: Settings, as_read: FileAsRead) -> ServingOptions:
         private_key=Path(settings.tls.private_key) if settings.tls and settings.tls.private_key else None,
         own_svid=settings.tls is not None and settings.tls.workload_api is not None,
         proxies=tuple(
-            TrustedProxy(proxy.header, None if proxy.unix is None else Path(proxy.unix), proxy.network)
+            TrustedProxy(proxy.header, None if proxy.unix is None else Path(proxy.unix), proxy.network, proxy.spiffe_id)
             for proxy in settings.trusted_proxies
         ),
         plain_http=settings.tls is None,

@@ -98,6 +98,8 @@ $trust_domain
 #   [[trusted_proxies]]
 #   address = "10.0.0.7/32"
 #   header = "xfcc"
+# With a SPIFFE ID it comes to mtls_listen and has to show that X.509-SVID; then it may be on the same machine too.
+#   spiffe_id = "spiffe://$name/proxy"
 
 # Who else may vouch for clients, by software statements (policies/software-statements.toml): the `iss` of the
 # statements, and the one set of keys that they are verified with. `bridge init` wrote an empty set, which

@@ -91,6 +91,7 @@ def _proxy_faults(settings: Settings) -> Faults:
                 faults.append(((*key, "unix"), "is the socket of another trusted proxy too"))
             sockets.add(proxy.unix)
         faults += [((*key, "address"), words) for words in _overlaps(proxy, before)]
+        faults += [((*key, "spiffe_id"), words) for words in _identity_faults(proxy, settings)]
         before.append(proxy)
     if settings.listen is None and settings.mtls_listen is None:
         faults += [
@@ -102,9 +103,29 @@ def _proxy_faults(settings: Settings) -> Faults:
 
 
 def _overlaps(proxy: TrustedProxySettings, before: list[TrustedProxySettings]) -> list[str]:
-    """One header kind per address: which of two would hold must not hang on their order."""
-    network = proxy.network
-    if network is None:
+    """One header kind per address and SPIFFE ID: which of two would hold must not hang on their order. And a proxy that
+    has to show who it is beside one that need not would not have to either."""
+    network, faults = proxy.network, []
+    for other in before:
+        if network is None or other.network is None or not network.overlaps(other.network):
+            continue
+        if (proxy.spiffe_id is None) != (other.spiffe_id is None):
+            faults.append(f"overlaps {other.network}; of the two only one has a spiffe_id, which then keeps nobody out")
+        elif proxy.spiffe_id == other.spiffe_id and proxy.header != other.header:
+            faults.append(f"overlaps {other.network}, whose header is another")
+    return faults
+
+
+def _identity_faults(proxy: TrustedProxySettings, settings: Settings) -> list[str]:
+    if proxy.spiffe_id is None:
         return []
-    others = [other.network for other in before if other.network is not None and other.header != proxy.header]
-    return [f"overlaps {other}, whose header is another" for other in others if network.overlaps(other)]
+    if proxy.address is None:
+        return ["is for a proxy that comes by TLS, from an `address`"]
+    if settings.mtls_listen is None:
+        return ["needs mtls_listen: it is there that a proxy shows its certificate"]
+    try:
+        trust_domain = SpiffeId.parse_workload(proxy.spiffe_id).trust_domain.name
+    except InvalidSpiffeId as error:
+        return [str(error)]
+    known = trust_domain in settings.trust_domains
+    return [] if known else [f'nobody vouches for it: there is no [trust_domains."{trust_domain}"]']

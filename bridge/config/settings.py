@@ -144,11 +144,18 @@ def _network(value: str) -> str:
 
 
 class TrustedProxySettings(_Section):
-    """A proxy that may state whose certificate stands behind a request: the socket it comes by, or where from."""
+    """A proxy that may state whose certificate stands behind a request: the socket it comes by, or where from, and
+    then perhaps by which X.509-SVID."""
 
     header: Annotated[CertificateHeader, Field(strict=False)]
     unix: Annotated[str, Field(min_length=1)] | None = None
     address: Annotated[str, AfterValidator(_network)] | None = None
+    spiffe_id: str | None = None
+
+    @property
+    def known_by(self) -> str:
+        """What it is told from all others by, for people."""
+        return f"{self.unix or self.address}{f' as {self.spiffe_id}' if self.spiffe_id else ''}"
 
     @property
     def network(self) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
@@ -156,10 +163,10 @@ class TrustedProxySettings(_Section):
         return None if self.address is None else ipaddress.ip_network(self.address)
 
     def may_be_claimed(self, listeners: list[str]) -> bool:
-        """Whether a process of this machine that is no proxy can connect from its address: one of loopback, or
-        one that we listen on ourselves. Not seen: other addresses of this machine."""
+        """Whether a process of this machine that is no proxy can come as it: from an address of loopback, or one that
+        we listen on ourselves, without an SVID of the proxy's. Not seen: other addresses of this machine."""
         network = self.network
-        if network is None:
+        if network is None or self.spiffe_id is not None:
             return False
         loopback = ipaddress.ip_network("127.0.0.0/8" if network.version == 4 else "::1/128")
         hosts = [ipaddress.ip_address(address.rpartition(":")[0].strip("[]")) for address in listeners]

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import cast
 
-from bridge.model.forwarding import CERTIFICATE_HEADER
+from bridge.model.forwarding import CERTIFICATE_HEADER, PROXY_CLAIM, ProxyClaim
 from bridge.serving import answers
 from bridge.serving.adapter import Outcome
 from bridge.serving.answers import Answer, BadAnswer, Refusal, answer_of, render
@@ -87,7 +87,9 @@ class WholeRequestProtocol(asyncio.Protocol):
         server = address_of(transport.get_extra_info("sockname"))
         self._environ = environ_of_connection(scheme=context.scheme, server=server, client=self._client)
         self._environ["bridge.listener"] = str(context.kind)
-        self._environ["bridge.peer_chain"] = peer_chain(transport) if context.asks_certificate else ()
+        chain = peer_chain(transport) if context.asks_certificate else ()
+        self._environ["bridge.peer_chain"] = chain
+        self._may_be = context.senders.headers_by_id(self._client[0]) if chain else {}
         header = context.senders.header_of(self._client[0])
         self._speaks_for_others = header is not None
         if header is not None:
@@ -189,6 +191,8 @@ class WholeRequestProtocol(asyncio.Protocol):
         environ["bridge.request_id"] = exchange.request_id
         if self._speaks_for_others:
             environ["REMOTE_ADDR"] = source_address(exchange.headers, self._client[0])
+        if self._may_be:
+            environ[PROXY_CLAIM] = ProxyClaim(self._may_be, source_address(exchange.headers, self._client[0]))
         exchange.job = context.lane_for(environ["PATH_INFO"]).submit(environ, self._deliver)
         if exchange.job is None:
             self._deliver(answers.QUEUE_FULL)

@@ -1,11 +1,12 @@
-"""Who may speak for somebody else: the trusted proxies, known by the socket or the address they come from.
+"""Who may speak for somebody else: the trusted proxies, known by the socket or the address they come from, and where
+that is asked by the certificate of the connection, which is not judged here.
 
 Whoever comes in any other way states nothing: its certificate and forwarding headers are not read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
@@ -16,11 +17,13 @@ from bridge.serving.request import Headers
 
 @dataclass(frozen=True, slots=True)
 class TrustedProxy:
-    """One trusted proxy: a Unix socket that is listened on for it, or the addresses it connects from."""
+    """One trusted proxy: a Unix socket that is listened on for it, or the addresses it connects from; with a
+    `spiffe_id` it is one only if its connection shows that X.509-SVID."""
 
     header: CertificateHeader
     unix: Path | None = None
     network: IPv4Network | IPv6Network | None = None
+    spiffe_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +35,26 @@ class Senders:
     networks: Sequence[TrustedProxy] = ()
 
     def header_of(self, address: str) -> CertificateHeader | None:
-        """The header kind that a peer of this address may state; None for all who are no trusted proxy."""
+        """The header kind that a peer of this address may state; None for all who are no trusted proxy, or one only
+        by a certificate of their own."""
         if self.everyone is not None:
             return self.everyone
+        return next((proxy.header for proxy in self._at(address) if proxy.spiffe_id is None), None)
+
+    def headers_by_id(self, address: str) -> Mapping[str, CertificateHeader]:
+        """The header kinds that a peer of this address may state if it is one of these SPIFFE IDs."""
+        return {proxy.spiffe_id: proxy.header for proxy in self._at(address) if proxy.spiffe_id is not None}
+
+    def _at(self, address: str) -> Iterator[TrustedProxy]:
         if not self.networks:
-            return None
+            return
         try:
             peer = ip_address(address)
         except ValueError:
-            return None
+            return
         for proxy in self.networks:
             if proxy.network is not None and peer in proxy.network:
-                return proxy.header
-        return None
+                yield proxy
 
 
 def source_address(headers: Headers, peer: str) -> str:

@@ -22,7 +22,8 @@ class ServedApp(Protocol):
 
     The WSGI environ has, beside PEP 3333's: `bridge.request_id` (str; the answer's X-Request-Id),
     `bridge.listener` (`plain`, `mtls`, `metrics`), `bridge.peer_chain` (tuple of DER, leaf first, not
-    verified for any trust domain; empty when the client sent none), `bridge.raw_headers` (tuple of
+    verified for any trust domain; empty when the client sent none), where it may be a trusted proxy that has to show
+    who it is `bridge.proxy_claim`, `bridge.raw_headers` (tuple of
     (lower-case name, value) as bytes, as sent). Header fields with `_` in their name are only in the
     last: as HTTP_* they could pass for another field. The body is complete: CONTENT_LENGTH is always
     there and true.

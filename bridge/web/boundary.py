@@ -9,6 +9,7 @@ from werkzeug.exceptions import HTTPException
 
 from bridge.model.errors import BridgeError
 from bridge.web.errors import Family, error_response, http_error_response
+from bridge.web.known_sender import recognise
 from bridge.web.lean import Response
 from bridge.web.pages.errors import ErrorPages
 from bridge.web.services import Observer, Services
@@ -33,12 +34,15 @@ class Boundary:
         self._pages = pages
         self._observer: Observer = services.observer
         self._new_id = services.new_id
+        self._verify_chain, self._clock = services.verify_chain, services.clock
 
     def begin(self, environ: Environ) -> None:
         """A whole request is here. `bridge.request_id` is in its environ when the server made it."""
         environ[_STARTED] = time.perf_counter()
         if not environ.get(REQUEST_ID):
             environ[REQUEST_ID] = self._new_id()
+        if self._verify_chain is not None:
+            recognise(environ, self._verify_chain, self._clock)
 
     def finish(self, environ: Environ, endpoint: str, response: Response) -> Response:
         """Its answer is ready to leave."""

@@ -19,6 +19,7 @@ from bridge.model.evidence import (
 )
 from bridge.model.reasons import Reason
 from bridge.web.forwarded_certificate import forwarded_chain, states_certificate
+from bridge.web.known_sender import require_believed
 
 JWT_SPIFFE = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe"
 JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -72,8 +73,10 @@ def present_statement(environ: Mapping[str, Any], statement: str | None, *, url:
 
 def peer_chain(environ: Mapping[str, Any]) -> tuple[bytes, ...]:
     """The certificate chain of the client, DER, leaf first; empty without one: that of the connection, or the
-    one that a trusted proxy states. Raises: EvidenceRejected for a header that is not sound; InvalidRequest
-    when there are both: a proxy's own certificate says nothing of its clients."""
+    one that a trusted proxy states. Raises: EvidenceRejected for a header that is not sound, and with Unavailable for
+    a proxy whose own certificate does not hold; InvalidRequest when there are both, from a proxy that is known by its
+    address alone: the certificate of the connection says nothing of its clients."""
+    require_believed(environ)
     chain: tuple[bytes, ...] = environ.get("bridge.peer_chain", ())
     forwarded = forwarded_chain(environ)
     if chain and forwarded:

@@ -23,6 +23,7 @@ from bridge.tokens.sealing import SealKey
 from bridge.users.development import UnprovedSignIn
 from bridge.users.sessions import Sessions
 from bridge.users.upstream import Upstream
+from bridge.web.known_sender import VerifyChain
 
 # Where each endpoint stands below the issuer (interface section 4).
 TOKEN, INTROSPECT, REVOKE, JWKS, AUTHORIZE = "/token", "/introspect", "/revoke", "/jwks", "/authorize"
@@ -131,7 +132,8 @@ class Services:
     """Everything the views call. `clock` gives epoch seconds; `fresh_nonce` a DPoP nonce, or None when
     nonces are not asked for. Without `enrolment` there is no `/register`, without `management` nothing below it;
     without `pages` nobody can sign in, and without `code_flow` there is no `/par`. `offered` is what the metadata
-    names; `openid_configuration` says whether the keys can be found by OpenID Connect Discovery too."""
+    names; `verify_chain` is there where trusted proxies show certificates of their own; `openid_configuration` says
+    whether the keys can be found by OpenID Connect Discovery too."""
 
     endpoints: Endpoints
     client_credentials: ClientCredentials
@@ -149,3 +151,4 @@ class Services:
     code_flow: CodeFlow | None = None
     offered: Callable[[], Offered] = Offered
     openid_configuration: bool = False
+    verify_chain: VerifyChain | None = None

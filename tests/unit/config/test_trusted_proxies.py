@@ -26,6 +26,7 @@ path   = "bundle.json"
 TLS = '[tls]\ncertificate = "server.pem"\nprivate_key = "server.key"\n'
 SOCKET = '[[trusted_proxies]]\nunix = "run/proxy.sock"\nheader = "client-cert"\n'
 ADDRESS = '[[trusted_proxies]]\naddress = "10.0.0.7/32"\nheader = "xfcc"\n'
+IDENTITY = ADDRESS.replace("header", 'spiffe_id = "spiffe://example.org/proxy"\nheader')
 
 
 @pytest.fixture
@@ -57,6 +58,14 @@ def test_a_proxy_is_known_by_its_socket_or_by_its_address(folder: Path) -> None:
     assert (second.unix, second.header, str(second.network)) == (None, CertificateHeader.XFCC, "10.0.0.7/32")
 
 
+def test_beside_its_address_it_may_have_to_show_its_svid(folder: Path) -> None:
+    (proxy,) = load(folder, BASE + IDENTITY).trusted_proxies
+    assert (proxy.spiffe_id, str(proxy.network)) == ("spiffe://example.org/proxy", "10.0.0.7/32")
+    assert proxy.known_by == "10.0.0.7/32 as spiffe://example.org/proxy"
+    envoy = IDENTITY.replace("/proxy", "/envoy").replace("xfcc", "client-cert")
+    assert len(load(folder, BASE + IDENTITY + envoy).trusted_proxies) == 2
+
+
 def test_without_the_section_nobody_is_trusted(folder: Path) -> None:
     assert load(folder, BASE).trusted_proxies == []
 
@@ -81,6 +90,38 @@ def test_without_the_section_nobody_is_trusted(folder: Path) -> None:
             ("[[", '[[trusted_proxies]]\naddress = "10.0.0.0/24"\nheader = "client-cert"\n[['),
             "overlaps 10.0.0.0/24, whose header is another",
             id="two header kinds for one address",
+        ),
+        pytest.param(
+            IDENTITY,
+            ('address = "10.0.0.7/32"', 'unix = "run/p"'),
+            "comes by TLS, from an `address`",
+            id="an ID by socket",
+        ),
+        pytest.param(IDENTITY, ("spiffe://", "https://"), "spiffe_id: ", id="an ID that is none"),
+        pytest.param(IDENTITY, ("example.org/proxy", "example.org"), "spiffe_id: ", id="a trust domain alone"),
+        pytest.param(
+            IDENTITY,
+            ("example.org/proxy", "other.example/proxy"),
+            'there is no [trust_domains."other.example"]',
+            id="an ID for which nobody vouches",
+        ),
+        pytest.param(
+            IDENTITY,
+            ("[[", ADDRESS.replace("7/32", "0/24") + "[["),
+            "which then keeps nobody out",
+            id="T-18 the address alone beside it",
+        ),
+        pytest.param(
+            ADDRESS,
+            ("[[", IDENTITY.replace("7/32", "0/24") + "[["),
+            "which then keeps nobody out",
+            id="T-18 and before",
+        ),
+        pytest.param(
+            IDENTITY,
+            ("[[", IDENTITY.replace("xfcc", "client-cert") + "[["),
+            "whose header is another",
+            id="two header kinds for one ID",
         ),
         pytest.param(ADDRESS, ("header", 'scheme = "https"\nheader'), "unknown key", id="T-36 no forwarded scheme"),
     ],
@@ -128,6 +169,12 @@ def test_management_is_for_clients_whose_certificate_a_proxy_states_too(folder: 
     assert any("needs mtls_listen" in fault for fault in faults(folder, managed))
 
 
+def test_where_no_certificate_is_asked_for_no_proxy_can_show_one(folder: Path) -> None:
+    without_mtls = without(BASE, 'mtls_listen = "10.0.0.1:8444"\n')
+    load(folder, without_mtls + ADDRESS)
+    assert any("needs mtls_listen" in fault for fault in faults(folder, without_mtls + IDENTITY))
+
+
 @pytest.mark.parametrize(
     ("address", "claimable"),
     [
@@ -146,3 +193,5 @@ def test_an_address_that_every_process_of_the_node_has_is_known_as_such_T_18(
 ) -> None:
     settings = load(folder, BASE + ADDRESS.replace("10.0.0.7/32", address) + SOCKET)
     assert bool(settings.claimable_proxies) == claimable
+    # Whoever can connect from there still has no SVID of the proxy's.
+    assert load(folder, BASE + IDENTITY.replace("10.0.0.7/32", address) + SOCKET).claimable_proxies == []

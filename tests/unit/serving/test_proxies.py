@@ -93,6 +93,22 @@ def test_what_is_no_address_is_no_proxy():
     assert senders.header_of("") is None
 
 
+def test_one_that_has_to_show_an_svid_is_not_known_by_its_address_alone_T_18():
+    known = [
+        TrustedProxy(kind, network=ip_network("10.0.0.0/24"), spiffe_id=f"spiffe://example.org/{name}")
+        for name, kind in (("haproxy", RFC_9440), ("envoy", XFCC))
+    ]
+    senders = Senders(networks=(*known, by_address("2001:db8::/32", XFCC)))
+    assert senders.header_of("10.0.0.7") is None
+    assert senders.headers_by_id("10.0.0.7") == {
+        "spiffe://example.org/haproxy": RFC_9440,
+        "spiffe://example.org/envoy": XFCC,
+    }
+    for address in ("10.0.1.7", "2001:db8::7", ""):
+        assert senders.headers_by_id(address) == {}
+    assert senders.header_of("2001:db8::7") is XFCC
+
+
 @pytest.mark.parametrize(
     ("values", "source"),
     [
