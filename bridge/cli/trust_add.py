@@ -28,7 +28,7 @@ _PUBLIC = 0o644
 @click.argument("trust_domain")
 @source_options
 @click.option(
-    "--fingerprint", metavar="DIGEST", help="The digest as its people say it: no question then, but no for another."
+    "--fingerprint", metavar="DIGEST", help="The digest that its people say: nobody is asked then, another is refused."
 )
 @click.option("--dry-run", is_flag=True, help="Look and show what would be written; write nothing.")
 @config_option

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bridge.cli.output import emit_fields, printable, say
 from bridge.cli.trust_keys import describe_keys, digest_of, emit_keys
+from bridge.model.spiffe_id import SpiffeId
 
 if TYPE_CHECKING:
     from bridge.cli.trust_section import Section
@@ -91,14 +92,13 @@ def _of_web(seen: Seen) -> str:
 
 def _of_spiffe(seen: Seen) -> str:
     values = seen.section.values
-    by = (
-        f"the bootstrap bundle {seen.proved_by}"
-        if seen.proved_by
-        else "its own trust domain's bundle, as it is trusted"
-    )
-    if seen.earlier is not None:
-        by = f"the last bundle fetched from there, else {by}"
-    return f"{values['url']} was answered by {values['endpoint_spiffe_id']}, by {by}"
+    server = SpiffeId.parse_workload(values["endpoint_spiffe_id"])
+    by = f"the bootstrap bundle {seen.proved_by}"
+    if seen.proved_by is None:
+        by = f"the bundle of {server.trust_domain}, which is configured here"
+    elif seen.earlier is not None:
+        by = f"the last bundle fetched from there, or {by} where that is another one than then"
+    return f"{values['url']} was answered by {server}, by {by}"
 
 
 def _of_file(seen: Seen) -> str:

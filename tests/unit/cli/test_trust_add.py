@@ -175,7 +175,7 @@ def test_an_endpoint_may_be_served_by_a_trust_domain_that_is_configured_already(
     partner.spiffe.authority = host
     ran = add(*partner.by_spiffe(), "--dry-run")
     assert ran.code == 0
-    assert "by its own trust domain's bundle, as it is trusted" in ran.out
+    assert "by the bundle of host.example, which is configured here" in ran.out
 
 
 # --- asking -----------------------------------------------------------------------------------------
