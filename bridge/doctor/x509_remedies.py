@@ -35,6 +35,8 @@ def x509_remedy(case: X509Case, step: str, error: BridgeError, around: Surroundi
         return _ca_first(case)
     if step in _LEAF_REMEDIES:
         return _LEAF_REMEDIES[step]
+    if error.reason is Reason.X509_PATH:
+        return _path(case, error.detail, around)
     remedy = _REMEDIES.get(error.reason)
     return None if remedy is None else remedy(case, around)
 
@@ -96,10 +98,12 @@ def _not_yet_valid(case: X509Case, around: Surroundings) -> str:
     return f"{what}: set the clock of the SPIRE server or of this machine (NTP)."
 
 
-def _path(case: X509Case, around: Surroundings) -> str:
+def _path(case: X509Case, detail: str, around: Surroundings) -> str:
     own, last = case.spiffe_id.trust_domain.name, case.certificates[-1]
     if any(_is_over(certificate, around.now) for certificate in case.certificates[1:]):
         return "Send the chain that the agent holds now: an intermediate of this one has ended."
+    if "path length" in detail:
+        return "Have fewer CAs one below the other: a CA of this chain allows no further one (its path length)."
     for name, domain in sorted(around.domains.items()):
         bundle = domain.status.bundle
         if name != own and bundle is not None and any(_is_issuer(der, last) for der in bundle.x509_authorities):
@@ -147,5 +151,4 @@ _REMEDIES: Mapping[Reason, Callable[[X509Case, Surroundings], str | None]] = {
     Reason.X509_KEY: lambda case, around: _WEAK_CA,
     Reason.X509_EXPIRED: _expired,
     Reason.X509_NOT_YET_VALID: _not_yet_valid,
-    Reason.X509_PATH: _path,
 }

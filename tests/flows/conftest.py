@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import bridge.app
+from tests.flows.clinic import Clinic
 from tests.flows.enrolling import Office, Registering
 from tests.flows.managing import ON
 from tests.flows.stand import Stand
@@ -48,6 +49,17 @@ def fresh(tmp_path: Path) -> Iterator[Callable[..., Stand]]:
     yield make
     for one in made:
         one.stop()
+
+
+@pytest.fixture(scope="module")
+def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
+    """A service and the doctor beside it, by a clock that stands still. Its tests use identities of their own."""
+    clock = Clock()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bridge.app, "now", clock)
+        running = Clinic(tmp_path_factory.mktemp("clinic") / "service", clock)
+        yield running
+        running.close()
 
 
 @pytest.fixture
