@@ -17,7 +17,7 @@ from bridge.store.audit_chain import ChainKey, line_of
 from bridge.store.connections import Readers, Row, open_reader, unavailable
 from bridge.store.group_commit import GroupCommit
 from bridge.store.issuing import IssueWrite
-from bridge.store.ports import ChainFault, ChainHead
+from bridge.store.ports import AskRow, ChainFault, ChainHead
 from bridge.store.rows import audit_row_of
 
 # Rows are written in the order of their times but for small differences between threads and nodes.
@@ -50,12 +50,27 @@ class SqliteAudit:
     ) -> list[AuditRow]:
         """Not seen with `since`: a row written more than an hour before others of its time."""
         if since is not None:
-            first = self._readers.row(sql.FIRST_SINCE, (since - TIME_DISORDER,))
-            if first is None:
-                return []
-            after = max(after, first[0] - 1)
+            after = max(after, self.span(since=since)[0])
         statement, values = _question(since, correlation_id, events, after, limit, newest_first=newest_first)
         return [_read(row) for row in self._readers.rows(statement, values)]
+
+    def span(self, *, since: int | None = None) -> tuple[int, int]:
+        """As the port says. Not seen: a row written more than an hour before others of its time."""
+        last = self._readers.row(sql.LAST_AUDIT_ROW)
+        end = 0 if last is None or last[0] is None else int(last[0])
+        if since is None:
+            first = self._readers.row(sql.FIRST_AUDIT_ROW)
+            return (0 if first is None or first[0] is None else int(first[0]) - 1), end
+        first = self._readers.row(sql.FIRST_SINCE, (since - TIME_DISORDER,))
+        return (end if first is None else int(first[0]) - 1), end
+
+    def asks(self, after: int, until: int) -> list[AskRow]:
+        """As the port says. Each call is one short read of its own."""
+        try:
+            return [AskRow._make(row) for row in self._readers.rows(sql.ASKS, (after, until))]
+        except Unavailable as error:
+            words = f"audit rows {after + 1} to {until} cannot be read ({error.detail}); run `bridge audit verify`"
+            raise Unavailable(Reason.STORE_UNAVAILABLE, words) from error
 
     def heads(self) -> list[ChainHead]:
         """As the port says; in the order in which the writers joined."""

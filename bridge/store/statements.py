@@ -313,6 +313,13 @@ SET sequence = excluded.sequence, mac = excluded.mac, removed = excluded.removed
     pruned_before = excluded.pruned_before, pruned_at = excluded.pruned_at, seal = excluded.seal
 """
 AUDIT_FROM = f"SELECT {AUDIT} FROM audit WHERE rowid > ? ORDER BY rowid LIMIT ?"
+# In the order of `AskRow`. The plus keeps SQLite on the order of writing.
+ASKS = """
+SELECT rowid, time, id, event, door, subject, evidence, ask, rule, outcome, reason, client_id, policy_version, count
+FROM audit WHERE rowid > ? AND rowid <= ?
+AND +event IN ('token_issued', 'refused', 'registered', 'updated', 'approved') ORDER BY rowid
+"""
+FIRST_AUDIT_ROW = "SELECT MIN(rowid) FROM audit"
 LAST_AUDIT_ROW = "SELECT MAX(rowid) FROM audit"
 PRUNE_AUDIT = "DELETE FROM audit WHERE rowid <= ?"
 FIRST_SINCE = "SELECT rowid FROM audit WHERE time >= ? ORDER BY time LIMIT 1"

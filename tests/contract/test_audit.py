@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from bridge.model.audit import AuditEventKind
 from bridge.store.ports import Store
 from tests.contract.places import Place
@@ -110,3 +112,28 @@ def test_pruning_removes_old_rows_and_the_chain_still_holds(store: Store, place:
     fill(other, 2)
     assert list(store.audit.verify()) == []
     assert store.audit.prune(before=NOW, now=NOW + 3000, batch=100) == 0
+
+
+def test_what_was_asked_is_read_by_spans_of_rows(store: Store) -> None:
+    """`policy replay`: in pieces, so that no piece holds up those who prune; other events are no requests."""
+    written = fill(store)
+    store.audit.append(event(AuditEventKind.KEYS_ROTATED, id="keys", time=NOW + 600))
+    after, until = store.audit.span()
+    rows = store.audit.rows()
+    assert (after, until) == (rows[0].rowid - 1, rows[-1].rowid)
+    middle = rows[2].rowid
+    read = [*store.audit.asks(after, middle), *store.audit.asks(middle, until)]
+    assert [row.id for row in read] == written
+    whole = rows[2].event
+    assert (read[2].event, read[2].count, json.loads(read[2].ask)) == ("refused", whole.count, dict(whole.ask))
+    assert (read[2].subject, read[2].policy_version, read[2].time) == (whole.subject, whole.policy_version, whole.time)
+
+
+def test_a_span_begins_with_the_first_row_of_its_time(store: Store) -> None:
+    """Rows written up to an hour late are within it."""
+    for place, hours in enumerate((0, 1, 5, 6)):
+        store.audit.append(event(ISSUED, id=f"id-{place}", time=NOW + 3600 * hours))
+    first = store.audit.rows()[0].rowid
+    assert store.audit.span(since=NOW + 5 * 3600) == (first + 1, first + 3)
+    assert store.audit.span(since=NOW + 9 * 3600) == (first + 3, first + 3)
+    assert store.audit.asks(*store.audit.span(since=NOW + 9 * 3600)) == []

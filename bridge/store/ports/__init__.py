@@ -6,7 +6,7 @@ write is durable when the method returns. Those of the code flow are in `authori
 
 from __future__ import annotations
 
-from bridge.store.ports.audit import AuditStore, ChainFault, ChainHead
+from bridge.store.ports.audit import AskRow, AuditStore, ChainFault, ChainHead
 from bridge.store.ports.authorization import GrantStore, RequestStore, SessionStore, SweptFlow
 from bridge.store.ports.clients import ClientStore
 from bridge.store.ports.database import SchemaStatus, Store
@@ -27,6 +27,7 @@ from bridge.store.ports.resting import RestingGrant, RestingLease, RestingStore,
 
 __all__ = [
     "Access",
+    "AskRow",
     "AuditStore",
     "BucketStore",
     "BundleStore",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from bridge.model.audit import AuditEvent, AuditEventKind, AuditRow
 from bridge.model.pending import PendingWrite
@@ -29,6 +29,26 @@ class ChainHead:
     mac: str
 
 
+class AskRow(NamedTuple):
+    """What a row keeps of a request that policy may have decided, as it is stored. `ask` is JSON text; the other
+    columns are those of `AuditEvent`."""
+
+    rowid: int
+    time: int
+    id: str
+    event: str
+    door: str
+    subject: str
+    evidence: str
+    ask: str
+    rule: str
+    outcome: str
+    reason: str
+    client_id: str
+    policy_version: str
+    count: int
+
+
 class AuditStore(Protocol):
     """The audit log. Rows are appended and, by age, pruned behind a signed checkpoint; never updated."""
 
@@ -51,6 +71,16 @@ class AuditStore(Protocol):
         newest_first: bool = False,
     ) -> list[AuditRow]:
         """Rows with a rowid above `after`, in the order of writing."""
+        ...
+
+    def span(self, *, since: int | None = None) -> tuple[int, int]:
+        """The rowid behind which rows of `since` (epoch seconds) and later lie, and that of the last row written. The
+        first may be a little early: rows are written almost in the order of their times."""
+        ...
+
+    def asks(self, after: int, until: int) -> list[AskRow]:
+        """The rows with a rowid above `after` and up to `until` that are about requests, in the order of writing: quick
+        to read by the million. Not checked: what stands in them."""
         ...
 
     def heads(self) -> list[ChainHead]:
