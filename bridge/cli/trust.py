@@ -16,11 +16,12 @@ from bridge.cli.output import emit_fields, emit_json, emit_table, note, say, tim
 from bridge.cli.trust_add import add
 from bridge.cli.trust_impact import impact
 from bridge.cli.trust_looking import POLLED, Asking, look
+from bridge.cli.trust_sharing import shared_beside, shared_fields
 from bridge.model.bundle import BundleHealth
 
 if TYPE_CHECKING:
     from bridge.config import Settings
-    from bridge.model.bundle import BundleStatus, TrustBundle
+    from bridge.model.bundle import BundleStatus, SharedKey, TrustBundle
     from bridge.model.spiffe_id import TrustDomain
 
 
@@ -128,7 +129,7 @@ def refresh(config: Path, timeout: float, accept_lower: bool, trust_domain: str 
 @json_option
 def diff(config: Path, timeout: float, trust_domain: str, file: Path | None, as_json: bool) -> int:
     """Compare the keys that are trusted with a bundle in FILE, or with what the endpoint says now. Exit 1 when they
-    differ. Nothing is taken over.
+    differ, or when another trust domain holds one of the keys. Nothing is taken over.
 
     \b
     Example:
@@ -155,17 +156,22 @@ def diff(config: Path, timeout: float, trust_domain: str, file: Path | None, as_
             bundle = parse_bundle_file(read_bounded(file, MAX_BUNDLE_BYTES), wanted)
         except (TooLarge, MalformedBundle) as error:
             raise click.ClickException(f"{file}: {error}") from error
-    return _show_difference(wanted, before.bundle, bundle, as_json)
+    shared = shared_beside(bundle, looked.statuses)
+    return _show_difference(wanted, before.bundle, bundle, shared, as_json)
 
 
 def _show_difference(
-    trust_domain: TrustDomain, before: TrustBundle | None, after: TrustBundle | None, as_json: bool
+    trust_domain: TrustDomain,
+    before: TrustBundle | None,
+    after: TrustBundle | None,
+    shared: SharedKey | None,
+    as_json: bool,
 ) -> int:
     from bridge.spire.book import difference
 
     change = difference(before, after)
     if as_json:
-        emit_json({"trust_domain": trust_domain.name, **change})
+        emit_json({"trust_domain": trust_domain.name, **change, "shared": shared_fields(shared)})
     for name, keys in change.items() if not as_json else ():
         kind, _, way = name.partition("_")
         for key in keys:
@@ -173,7 +179,9 @@ def _show_difference(
     differs = any(change.values())
     if not differs and not as_json:
         say("the same keys")
-    return 1 if differs else 0
+    if shared is not None:
+        note(f"{trust_domain} then {shared}: requests of both get 503 for as long as both have it")
+    return 1 if differs or shared is not None else 0
 
 
 def _named(settings: Settings, trust_domain: str) -> TrustDomain:
@@ -212,6 +220,7 @@ def fields_of(status: BundleStatus) -> dict[str, object]:
         "stale_at": timestamp(status.stale_at),
         "fault": None if status.fault is None else status.fault.value,
         "reason": status.reason,
+        "shared": shared_fields(status.shared),
     }
 
 

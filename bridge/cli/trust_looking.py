@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from bridge.cli.trust_sharing import with_history
+
 if TYPE_CHECKING:
     from bridge.config import Settings
     from bridge.model.bundle import BundleStatus
@@ -62,7 +64,8 @@ def look(
             wanted = [status.trust_domain for status in before if only in (None, status.trust_domain)]
             sources.polled.ask_all(wanted, patience=timeout, accept_lower=accept_lower)
         at = now()
-        return Looked(sources.book.statuses(at), before, at)
+        statuses = sources.book.statuses(at)
+    return Looked(with_history(settings, statuses), before, at)
 
 
 @contextmanager

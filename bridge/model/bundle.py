@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Protocol
 
@@ -45,8 +46,9 @@ class SharedKey:
     """A key that another trust domain holds too, so that neither of them is trusted.
 
     `key` is its RFC 7638 thumbprint; `here` and `there` what `bridge trust show` calls it in this trust domain and in
-    `other`. `last` is the one of the two that came by it last, None where both had it when they were first read.
-    `count`: how many keys of this trust domain are shared.
+    `other`. `last` is the one of the two that came by it last, None where that is not known. `count`: how many keys of
+    this trust domain are shared. `here_since` and `there_since` say when each came by it (epoch seconds), where
+    somebody looked that up.
     """
 
     key: str
@@ -55,12 +57,17 @@ class SharedKey:
     there: str
     last: TrustDomain | None = None
     count: int = 1
+    here_since: int | None = None
+    there_since: int | None = None
 
     def __str__(self) -> str:
-        came = f"{self.last} came by it last" if self.last is not None else "both had it when they were first read"
-        more = f"; {self.count} of its keys are shared" if self.count > 1 else ""
         called = self.here if self.here == self.there else f"here {self.here}, there {self.there}"
-        return f"shares key {self.key} ({called}) with {self.other}; {came}{more}"
+        said = f"shares key {self.key} ({called}) with {self.other}; "
+        said += f"{self.last} came by it last" if self.last is not None else "both had it when they were first read"
+        for words, at in (("here", self.here_since), ("there", self.there_since)):
+            if at is not None:
+                said += f", {words} it is since {datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        return f"{said}; {self.count} of its keys are shared" if self.count > 1 else said
 
 
 class BundleHealth(StrEnum):

@@ -37,10 +37,20 @@ def thumbprints(bundle: TrustBundle) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for der in bundle.x509_authorities:
-        found.setdefault(_of_certificate(der), f"x509 {hashlib.sha256(der).hexdigest()}")
+        found.setdefault(_of_certificate(der), x509_name(hashlib.sha256(der).hexdigest()))
     for key in bundle.jwt_authorities:
-        found.setdefault(_of_jwk(key), f"jwt {json.dumps(key.key_id[:_MAX_KID_SHOWN])}")
+        found.setdefault(_of_jwk(key), jwt_name(key.key_id))
     return found
+
+
+def x509_name(fingerprint: str) -> str:
+    """What a CA's key is called: by the hex SHA-256 of its certificate."""
+    return f"x509 {fingerprint}"
+
+
+def jwt_name(key_id: str) -> str:
+    """What a JWT key is called: by its `kid`, or the beginning of it, in printable characters."""
+    return f"jwt {json.dumps(key_id[:_MAX_KID_SHOWN])}"
 
 
 def _of_certificate(der: bytes) -> str:
