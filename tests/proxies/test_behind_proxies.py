@@ -23,8 +23,8 @@ from tests.flows.test_clauses_credentials import is_refused
 from tests.proxies.conftest import Site
 from tests.proxies.running import Proxy
 
-NGINX, HAPROXY = "nginx-terminating", "haproxy-terminating"
-TERMINATING = [NGINX, HAPROXY]
+NGINX, HAPROXY, BY_SVID = "nginx-terminating", "haproxy-terminating", "haproxy-svid"
+TERMINATING = [NGINX, HAPROXY, BY_SVID]
 PASSING = ["nginx-passthrough", "haproxy-passthrough"]
 Proxies = dict[str, Proxy]
 
@@ -55,12 +55,24 @@ def test_a_workload_registers_by_its_x509_svid_at_first_use_ROFU_1_SCA_19(
     assert str(svid.spiffe_id) in {client["subject"] for client in site.clients()}
 
 
-@pytest.mark.parametrize("name", [HAPROXY, *PASSING])
+@pytest.mark.parametrize("name", [HAPROXY, BY_SVID, *PASSING])
 def test_an_intermediate_comes_along_SCA_18(site: Site, proxies: Proxies, name: str) -> None:
     svid = site.authority.x509_svid(f"/ns/payments/sa/middle-{name}")
     assert len(svid.chain) == 2
     assert proxies[name].token(svid).status == 200
     assert proxies[name].token(lengthened(svid, 5)).status == 200
+
+
+def test_haproxy_is_a_proxy_by_its_own_x509_svid_and_with_another_workloads_it_is_none_T_18(
+    site: Site, proxies: Proxies
+) -> None:
+    svid = site.authority.x509_svid("/ns/payments/sa/stated")
+    assert proxies[BY_SVID].token(svid).claims["sub"] == str(svid.spiffe_id)
+    assert is_refused(proxies["intruder-svid"].token(svid))
+    # Nobody behind the proxy is the proxy, or the intruder whose certificate it shows.
+    for name, path in ((BY_SVID, "haproxy"), ("intruder-svid", "intruder")):
+        fields = {"grant_type": "client_credentials", "client_id": f"spiffe://example.org/ns/edge/sa/{path}"}
+        assert is_refused(proxies[name].post(fields))
 
 
 def test_haproxy_states_a_chain_of_six_and_the_bridge_refuses_it_T_15(site: Site, proxies: Proxies) -> None:
