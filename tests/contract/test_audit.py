@@ -125,7 +125,7 @@ def test_what_was_asked_is_read_by_spans_of_rows(store: Store) -> None:
     read = [*store.audit.asks(after, middle), *store.audit.asks(middle, until)]
     assert [row.id for row in read] == written
     whole = rows[2].event
-    assert (read[2].event, read[2].count, json.loads(read[2].ask)) == ("refused", whole.count, dict(whole.ask))
+    assert (read[2].event, read[2].times, json.loads(read[2].ask)) == ("refused", whole.count, dict(whole.ask))
     assert (read[2].subject, read[2].policy_version, read[2].time) == (whole.subject, whole.policy_version, whole.time)
 
 

@@ -30,8 +30,8 @@ class ChainHead:
 
 
 class AskRow(NamedTuple):
-    """What a row keeps of a request that policy may have decided, as it is stored. `ask` is JSON text; the other
-    columns are those of `AuditEvent`."""
+    """What a row keeps of a request that policy may have decided, as it is stored. `ask` is JSON text, `times`
+    the number of equal requests; the other columns are those of `AuditEvent`."""
 
     rowid: int
     time: int
@@ -46,7 +46,7 @@ class AskRow(NamedTuple):
     reason: str
     client_id: str
     policy_version: str
-    count: int
+    times: int
 
 
 class AuditStore(Protocol):
