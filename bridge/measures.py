@@ -33,6 +33,9 @@ class Measures:
         # What was shown before. A bucket that filled up is not told of any more, and its use is 0 then.
         self._shown: set[_Labels] = set()
         self._emptied: set[str] = set()
+        # Trust domains that had a record once. Of a thousand that are configured few may, and five series of zeros for
+        # each of the others would make most of a scrape.
+        self._inhabited: set[str] = set()
 
     def take(self, at: int) -> None:
         """Look once. Raises: Unavailable."""
@@ -54,7 +57,8 @@ class Measures:
         """Live records and those that wait for an operator, against their limits."""
         used: dict[_Labels, float] = {}
         counts = self._store.clients.count_live()
-        for name in self._trust_domains | counts.keys():
+        self._inhabited |= {name for name, (live, _) in counts.items() if live and name in self._trust_domains}
+        for name in self._inhabited | counts.keys():
             live, pending = counts.get(name, (0, 0))
             is_trust_domain = name in self._trust_domains
             limits = self._limits(name if is_trust_domain else None)
