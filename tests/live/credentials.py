@@ -38,8 +38,8 @@ def ask(service: BridgeService, credential: Credential, connection: Connection |
 
 
 def signer(credential: Credential) -> str:
-    """Which authority of the bundle is above it: of a JWT-SVID the `kid`, of an X.509-SVID the key id that the end of
-    its chain names as its issuer's."""
+    """Which authority of the bundle is above it, by the id that SPIRE has for it: of a JWT-SVID the `kid`, of an
+    X.509-SVID the key id that the end of its chain names as its issuer's."""
     if isinstance(credential, str):
         return str(part(credential, 0)["kid"])
     named = credential.certificates[-1].extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value

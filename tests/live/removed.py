@@ -16,7 +16,7 @@ from tests.live.traffic import STAGE_SECONDS
 
 # The second time the same worker is shown the same credential it need not verify it again.
 _REMEMBERED = 2
-_PAUSE_SECONDS = 0.02
+_PAUSE_SECONDS = 0.05
 
 
 @dataclass(slots=True)

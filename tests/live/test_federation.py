@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.live.processes import wait_until
-from tests.live.rotation import JwtAuthority
 from tests.live.service import LEDGER, BridgeService, is_invalid_client
 from tests.live.stage import BATCH, SYNC, Stage
-from tests.live.traffic import Traffic
-
-POLL_SECONDS = 60.0
-"""SPIRE asks a federated endpoint every refresh hint / 4, here 15 s."""
 
 
 def test_the_partners_workload_gets_what_the_partners_rules_say(stage: Stage, service: BridgeService) -> None:
@@ -56,19 +50,3 @@ def test_a_certificate_of_one_trust_domain_cannot_speak_for_another(stage: Stage
     svid = stage.workload(SYNC, stage.lab.partner).x509_svid()
     assert service.client.token_by_x509(svid).granted
     assert is_invalid_client(service.client.token_by_x509(svid, client_id=stage.lab.own.spiffe_id(BATCH)))
-
-
-def test_the_partners_rotation_reaches_the_service_through_two_servers(stage: Stage, service: BridgeService) -> None:
-    workload = stage.workload(SYNC, stage.lab.partner)
-    authority = JwtAuthority(stage.lab.partner)
-    with Traffic(lambda: service.client.token_by_jwt(workload.jwt_svid(service.issuer))) as traffic:
-        new = authority.prepare()
-        stage.lab.own.server_command("federation", "refresh", "-id", stage.lab.partner.trust_domain)
-        wait_until(
-            lambda: new in stage.probe.bundles()["jwt"][stage.lab.partner.trust_domain],
-            seconds=POLL_SECONDS,
-            what="the partner's key is federated",
-        )
-        authority.activate(new)
-        assert service.takes_jwt(stage.lab.partner.mint_jwt(SYNC, service.issuer))
-        traffic.flows()

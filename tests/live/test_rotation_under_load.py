@@ -17,7 +17,7 @@ from tests.live.rotation import SPIRE_SECONDS, JwtAuthority, SelfSignedAuthority
 from tests.live.service import BridgeService
 from tests.live.spire_lab import OWN, PARTNER
 from tests.live.stage import BATCH, SYNC, Stage
-from tests.live.traffic import Traffic
+from tests.live.traffic import Traffic, all_flow
 from tests.live.workers import connections_to_every_worker, learned
 
 REFRESH = 2
@@ -72,9 +72,8 @@ class Rotation:
     def taint(self, authority: str) -> None:
         """Taint what was replaced, and wait until no workload and no agent lives by it any more."""
         agent_before = self.domain.agent_serial()
-        before = self._signers()
         self.authority.taint(authority)
-        _until(lambda: not before & self._signers(), "the agent replaced the tainted SVIDs")
+        _until(lambda: authority not in self._signers(), "the agent replaced the tainted SVIDs")
         if self.kind == "x509":
             # An agent whose own certificate is below a root that is gone loses its server, and shuts down.
             _until(lambda: self.domain.agent_serial() != agent_before, "the agent renewed its own certificate")
@@ -114,10 +113,7 @@ def test_an_authority_rotates_under_load_and_no_request_is_lost_or_wrongly_grant
         valid = {each: _load(running, rotation, service) for each, service in services.items()}
         removed = {each: _old_clients(running, rotation, service) for each, service in services.items()}
 
-        def flows() -> None:
-            for traffic in (one for both in valid.values() for one in both):
-                traffic.flows()
-
+        flows = partial(all_flow, [traffic for both in valid.values() for traffic in both])
         new = rotation.prepare(f"lab root after {old[:8]}")
         flows()
         authority.activate(new)

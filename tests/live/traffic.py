@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from tests.live.client import Answer
@@ -53,14 +53,15 @@ class Traffic:
     def flows(self, requests: int = 10) -> None:
         """Wait until so many more requests were granted, some to each client, so that the stage just reached has
         been used by all."""
+        all_flow([self], requests)
+
+    def goal(self, requests: int) -> Callable[[], bool]:
+        """Whether so many more than now were granted, some to each client; or one was lost."""
         before = list(self._granted)
         share = max(_OWN_SHARE, -(-requests // len(before)))
-        wait_until(
-            lambda: self.lost or all(now >= then + share for now, then in zip(self._granted, before, strict=True)),
-            seconds=STAGE_SECONDS,
-            what=f"{requests} more requests are granted",
+        return lambda: bool(
+            self.lost or all(now >= then + share for now, then in zip(self._granted, before, strict=True))
         )
-        assert self.lost == [], f"{self.granted} granted"
 
     def _run(self, number: int) -> None:
         while not self._stopped.is_set() and not self.lost:
@@ -73,3 +74,11 @@ class Traffic:
                 self._granted[number] += 1
             else:
                 self.lost.append(f"{answer.status} {dict(answer.body)}")
+
+
+def all_flow(streams: Sequence[Traffic], requests: int = 10) -> None:
+    """`flows` of several at the same time."""
+    goals = [each.goal(requests) for each in streams]
+    for each, goal in zip(streams, goals, strict=True):
+        wait_until(goal, seconds=STAGE_SECONDS, what=f"{requests} more requests are granted")
+        assert each.lost == [], f"{each.granted} granted"
