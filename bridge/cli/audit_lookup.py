@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bridge.cli.options import Failure
 from bridge.cli.output import printable
+from bridge.cli.recorded_request import AskColumns, request_of_row
 from bridge.model.audit import AuditEvent, AuditEventKind
-from bridge.model.evidence import Door, EvidenceKind, names_document
-from bridge.model.identity import BindingMethod, PolicySubject, Source
-from bridge.model.spiffe_id import InvalidSpiffeId, SpiffeId
+from bridge.model.identity import BindingMethod, PolicySubject
 from bridge.model.terms import Ask
 
 if TYPE_CHECKING:
@@ -89,49 +87,12 @@ def decided_row(store: Store, audit_id: str) -> AuditEvent:
 
 def recorded_of(event: AuditEvent) -> Recorded:
     """The request that a row is about. Raises: Failure for a row that cannot be read back."""
+    columns = AskColumns(
+        event.event, event.door, event.subject, event.evidence, event.client_id, event.reason, event.ask
+    )
     try:
-        evidence = EvidenceKind(event.evidence)
-        ask = Ask(
-            door=Door(event.door),
-            grant_type=str(event.ask["grant_type"]),
-            scopes=_strings(event.ask, "scopes"),
-            resources=_strings(event.ask, "resources"),
-        )
-        refused = event.reason if event.event is AuditEventKind.REFUSED else None
-        proved = _proved(event.ask, evidence)
-        return Recorded(_subject(event, evidence), ask, proved, refused, event.policy_version)
-    except (ValueError, InvalidSpiffeId) as error:
+        subject, ask, proved = request_of_row(columns)
+    except ValueError as error:
         raise Failure(f"the row of {printable(event.id)} cannot be decided again: {printable(error)}") from error
-
-
-def _subject(event: AuditEvent, evidence: EvidenceKind) -> PolicySubject:
-    """The inverse of `PolicySubject.actor`: where an SVID acts for a document, the row's client is its URL."""
-    name = event.subject
-    match evidence:
-        case EvidenceKind.X509_SVID | EvidenceKind.JWT_SVID | EvidenceKind.WIT_SVID:
-            spiffe_id = SpiffeId.parse_workload(name)
-            if names_document(event.client_id):
-                return PolicySubject(Source.METADATA_DOCUMENT, evidence, spiffe_id=spiffe_id, url=event.client_id)
-            return PolicySubject(Source.SPIFFE, evidence, spiffe_id=spiffe_id)
-        case EvidenceKind.METADATA_DOCUMENT:
-            return PolicySubject(Source.METADATA_DOCUMENT, evidence, url=name)
-        case EvidenceKind.SOFTWARE_STATEMENT:
-            issuer, _, subject = name.partition(" ")
-            return PolicySubject(Source.SOFTWARE_STATEMENT, evidence, issuer=issuer, subject=subject)
-        case EvidenceKind.PUSHED:
-            return PolicySubject(Source.PUSHED, evidence)
-
-
-def _proved(ask: Mapping[str, object], evidence: EvidenceKind) -> frozenset[BindingMethod]:
-    """The keys the request proved. Rows that do not say are read as the evidence alone: a certificate
-    proves its key in the handshake, an assertion proves none."""
-    if "proved" in ask:
-        return frozenset(BindingMethod(method) for method in _strings(ask, "proved"))
-    return frozenset({BindingMethod.X5T_S256}) if evidence is EvidenceKind.X509_SVID else frozenset()
-
-
-def _strings(ask: Mapping[str, object], name: str) -> tuple[str, ...]:
-    values = ask.get(name, [])
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise ValueError(f"{name} is no list of strings")
-    return tuple(values)
+    refused = event.reason if event.event is AuditEventKind.REFUSED else None
+    return Recorded(subject, ask, proved, refused, event.policy_version)
