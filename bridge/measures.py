@@ -14,6 +14,8 @@ from bridge.store.admission import OF_RULE, PENDING, RECORDS, REGISTRATIONS
 from bridge.store.ports import RegistrationLimits, Store
 from bridge.store.requests import REQUEST_LIMIT, WAITING
 
+# So many trust domains are shown whether or not anybody has a record in them.
+SHOWN_WITHOUT_RECORDS = 50
 # Limit, trust domain, rule; a label that says nothing is empty.
 _Labels = tuple[str, str, str]
 
@@ -33,9 +35,9 @@ class Measures:
         # What was shown before. A bucket that filled up is not told of any more, and its use is 0 then.
         self._shown: set[_Labels] = set()
         self._emptied: set[str] = set()
-        # Trust domains that had a record once. Of a thousand that are configured few may, and five series of zeros for
-        # each of the others would make most of a scrape.
-        self._inhabited: set[str] = set()
+        # Trust domains that are shown. Of a thousand only those that had a record once: five series of zeros for each
+        # of the others would make most of a scrape.
+        self._inhabited = set(trust_domains if len(trust_domains) <= SHOWN_WITHOUT_RECORDS else ())
 
     def take(self, at: int) -> None:
         """Look once. Raises: Unavailable."""

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from bridge.config.settings import Limits
-from bridge.measures import Measures
+from bridge.measures import SHOWN_WITHOUT_RECORDS, Measures
 from bridge.model.audit import AuditEventKind
 from bridge.model.client import ClientKind, ClientState, ProposedClient, Provenance
 from bridge.model.errors import LimitReached
@@ -89,15 +89,17 @@ def test_records_stand_against_the_limits_of_their_trust_domain(store: Store, me
     assert used("records_per_trust_domain", trust_domain=DOMAIN) == 0.3
 
 
-def test_a_trust_domain_is_shown_from_its_first_record_on_and_not_before(store: Store) -> None:
+@pytest.mark.parametrize(("others", "shown"), [(2, 0), (SHOWN_WITHOUT_RECORDS, None)], ids=["few", "many"])
+def test_of_many_trust_domains_those_are_shown_that_had_a_record(store: Store, others: int, shown: int | None) -> None:
     """However many are configured, a scrape holds those that are used."""
-    name = "inhabited.example"
-    measures = Measures(store, limits=lambda trust_domain: TIGHT, trust_domains=frozenset({name, "void.example"}))
-    ensure(store.clients, spiffe("spiffe://inhabited.example/a", trust_domain=name), limits=TIGHT)
+    name, void = f"inhabited-{others}.example", f"void-{others}.example"
+    names = frozenset({name, void, *(f"other-{number}.example" for number in range(others - 1))})
+    measures = Measures(store, limits=lambda trust_domain: TIGHT, trust_domains=names)
+    ensure(store.clients, spiffe(f"spiffe://{name}/a", trust_domain=name), limits=TIGHT)
     measures.take(NOW)
-    assert (held(name, "active"), held("void.example", "active")) == (1, None)
-    assert used("records_per_trust_domain", trust_domain="void.example") is None
-    store.clients.revoke("spiffe://inhabited.example/a", event=event(AuditEventKind.REVOKED), now=NOW)
+    assert (held(name, "active"), held(void, "active")) == (1, shown)
+    assert used("records_per_trust_domain", trust_domain=void) == shown
+    store.clients.revoke(f"spiffe://{name}/a", event=event(AuditEventKind.REVOKED), now=NOW)
     measures.take(NOW)
     assert (held(name, "active"), used("records_per_trust_domain", trust_domain=name)) == (0, 0)
 
@@ -110,6 +112,7 @@ def test_buckets_of_trust_domains_and_rules_are_shown_by_name_until_they_are_ful
         ensure(store.clients, spiffe(f"{API}-{number}", rule="shop" if number else "till"), limits=TIGHT)
     measures.take(NOW)
     assert used("registrations_per_second", trust_domain=DOMAIN) == 0.5
+    assert used("registrations_per_second", trust_domain=OTHER_DOMAIN) == 0
     assert used("rule_registrations_per_second", rule="shop") == 0.6
     assert used("rule_registrations_per_second", rule="till") == 0.2
     measures.take(NOW + 1)
