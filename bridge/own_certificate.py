@@ -8,6 +8,7 @@ from bridge.config import Settings
 from bridge.model.errors import StartRefused
 from bridge.model.own_svid import OwnSvid
 from bridge.model.spiffe_id import SpiffeId
+from bridge.observe import metrics
 from bridge.observe.readiness import PartState
 from bridge.observe.serving_metrics import ServingMetrics
 from bridge.spire.endpoint import InvalidEndpoint, WorkloadEndpoint
@@ -46,7 +47,12 @@ class OwnCertificate:
         self._has_files = settings.tls is not None and settings.tls.certificate is not None
         self._identity: OwnIdentity | None = None
         if endpoint is not None:
-            self._identity = OwnIdentity(endpoint, clock, spiffe_id=own_spiffe_id(settings))
+            self._identity = OwnIdentity(
+                endpoint,
+                clock,
+                spiffe_id=own_spiffe_id(settings),
+                observe=lambda fault: metrics.own_svid_fault.set(fault),
+            )
 
     def current(self) -> OwnSvid | None:
         """The SVID in hand; None before the first, and where none is configured."""

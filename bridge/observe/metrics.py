@@ -117,6 +117,11 @@ certificate_expiry = Gauge(
 certificates_refused = Counter(
     "bridge_tls_certificates_refused_total", "Changed certificates of the server's own that were unusable.", ["kind"]
 )
+own_svid_fault = Gauge(
+    "bridge_own_svid_fault",
+    "1 while the agent does not give this service its own X.509-SVID, also where an earlier one is in hand.",
+    multiprocess_mode="livemax",
+)
 open_connections = Gauge("bridge_open_connections", "Open connections.", multiprocess_mode="livesum")
 requests_waiting = Gauge("bridge_requests_in_hand", "Requests waiting or being answered.", multiprocess_mode="livesum")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,9 +57,12 @@ class OwnIdentity:
         *,
         spiffe_id: SpiffeId | None = None,
         life: float = STREAM_SECONDS,
+        observe: Callable[[bool], None] = lambda fault: None,
     ) -> None:
-        """`life`: seconds after which the agent is asked anew, at the latest."""
+        """`life`: seconds after which the agent is asked anew, at the latest. `observe` is told after each word of the
+        agent, and each silence, whether something is wrong."""
         self._endpoint, self._clock, self._wanted, self._life = endpoint, clock, spiffe_id, life
+        self._observe = observe
         self._condition = threading.Condition()
         self._state = OwnIdentityState(None, None, "")
         self._stream = SupervisedStream(
@@ -137,3 +141,4 @@ class OwnIdentity:
         with self._condition:
             self._state = state
             self._condition.notify_all()
+        self._observe(bool(state.fault))

@@ -195,16 +195,21 @@ def test_an_agent_that_is_gone_is_said_and_the_svid_in_hand_serves_on(house: Hou
     status, part = house.readiness()
     assert (status, part["ready"]) == (200, True)
     assert 0 < part["svid"]["ends_in_seconds"] <= 300
+    until(lambda: "bridge_own_svid_fault 1.0" in metrics(house), "so do metrics")
     assert house.get("/jwks").status == 200
     house.agent.start()
     until(lambda: all(house.readiness()[1]["svid"]["reason"] == "" for _ in range(8)), "both workers hear it again")
 
 
-def test_metrics_say_when_each_certificate_ends(house: House) -> None:
+def metrics(house: House) -> str:
     connection = HTTPConnection("127.0.0.1", house.stand.metrics_port, timeout=SECONDS)
     with closing(connection):
         connection.request("GET", "/metrics")
-        text = connection.getresponse().read().decode()
+        return connection.getresponse().read().decode()
+
+
+def test_metrics_say_when_each_certificate_ends(house: House) -> None:
+    text = metrics(house)
     for kind in ("file", "svid"):
         assert f'bridge_tls_certificate_not_after_seconds{{kind="{kind}"}}' in text
     assert BRIDGE not in text
