@@ -223,7 +223,10 @@ def _event(
     user's token it says whose it is and of which grant, and the door is the one where the grant began: there it was
     decided, and there `policy replay` decides it again."""
     identity, decision = registration.identity, registration.decision
-    event = AuditEvent.about(
+    known: dict[str, object] = {"expires_at": claims.expires_at, "epoch": claims.epoch}
+    if user is not None:
+        known |= {"user": user.grant.user.user_id, "grant": user.grant.grant_id}
+    return AuditEvent.about(
         identity,
         context,
         AuditEventKind.TOKEN_ISSUED,
@@ -234,8 +237,5 @@ def _event(
         jti=claims.jti,
         issued=digest,
         policy_version=decision.policy_version,
+        beside=known,
     )
-    known: dict[str, object] = {**event.ask, "expires_at": claims.expires_at, "epoch": claims.epoch}
-    if user is not None:
-        known |= {"user": user.grant.user.user_id, "grant": user.grant.grant_id}
-    return replace(event, ask=known)

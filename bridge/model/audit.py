@@ -11,6 +11,8 @@ from bridge.model.evidence import RequestContext
 from bridge.model.identity import VerifiedIdentity
 from bridge.model.terms import Ask
 
+NOTHING: Mapping[str, object] = {}
+
 
 class AuditEventKind(StrEnum):
     """The closed list of events (interface section 3)."""
@@ -73,12 +75,13 @@ class AuditEvent:
         jti: str = "",
         issued: str = "",
         policy_version: str = "",
+        beside: Mapping[str, object] = NOTHING,
     ) -> AuditEvent:
         """The row for what a request of a verified identity led to. `ask` is kept with the binding methods
-        that were proved, which is all that a decision looks at beside the subject."""
+        that were proved, which is all that a decision looks at beside the subject; `beside` goes into `ask`, too."""
         asked: dict[str, object] = {}
         if ask is not None:
-            asked = {**ask.to_audit(), "proved": sorted(method.value for method in identity.proved)}
+            asked = {**ask.to_audit(), "proved": sorted(method.value for method in identity.proved), **beside}
         if identity.authorities:
             asked["authorities"] = to_audit(identity.authorities)
         return cls(

@@ -57,17 +57,26 @@ def to_audit(authorities: Iterable[Authority]) -> list[list[str]]:
 
 def of_audit(kept: object) -> Authorities:
     """The inverse of `to_audit`. Raises: ValueError for anything else."""
-    if not isinstance(kept, list):
-        raise ValueError("authorities are no list")
-    found = []
-    for entry in kept:
-        if not isinstance(entry, list) or len(entry) != 3 or not all(isinstance(part, str) for part in entry):
-            raise ValueError("an authority is a kind and two names")
-        found.append(Authority(AuthorityKind(entry[0]), entry[1], entry[2]))
-    return tuple(found)
+    if not isinstance(kept, list) or not all(isinstance(entry, list) for entry in kept):
+        raise ValueError("authorities are no list of lists")
+    try:
+        return _of_entries(tuple(map(tuple, kept)))
+    except TypeError as error:
+        raise ValueError("an authority is a kind and two names") from error
 
 
 # Few differ: as many as there are authorities, while what they vouch for is without number.
+@lru_cache(maxsize=1024)
+def _of_entries(entries: tuple[tuple[object, ...], ...]) -> Authorities:
+    found = []
+    for entry in entries:
+        if len(entry) != 3 or not all(isinstance(part, str) for part in entry):
+            raise ValueError("an authority is a kind and two names")
+        kind, key_id, digest = map(str, entry)
+        found.append(Authority(AuthorityKind(kind), key_id, digest))
+    return tuple(found)
+
+
 @lru_cache(maxsize=1024)
 def text_of(authorities: Authorities) -> str:
     """As a column of the store keeps them."""
