@@ -12,18 +12,23 @@ from threading import Event
 import pytest
 from sqlite_utils import Database
 
+from bridge.model.audit import AuditEventKind
 from bridge.model.client import ClientState, Provenance
 from bridge.model.document import DocumentCopy, DocumentKind
 from bridge.model.errors import LimitReached, StartRefused
+from bridge.store.audit_chain import ChainKey, line_of
+from bridge.store.audit_pen import AuditPen
+from bridge.store.authorization_rows import GRANT_FIELDS, grant_row
 from bridge.store.migrations import STEPS, Step, create_if_empty, migrate, require_current, status
 from bridge.store.ports import RegistrationLimits, SchemaStatus, Waiting
 from bridge.store.sqlite import SqliteStore
 from tests.contract.flows import give, grant
-from tests.contract.records import API, AUDIT_KEY, IDLE, NOW, ensure, spiffe
+from tests.contract.records import API, AUDIT_KEY, IDLE, NOW, ensure, event, spiffe
 
 NAMES = tuple(step.name for step in STEPS)
 NEXT = Step("9999_next", lambda database: database.execute("CREATE TABLE next (one INTEGER)") and None)
 LATEST = len(STEPS)
+DOMAIN = "example.org"
 CURRENT = SchemaStatus(LATEST, LATEST, ())
 
 
@@ -182,6 +187,37 @@ def test_a_store_of_the_third_step_keeps_its_documents_and_can_keep_grants(tmp_p
         assert store.clients.find(API, subject=API).denied
         assert store.grants.counts() == {"requests": 0, "grants": 0, "sessions": 0}
         assert store.grants.get(give(store).grant_id) == grant()
+    finally:
+        store.close()
+
+
+def test_a_store_of_the_sixth_step_keeps_its_audit_chain_its_leases_and_its_grants(tmp_path: Path) -> None:
+    """F-8: who vouched for them nobody wrote down, so nobody is named; each says it from its next renewal on."""
+    path = tmp_path / "bridge.db"
+    migrate(path, steps=STEPS[:6])
+    connection = sqlite3.connect(path)
+    pen = AuditPen(ChainKey(AUDIT_KEY), "before", lambda: NOW)
+    told = event(AuditEventKind.TOKEN_ISSUED, subject=API, client_id=API, jti="one", ask={"grant_type": "x"})
+    pen.write(connection, [line_of(told)], None)
+    connection.execute(
+        "INSERT INTO clients (client_id, kind, subject, trust_domain, state, rule, epoch, created_at, last_used_at,"
+        " expires_at, parent, identities, metadata)"
+        " VALUES ('instance-1', 'instance', ?, 'example.org', 'active', 'web', ?, ?, ?, ?, ?, 1, '{}')",
+        (f"{API} key-1", NOW, NOW, NOW, NOW + 60, API),
+    )
+    # The columns of then are the first twenty-five of now.
+    names, stored = ", ".join(GRANT_FIELDS[:25]), grant_row(grant(actor=API, epoch=None))[:25]
+    connection.execute(f"INSERT INTO grants ({names}) VALUES ({', '.join('?' * len(stored))})", stored)
+    connection.commit()
+    connection.close()
+    assert migrate(path) == CURRENT
+    store = SqliteStore.open(path, audit_key=AUDIT_KEY, clock=lambda: NOW)
+    try:
+        assert list(store.audit.verify()) == []
+        (token,) = store.resting.tokens(DOMAIN, since=NOW, longest=60, now=NOW).tokens
+        assert token.authorities is None
+        assert [lease.authorities for lease in store.resting.leases(DOMAIN, now=NOW, limit=9)] == [()]
+        assert [one.authorities for one in store.resting.grants(DOMAIN, now=NOW, limit=9)] == [()]
     finally:
         store.close()
 
