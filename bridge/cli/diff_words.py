@@ -36,15 +36,16 @@ def change_as_json(change: Change) -> dict[str, object]:
         "evidence": change.evidence.value,
         "door": change.door.value,
         "grant_types": list(change.grant_types),
-        "before": _permit_as_json(difference.before),
-        "after": _permit_as_json(difference.after),
+        "before": permit_as_json(difference.before),
+        "after": permit_as_json(difference.after),
         "terms": list(difference.terms),
         "rules_before": list(change.rules_before),
         "rules_after": list(change.rules_after),
     }
 
 
-def _permit_as_json(permit: Permit | None) -> dict[str, object] | None:
+def permit_as_json(permit: Permit | None) -> dict[str, object] | None:
+    """What a request gets, with all terms."""
     if permit is None:
         return None
     terms = {name: getattr(permit, name) for name in TERMS}
@@ -125,18 +126,19 @@ def _words(difference: Difference) -> str:
     if question.naming in (Naming.SCOPE, Naming.TOGETHER):
         if before is None:
             return f"gains {what}{waits}"
-        return f"loses {what}" if after is None else f"gets {what} on other terms: {_terms(before, after)}"
+        return f"loses {what}" if after is None else f"gets {what} on other terms: {spelled_terms(before, after)}"
     asked = f"that names only {' '.join(question.resources)}" if question.resources else "that names nothing"
     if before is None or after is None:
         granted = after or before
         scopes = " ".join(granted.scopes) if granted is not None else ""
         return f"with a request {asked} gets {scopes}{waits}" if before is None else f"no longer gets {scopes} {asked}"
     instead = f"gets {' '.join(after.scopes)}, not {' '.join(before.scopes)}"
-    terms = [f"on other terms: {_terms(before, after)}"] if difference.terms else []
+    terms = [f"on other terms: {spelled_terms(before, after)}"] if difference.terms else []
     return f"with a request {asked} " + ", ".join([instead] * (before.scopes != after.scopes) + terms)
 
 
-def _terms(before: Permit, after: Permit) -> str:
+def spelled_terms(before: Permit, after: Permit) -> str:
+    """The terms that are others, in words."""
     names = before.differs_from(after)
     if "effect" in names:
         names = tuple(name for name in names if name != "approval")

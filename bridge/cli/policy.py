@@ -14,6 +14,7 @@ from bridge.cli.policy_diff import diff
 from bridge.cli.policy_explain import explain
 from bridge.cli.policy_folder import checked_policies, policies_option
 from bridge.cli.policy_reach import reach
+from bridge.cli.policy_replay import replay
 from bridge.cli.policy_words import finding_as_json, say_failure, say_finding
 
 
@@ -30,6 +31,7 @@ def policy() -> None:
 policy.add_command(diff)
 policy.add_command(explain)
 policy.add_command(reach)
+policy.add_command(replay)
 
 _format = click.option(
     "--format",
