@@ -25,8 +25,8 @@ from bridge.spire.book import BundleBook
 from bridge.spire.lanes import Lane
 from bridge.spire.parse import MalformedBundle, parse_bundle
 from bridge.spire.polled_anchors import anchors_of
+from bridge.spire.polled_turns import PolledDomain, chosen, rank
 from bridge.spire.polling import (
-    CLOCK_TOLERANCE,
     FetchBundle,
     Observer,
     PolledOptions,
@@ -70,35 +70,20 @@ class Polling:
     asks: bool = True
 
 
-@dataclass(slots=True)
-class _Domain:
-    """One trust domain as this process knows it. `bundle` is the last good one, however old; `asked` counts the
-    questions of this process that ended, `early_at` (epoch seconds) is when it last wanted an early one; before
-    `not_before` it begins none that is merely due."""
-
-    options: PolledOptions
-    polled: PolledBundle
-    bundle: TrustBundle | None = None
-    is_asking: bool = False
-    asked: int = 0
-    early_at: int = 0
-    not_before: int = 0
-
-    @property
-    def hint(self) -> int | None:
-        return None if self.bundle is None else self.bundle.refresh_hint
-
-
 class PolledSource:
     """Keeps the bundles of trust domains that have an endpoint. See `BundleSource`."""
 
     def __init__(self, options: Iterable[PolledOptions], book: BundleBook, polling: Polling, clock: Clock) -> None:
         self._book, self._polling, self._clock = book, polling, clock
         self._domains = {
-            one.trust_domain: _Domain(one, PolledBundle(one.trust_domain.name, one.endpoint.source)) for one in options
+            one.trust_domain: PolledDomain(
+                one, PolledBundle(one.trust_domain.name, one.endpoint.source), rank(polling.holder, one.trust_domain)
+            )
+            for one in options
         }
         self._places = {(one.polled.trust_domain, one.polled.source): one for one in self._domains.values()}
         self._version = 0
+        self._last_begun = b""
         # Held while records are read and taken over, so that they are in the order in which they were written.
         self._reading = threading.Lock()
         # Guards `is_asking` and `asked` of every domain.
@@ -122,9 +107,10 @@ class PolledSource:
         self._turns.start()
 
     def refresh_now(self) -> None:
-        """Ask every endpoint again, except those asked within the last 5 s."""
+        """Ask every endpoint again in the next turns, except those asked within the last 5 s."""
         for domain in self._domains.values():
-            self._ask(domain, Wish.EARLY, self._well)
+            domain.is_wanted = True
+        self._turns.hurry()
 
     def close(self) -> None:
         """Ask nobody any more. A question under way is given up after a moment; its right ends by itself."""
@@ -186,7 +172,7 @@ class PolledSource:
         wanted = [self._domains[one] for one in trust_domains if one in self._domains]
         left = threading.Semaphore(0)
 
-        def ask(domain: _Domain) -> None:
+        def ask(domain: PolledDomain) -> None:
             try:
                 self.ask_now(domain.options.trust_domain, accept_lower=accept_lower)
             except Unavailable as error:
@@ -208,13 +194,14 @@ class PolledSource:
             self.follow()
         except Unavailable as error:
             _log.debug("the stored trust bundles cannot be read: %s", error.detail)
-        now = self._clock()
-        for domain in self._domains.values() if self._polling.asks else ():
-            if _is_due(domain, now):
-                self._ask(domain, Wish.DUE, self._lane(domain))
+        asks, after = self._polling.asks, self._last_begun
+        for domain in chosen(self._domains.values(), self._clock(), after=after, asks=asks):
+            self._last_begun = domain.rank
+            wish, domain.is_wanted = Wish.EARLY if domain.is_wanted else Wish.DUE, False
+            self._ask(domain, wish, self._lane(domain))
         return LOOK_SECONDS
 
-    def _take(self, domain: _Domain, polled: PolledBundle) -> None:
+    def _take(self, domain: PolledDomain, polled: PolledBundle) -> None:
         before, trust_domain = domain.polled, domain.options.trust_domain
         if not polled.is_sealed(self._polling.seal_key):
             self._refuse(domain, polled, "the stored record was not written by this service")
@@ -243,12 +230,12 @@ class PolledSource:
         with self._settled:
             self._settled.notify_all()
 
-    def _refuse(self, domain: _Domain, polled: PolledBundle, words: str) -> None:
+    def _refuse(self, domain: PolledDomain, polled: PolledBundle, words: str) -> None:
         """Whatever the record says, nothing of it is used; the endpoint is asked at once."""
         domain.polled = replace(domain.polled, version=polled.version, refresh_at=0)
         self._book.fail(domain.options.trust_domain, BundleHealth.MALFORMED, f"{words}; it is ignored")
 
-    def _stored(self, domain: _Domain, polled: PolledBundle) -> TrustBundle | None:
+    def _stored(self, domain: PolledDomain, polled: PolledBundle) -> TrustBundle | None:
         body = self._polling.records.body(polled.trust_domain, polled.source)
         if body is None or hashlib.sha256(body).hexdigest() != polled.digest:
             return None
@@ -259,12 +246,12 @@ class PolledSource:
 
     # --- asking ----------------------------------------------------------------------------------
 
-    def _lane(self, domain: _Domain) -> Lane:
+    def _lane(self, domain: PolledDomain) -> Lane:
         if domain.polled.failures:
             return self._ill
         return self._well if domain.polled.digest else self._new
 
-    def _ask(self, domain: _Domain, wish: Wish, lane: Lane) -> bool:
+    def _ask(self, domain: PolledDomain, wish: Wish, lane: Lane) -> bool:
         """Have it asked by a thread, unless this process does so already. Whether it will be."""
         with self._settled:
             if domain.is_asking:
@@ -287,13 +274,13 @@ class PolledSource:
         self._end(domain)
         return False
 
-    def _end(self, domain: _Domain) -> None:
+    def _end(self, domain: PolledDomain) -> None:
         with self._settled:
             domain.is_asking = False
             domain.asked += 1
             self._settled.notify_all()
 
-    def _question(self, domain: _Domain, wish: Wish, *, accept_lower: bool = False) -> bool:
+    def _question(self, domain: PolledDomain, wish: Wish, *, accept_lower: bool = False) -> bool:
         """Get the right to ask, ask, and write down what came of it. False: there was no right to be had, or it had
         ended before the answer came. Raises: Unavailable."""
         now, records, place = self._clock(), self._polling.records, domain.polled
@@ -315,7 +302,7 @@ class PolledSource:
         self._polling.observe(domain.options.trust_domain, settled.outcome)
         return records.keep(settled.polled.sealed(self._polling.seal_key), settled.body, holder=holder)
 
-    def _settle(self, domain: _Domain, before: PolledBundle, now: int, *, accept_lower: bool) -> Settled:
+    def _settle(self, domain: PolledDomain, before: PolledBundle, now: int, *, accept_lower: bool) -> Settled:
         question = Question(domain.options, before, domain.hint, before.bootstrap, accept_lower)
         try:
             anchors, bootstrap = anchors_of(
@@ -327,9 +314,3 @@ class PolledSource:
             return settle(question, answer, now=now, share=self._polling.share())
         except PollFailed as failure:
             return Settled(fail(question, failure, now=now), None, failure.outcome)
-
-
-def _is_due(domain: _Domain, now: int) -> bool:
-    if domain.is_asking or now < domain.not_before <= now + CLOCK_TOLERANCE:
-        return False
-    return now >= domain.polled.refresh_at or domain.polled.asked_at > now + CLOCK_TOLERANCE
