@@ -144,9 +144,9 @@ class SpireDomain:
             "jwt", "mint", "-spiffeID", self.spiffe_id(path), "-audience", audience, "-ttl", ttl
         ).strip()
 
-    def bundle(self) -> dict[str, object]:
+    def bundle(self) -> dict[str, Any]:
         """This trust domain's own bundle, as its server has it now."""
-        answer: dict[str, object] = json.loads(self.server_command("bundle", "show", "-format", "spiffe"))
+        answer: dict[str, Any] = json.loads(self.server_command("bundle", "show", "-format", "spiffe"))
         return answer
 
     def authorities(self) -> dict[str, set[str]]:

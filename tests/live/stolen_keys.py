@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
-from typing import Any, cast
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -27,7 +27,7 @@ class StolenKeys:
         kept = json.loads((domain.directory / "data" / "keys.json").read_text())["keys"].values()
         keys = [serialization.load_der_private_key(base64.b64decode(each), None) for each in kept]
         self._keys = [key for key in keys if isinstance(key, ec.EllipticCurvePrivateKey)]
-        self._bundle = cast("list[dict[str, Any]]", domain.bundle()["keys"])
+        self._bundle: list[dict[str, Any]] = domain.bundle()["keys"]
 
     def jwt_svid(self, spiffe_id: str, audience: str) -> str:
         """A JWT-SVID as SPIRE makes them, about `spiffe_id`."""
