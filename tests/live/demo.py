@@ -13,7 +13,9 @@ from types import FrameType
 from tests.live.client import Answer, part
 from tests.live.service import BridgeService
 from tests.live.spire_domain import BINARIES
-from tests.live.stage import BATCH, FRONTEND, SETTLE, Stage
+from tests.live.spire_lab import OWN, PARTNER
+from tests.live.stage import BATCH, FRONTEND, SETTLE, SYNC, Stage
+from tests.live.trust_sources import agent
 
 
 class WentWrong(Exception):
@@ -25,9 +27,9 @@ def say(text: str = "") -> None:
 
 
 def tell(stage: Stage, service: BridgeService) -> None:
-    """Two workloads come for a token, a third is refused; then what the operator sees."""
+    """Two workloads come for a token, a third is refused, a fourth is a partner's; then what the operator sees."""
     batch, settle, frontend = (stage.workload(path) for path in (BATCH, SETTLE, FRONTEND))
-    say("three workloads have an entry in SPIRE; the service has never heard of them\n")
+    say("four workloads have an entry in their SPIRE; the service has never heard of them\n")
 
     say(f"1. {stage.lab.own.spiffe_id(BATCH)} fetches a JWT-SVID and posts it to /token")
     token = batch.jwt_svid(service.issuer)
@@ -51,13 +53,22 @@ def tell(stage: Stage, service: BridgeService) -> None:
     (row,) = service.audit(refused.request_id)
     say(f"   refused: 401 {refused.body['error']}; the audit log knows the reason: {row['reason']}\n")
 
-    for answer, expected in ((by_jwt, 0), (by_x509, 0), (refused, 1)):
+    say(f"4. {stage.lab.partner.spiffe_id(SYNC)} is of another trust domain, which has no agent here;")
+    say(f"   the service polls its SPIRE's bundle endpoint (https_spiffe, port {stage.lab.partner.bundle_port})")
+    sync = stage.workload(SYNC, stage.lab.partner)
+    federated = service.client.token_by_jwt(sync.jwt_svid(service.issuer), scope="orders.read")
+    tell_granted(federated)
+
+    for answer, expected in ((by_jwt, 0), (by_x509, 0), (refused, 1), (federated, 0)):
         tell_explanation(service, answer, expected)
+    say("$ bridge trust list")
+    say(indent(service.command("trust", "list")))
     say("$ bridge clients list")
     say(indent(service.command("clients", "list")))
     registered = {record["subject"] for record in service.clients()}
-    if registered != {stage.lab.own.spiffe_id(path) for path in (BATCH, SETTLE)}:
-        raise WentWrong(f"expected the records of the first two workloads, found {sorted(registered)}")
+    own, partner = stage.lab.domains
+    if registered != {own.spiffe_id(BATCH), own.spiffe_id(SETTLE), partner.spiffe_id(SYNC)}:
+        raise WentWrong(f"expected the records of all workloads but the third, found {sorted(registered)}")
 
 
 def tell_granted(answer: Answer) -> None:
@@ -89,11 +100,11 @@ def main() -> int:
     say("starting SPIRE: servers and agents of example.org (with an intermediate CA) and partner.example")
     try:
         with Stage() as stage:
-            service = stage.service()
+            service = stage.service({OWN: agent(stage.lab), PARTNER: stage.endpoints()[PARTNER]})
             say(f"starting the service as a workload of its own ({stage.service_account.selector})")
             try:
                 service.start()
-                say(f"it listens on {service.issuer} and takes its bundles from the agent")
+                say(f"it listens on {service.issuer}; example.org's bundle comes from the agent")
                 tell(stage, service)
             finally:
                 status = service.stop()
