@@ -121,8 +121,12 @@ class OAuthClient:
         ):
             return connection.getpeercert(binary_form=True) or b""
 
+    def _trusting(self) -> ssl.SSLContext:
+        """Whom it trusts to be the service: whoever has a certificate of the lab's web CA for its address."""
+        return ssl.create_default_context(cafile=str(self._ca_file))
+
     def _context(self, svid: X509Svid | None = None) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=str(self._ca_file))
+        context = self._trusting()
         if svid is not None:
             # The ssl module reads certificates from files only; this one is gone before the call returns.
             with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:

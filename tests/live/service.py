@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tests.live.client import Answer, OAuthClient, RefusedInHandshake
@@ -23,6 +24,7 @@ WORKERS = 2
 LEDGER, ORDERS = "https://ledger.example.org", "https://orders.example.org"
 START_SECONDS = 60.0
 COMMAND_SECONDS = 60.0
+NOTHING: Mapping[str, str] = MappingProxyType({})
 # The command as the installed script starts it, but by the account's own interpreter.
 BRIDGE = "import sys; from bridge.cli.main import main; sys.exit(main())"
 
@@ -101,9 +103,10 @@ class BridgeService:
 
     # -- its files; those but the configuration may change under the running service
 
-    def configure(self, trust: Mapping[str, Section]) -> None:
-        """Write the configuration, which is read at the next start."""
+    def configure(self, trust: Mapping[str, Section], *, tls: Mapping[str, str] = NOTHING) -> None:
+        """Write the configuration, which is read at the next start; `tls` are more keys of that section."""
         port, mtls_port, metrics_port = self._ports
+        more = "".join(f"{key} = {json.dumps(value)}\n" for key, value in tls.items())
         self._write(
             self.configuration,
             f"""
@@ -117,7 +120,7 @@ threads = 4
 [tls]
 certificate = "tls/server.pem"
 private_key = "tls/server.key"
-
+{more}
 [store]
 url = "sqlite:///bridge.db"
 
