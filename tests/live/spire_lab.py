@@ -14,6 +14,8 @@ from tests.live.pki import Authority
 from tests.live.spire_domain import SpireDomain
 
 OWN, PARTNER = "example.org", "partner.example"
+PROFILES = {OWN: "https_web", PARTNER: "https_spiffe"}
+"""How the server of each one's bundle endpoint proves itself."""
 
 
 class SpireLab:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.live.processes import NotInTime, wait_until
 from tests.live.spire_domain import BINARIES
-from tests.live.spire_lab import SpireLab
+from tests.live.spire_lab import PROFILES, SpireLab
 
 
 def up(directory: Path) -> None:
@@ -33,7 +33,7 @@ def up(directory: Path) -> None:
         print(f"{domain.trust_domain}")
         print(f"  Workload API  {domain.endpoint}")
         print(f"  server        -socketPath {domain.server_socket}")
-        print(f"  bundle        https://localhost:{domain.bundle_port}/")
+        print(f"  bundle        https://localhost:{domain.bundle_port}/ ({PROFILES[domain.trust_domain]})")
     print(f"entries' -parentID: {lab.own.spiffe_id('/host')}; programs: {BINARIES}")
 
 

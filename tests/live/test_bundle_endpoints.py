@@ -13,17 +13,15 @@ import pytest
 from tests.live.client import Answer
 from tests.live.credentials import Credential, Presenter, ask
 from tests.live.identities import Workload
-from tests.live.pki import replace_file
 from tests.live.processes import wait_until
 from tests.live.rotation import JwtAuthority
 from tests.live.service import BridgeService, is_invalid_client, is_unavailable
 from tests.live.spire_domain import SpireDomain
-from tests.live.spire_lab import OWN, PARTNER
+from tests.live.spire_lab import OWN, PARTNER, PROFILES
 from tests.live.stage import BATCH, SYNC, Stage
 from tests.live.stolen_keys import StolenKeys
 from tests.live.traffic import Traffic
 
-PROFILES = {OWN: "https_web", PARTNER: "https_spiffe"}
 HINT = 60
 """SPIRE's refresh hint in both configurations, in seconds; a poll comes up to a tenth earlier."""
 EARLY_SECONDS = 20.0
@@ -113,9 +111,6 @@ def test_trust_list_says_what_the_server_says(stage: Stage, service: BridgeServi
     fetched = moment(listed["fetched_at"])
     assert HINT * 0.9 - 1 <= moment(listed["refresh_at"]) - fetched <= HINT
     assert moment(listed["stale_at"]) - fetched == 86400
-    file = stage.directory / f"{trust_domain}.shown.json"
-    replace_file(file, json.dumps(domain.bundle()).encode())
-    assert service.ask("trust", "diff", trust_domain, str(file))[0] == 0
     assert service.ask("trust", "diff", trust_domain)[0] == 0
 
 

@@ -15,7 +15,7 @@ from tests.live.credentials import ask
 from tests.live.removed import Removed
 from tests.live.rotating import Rotation
 from tests.live.service import BridgeService
-from tests.live.spire_lab import OWN, PARTNER
+from tests.live.spire_lab import OWN, PARTNER, PROFILES
 from tests.live.stage import Stage
 from tests.live.traffic import Traffic, all_flow
 from tests.live.workers import connections_to_every_worker
@@ -42,7 +42,7 @@ def services(stage: Stage, service: BridgeService) -> Iterator[dict[str, BridgeS
 
 
 @pytest.mark.parametrize("kind", ["jwt", "x509"])
-@pytest.mark.parametrize("trust_domain", [OWN, PARTNER], ids=["https_web", "https_spiffe"])
+@pytest.mark.parametrize("trust_domain", [OWN, PARTNER], ids=PROFILES.get)
 def test_an_authority_rotates_under_load_and_no_request_is_lost_or_wrongly_granted(
     stage: Stage,
     services: dict[str, BridgeService],
