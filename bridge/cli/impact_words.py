@@ -93,7 +93,7 @@ class Answer:
         undecided = self.found.undecided
         if undecided:
             note(
-                f"undecided: {_in_words(undecided)}: an earlier release did not write down on what. Leases and grants "
+                f"undecided: {in_words(undecided)}: an earlier release did not write down on what. Leases and grants "
                 "show it from their next use on, tokens expire; `bridge clients revoke` ends a client's at once"
             )
         for authority in self.found.by_authority():
@@ -121,15 +121,17 @@ def show_tokens(tokens: Iterable[tuple[Authority, RestingToken]], *, as_json: bo
 
 def say_ended(ended: Ended, run: str) -> None:
     """For people: what was ended."""
-    say(f"revoked {ended.tokens} tokens, {ended.grants} grants, {ended.leases} leases")
+    say(f"revoked {in_words(ended)}")
     several = ended.tokens + ended.grants + ended.leases
     if several:
         look = f"audit show {run}" if several <= _ROWS_TO_SHOW else f"audit export --event revoked | grep {run}"
         note(f"`bridge {look}` shows the record of each")
 
 
-def _in_words(share: Share) -> str:
-    return f"{share.tokens} tokens, {share.grants} grants, {share.leases} leases"
+def in_words(counted: Share | Ended) -> str:
+    """How many of each."""
+    kinds = (("token", counted.tokens), ("grant", counted.grants), ("lease", counted.leases))
+    return ", ".join(f"{number} {kind}{'' if number == 1 else 's'}" for kind, number in kinds)
 
 
 def _token_fields(authority: Authority, token: RestingToken) -> dict[str, object]:

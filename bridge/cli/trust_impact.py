@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bridge.cli.audit_rows import rows_after
-from bridge.cli.impact_words import Answer, say_ended, show_tokens
+from bridge.cli.impact_words import Answer, in_words, say_ended, show_tokens
 from bridge.cli.options import (
     Failure,
     Moment,
@@ -245,8 +245,7 @@ def _revoked(answer: Answer, asked: Asked, search: Search, question: Question, r
 
     if not asked.as_json:
         answer.show(asked.limit)
-    total = answer.found.total()
-    words = f"{total.tokens} tokens, {total.grants} grants and {total.leases} leases"
+    words = in_words(answer.found.total())
     if answer.found.clients and not said and not click.confirm(f"End {words}?", err=True):
         raise Failure("nothing was revoked")
     run, at = new_id(), now()
