@@ -138,7 +138,11 @@ UPDATE members SET state = 'revoked' WHERE spiffe_id = ? AND state = 'denied' RE
 """
 HAS_TOMBSTONE = "SELECT 1 FROM tombstones WHERE subject = ?"
 
-# --- sweeps
+# --- sweeps. One statement for all records of a step: with each the writer lets the interpreter go, and waits for its
+# turn again while it holds up everybody else's writes.
+AMONG = "client_id IN (SELECT value FROM json_each(?))"
+END_CLIENTS = f"UPDATE clients SET state = ?, epoch = {NEXT_EPOCH}, ended_at = COALESCE(ended_at, ?) WHERE {AMONG}"
+DROP_APPROVALS_OF = f"DELETE FROM approvals WHERE {AMONG}"
 IDLE = f"SELECT {CLIENT}, {QUOTA} FROM clients WHERE {LIVE} AND expires_at <= ? ORDER BY expires_at LIMIT ?"
 PENDING_TOO_LONG = f"SELECT {CLIENT}, {QUOTA} FROM clients WHERE state = 'pending' AND last_used_at <= ? LIMIT ?"
 IDLE_MEMBERS = """
@@ -151,8 +155,8 @@ FORGETTABLE = f"""
 SELECT client_id, kind, {QUOTA}, state FROM clients WHERE {ENDED} AND ended_at <= ? AND epoch < ?
 ORDER BY ended_at LIMIT ?
 """
-REMOVE_CLIENT = "DELETE FROM clients WHERE client_id = ?"
-REMOVE_MEMBERS_OF = "DELETE FROM members WHERE client_id = ?"
+REMOVE_CLIENTS = f"DELETE FROM clients WHERE {AMONG}"
+REMOVE_MEMBERS_OF = f"DELETE FROM members WHERE {AMONG}"
 FORGETTABLE_MEMBERS = f"""
 SELECT client_id, spiffe_id FROM members WHERE {ENDED} AND ended_at <= ? AND epoch < ? ORDER BY ended_at LIMIT ?
 """
@@ -220,7 +224,7 @@ WHERE client_id = ? AND epoch = ? AND generation = ? AND digest = ?
               AND c.{LIVE})
 RETURNING {ACCESS}
 """
-REMOVE_ACCESS = "DELETE FROM management WHERE client_id = ?"
+REMOVE_ACCESS_OF = f"DELETE FROM management WHERE {AMONG}"
 
 # --- markers and single tokens
 MARKER_USAGE = "SELECT held, swept_until FROM marker_usage WHERE one = 1"

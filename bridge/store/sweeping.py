@@ -6,6 +6,7 @@ record that was used in between (T-41).
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -55,14 +56,18 @@ def _expire_records(tx: Transaction, call: Sweeping) -> int:
         seen = {row[0] for row in rows}
         late = tx.rows(sql.PENDING_TOO_LONG, (call.now - call.pending_expiry, call.batch - len(rows)))
         rows += [row for row in late if row[0] not in seen]
+    ended = []
     for row in rows:
         record = client_of(row)
         if record is None:
             continue
-        tx.change(sql.END_CLIENT, (EXPIRED, call.now, call.now, call.now, record.client_id))
-        tx.change(sql.DROP_APPROVALS, (record.client_id,))
+        ended.append(record.client_id)
         tx.move(row[-1], record.kind.value, record.state.value, EXPIRED)
         tx.audit(call.event(record))
+    if ended:
+        among = json.dumps(ended)
+        tx.change(sql.END_CLIENTS, (EXPIRED, call.now, call.now, call.now, among))
+        tx.change(sql.DROP_APPROVALS_OF, (among,))
     return len(rows)
 
 
@@ -79,19 +84,19 @@ def _expire_members(tx: Transaction, call: Sweeping, batch: int) -> int:
 
 def _remove_records(tx: Transaction, call: Sweeping) -> int:
     rows = tx.rows(sql.FORGETTABLE, (call.now - call.keep_ended, call.now, call.batch))
-    for client_id, kind, quota, state in rows:
-        tx.change(sql.REMOVE_CLIENT, (client_id,))
-        tx.change(sql.REMOVE_MEMBERS_OF, (client_id,))
-        tx.change(sql.DROP_APPROVALS, (client_id,))
-        tx.change(sql.REMOVE_ACCESS, (client_id,))
+    for _, kind, quota, state in rows:
         tx.count(quota, kind, state, -1)
+    if rows:
+        among = json.dumps([row[0] for row in rows])
+        for remove in (sql.REMOVE_CLIENTS, sql.REMOVE_MEMBERS_OF, sql.DROP_APPROVALS_OF, sql.REMOVE_ACCESS_OF):
+            tx.change(remove, (among,))
     return len(rows)
 
 
 def _remove_members(tx: Transaction, call: Sweeping, batch: int) -> int:
     rows = tx.rows(sql.FORGETTABLE_MEMBERS, (call.now - call.keep_ended, call.now, batch))
-    for row in rows:
-        tx.change(sql.REMOVE_MEMBER, row)
+    if rows:
+        tx.change_many(sql.REMOVE_MEMBER, rows)
     for client_id, fewer in Counter(row[0] for row in rows).items():
         tx.change(sql.SEE_MEMBER, (-fewer, client_id))
     return len(rows)
