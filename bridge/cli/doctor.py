@@ -14,6 +14,7 @@ from bridge.cli.doctor_parts import examiner_of, store_of
 from bridge.cli.doctor_words import diagnosis_as_json, say_diagnosis
 from bridge.cli.options import Failure, config_option, json_option, settings_of
 from bridge.cli.output import emit_json, printable
+from bridge.cli.policy_folder import note_what_is_off
 
 if TYPE_CHECKING:
     from bridge.config import Settings
@@ -108,6 +109,8 @@ def doctor(what: str | None, log: Path | None, as_json: bool, config: Path, **op
     else:
         diagnosis = _of_svid(settings, what, fetching, **asked)
     emit_json(diagnosis_as_json(diagnosis)) if as_json else say_diagnosis(diagnosis)
+    if diagnosis.door == "par":
+        note_what_is_off(config, pushed=False, codes=True)
     return 0 if diagnosis.accepted else 1
 
 

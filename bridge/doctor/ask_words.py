@@ -53,7 +53,8 @@ def _record(case: AskCase) -> Words:
 def _limits(case: AskCase) -> Words:
     limits = case.outlook.limits(case.name.trust_domain)
     expected = f"room below records_per_trust_domain ({limits.records}) and the rates, for what is new"
-    return expected, f"a client under {shown(case.name.trust_domain or 'its issuer')}"
+    whose = shown(case.name.trust_domain or "its issuer")
+    return expected, f"a new registration under {whose}" if case.stands is None else "known, so nothing is counted"
 
 
 def _approval(case: AskCase) -> Words:

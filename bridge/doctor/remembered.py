@@ -147,11 +147,11 @@ def of_row(request: Remembered, examiner: Examiner, *, line: LogLine | None, now
             notes.insert(0, _then(refused, event, error, now))
     verified = f"key {shown(event.key_id) or '-'}, verified {when(event.time, now)}"
     return Diagnosis(
-        evidence=event.evidence,
-        door=event.door,
+        evidence=shown(event.evidence),
+        door=shown(event.door),
         subject=shown(event.subject),
         is_verified=True,
-        credential=event.credential,
+        credential=shown(event.credential),
         reason=reason,
         findings=(Finding("credential", Outcome.OK, "a credential that holds", verified), *asked),
         notes=tuple(notes),

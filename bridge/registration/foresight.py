@@ -57,7 +57,7 @@ class Outlook:
 class AskCase:
     """One request on its way. `proved`: the keys it would prove; `named`: the `client_id` it would send; `once`: the
     marks of its credential, where that was verified; `now`: epoch seconds. The other fields are there once the step
-    that puts them has held."""
+    that puts them has held; `stands` is what a registration would find and leave, None where it would write."""
 
     outlook: Outlook
     subject: PolicySubject
@@ -70,6 +70,7 @@ class AskCase:
     terms: Terms = field(init=False)
     name: ClientName = field(init=False)
     found: Found = field(init=False)
+    stands: Ensured | None = field(init=False, default=None)
 
 
 def _policy(case: AskCase) -> None:
@@ -118,7 +119,8 @@ def _limits(case: AskCase) -> None:
         parent=name.parent,
         member=name.member,
     )
-    case.outlook.clients.foresee(proposed, limits=case.outlook.limits(name.trust_domain), now=case.now)
+    limits = case.outlook.limits(name.trust_domain)
+    case.stands = case.outlook.clients.foresee(proposed, limits=limits, now=case.now)
 
 
 def _approval(case: AskCase) -> None:
