@@ -9,7 +9,7 @@ from bridge.model.client import ClientRecord
 from bridge.store.ports import ClientStore, GrantStore, Swept, SweptFlow
 
 # So few records at a time that whoever writes meanwhile hardly waits longer than for anybody else's write.
-BATCH = 50
+BATCH = 20
 
 
 class Sweeper:
