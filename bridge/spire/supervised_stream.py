@@ -9,6 +9,7 @@ message is the complete state, each reopening confirms what is known or finds ou
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -31,7 +32,7 @@ class SupervisedStream:
 
     `call` is the name of the method, `request` what it is asked with, `what` what people call the stream. `received`
     gets each message; `failed` gets the reason when the agent cannot be asked, `not_offered` when it has no such
-    call. All are called in the stream's own thread. Units: `life` in seconds.
+    call. All are called in the stream's own thread. Units: `life` in seconds, by `clock`, which has any beginning.
     """
 
     def __init__(
@@ -45,10 +46,11 @@ class SupervisedStream:
         received: Callable[[Any], None],
         failed: Callable[[str], None],
         not_offered: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._method, self._request, self._what = call, request, what
         self._endpoint = endpoint
-        self._life = life
+        self._life, self._clock = life, clock
         self._received = received
         self._failed = failed
         self._not_offered = not_offered
@@ -91,7 +93,7 @@ class SupervisedStream:
 
     def _stream(self, stub: Any) -> float | None:
         """One stream from first message to end. None: open the next one at once, on the same connection."""
-        answered = False
+        answered, opened_at = False, self._clock()
         call = self._open(stub)
         try:
             for message in call:
@@ -103,6 +105,10 @@ class SupervisedStream:
         finally:
             with self._lock:
                 self._call = None
+        if answered and self._clock() - opened_at >= self._life / 2:
+            # The agent knows how long the call may last and times it too. When it comes first it ends the stream
+            # as if all were said, which is no fault; whether it is still there, the next stream shows.
+            return None
         return self._wait_longer(f"the agent ended the {self._what} stream")
 
     def _open(self, stub: Any) -> Any:
