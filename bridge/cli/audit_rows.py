@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bridge.cli.output import emit_table, printable, timestamp
 from bridge.model.audit import AuditEventKind, AuditRow
+from bridge.model.authority import Authority, of_audit
 
 if TYPE_CHECKING:
     from bridge.store.ports import AuditStore
@@ -25,7 +27,7 @@ def row_fields(row: AuditRow) -> dict[str, object]:
         "door": event.door,
         "subject": event.subject,
         "evidence": event.evidence,
-        "ask": dict(event.ask),
+        "ask": _ask_fields(event.ask),
         "rule": event.rule,
         "outcome": event.outcome,
         "reason": event.reason,
@@ -42,6 +44,20 @@ def row_fields(row: AuditRow) -> dict[str, object]:
         "sequence": row.sequence,
         "mac": row.mac,
     }
+
+
+def _ask_fields(ask: Mapping[str, object]) -> dict[str, object]:
+    """What was asked, with each authority by its whole names: whoever has one looks for that."""
+    fields = dict(ask)
+    if "authorities" in fields:
+        # What nobody of ours wrote stays as it is: to name such rows is for `audit verify`.
+        with suppress(ValueError):
+            fields["authorities"] = [_authority_fields(each) for each in of_audit(fields["authorities"])]
+    return fields
+
+
+def _authority_fields(authority: Authority) -> dict[str, object]:
+    return {"kind": authority.kind.value, "authority": authority.name, "key_id": authority.key_id}
 
 
 def emit_rows(rows: Iterator[Mapping[str, object]] | Sequence[Mapping[str, object]]) -> None:

@@ -6,6 +6,7 @@ write the name of another one into a leaf.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -50,34 +51,41 @@ class Authority:
 Authorities = tuple[Authority, ...]
 
 
-def to_audit(authorities: Iterable[Authority]) -> list[list[str]]:
-    """As audit rows and records keep them."""
-    return [[authority.kind.value, authority.key_id, authority.digest] for authority in authorities]
+def to_audit(authorities: Iterable[Authority]) -> list[str]:
+    """As audit rows and records keep them: a text for each, short because every token's row has them.
+
+    Of a CA `a` (anchor) or `i` (intermediate), its key id, a dot and its digest, both in base64url of the bytes; of a
+    JWT key `j`, its thumbprint, a dot and its `kid`.
+    """
+    return [_entry_of(authority) for authority in authorities]
 
 
 def of_audit(kept: object) -> Authorities:
     """The inverse of `to_audit`. Raises: ValueError for anything else."""
-    if not isinstance(kept, list) or not all(isinstance(entry, list) for entry in kept):
-        raise ValueError("authorities are no list of lists")
-    try:
-        return _of_entries(tuple(map(tuple, kept)))
-    except TypeError as error:
-        raise ValueError("an authority is a kind and two names") from error
+    if not isinstance(kept, list) or not all(isinstance(entry, str) for entry in kept):
+        raise ValueError("authorities are no list of texts")
+    return tuple(map(_of_entry, kept))
 
 
 # Few differ: as many as there are authorities, while what they vouch for is without number.
-@lru_cache(maxsize=1024)
-def _of_entries(entries: tuple[tuple[object, ...], ...]) -> Authorities:
-    found = []
-    for entry in entries:
-        if len(entry) != 3 or not all(isinstance(part, str) for part in entry):
-            raise ValueError("an authority is a kind and two names")
-        kind, key_id, digest = map(str, entry)
-        found.append(Authority(AuthorityKind(kind), key_id, digest))
-    return tuple(found)
+@lru_cache(maxsize=4096)
+def _entry_of(authority: Authority) -> str:
+    if authority.kind is AuthorityKind.JWT:
+        return f"j{authority.digest}.{authority.key_id}"
+    return f"{authority.kind[0]}{_short(authority.key_id)}.{_short(authority.digest)}"
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
+def _of_entry(entry: str) -> Authority:
+    first, dot, second = entry[1:].partition(".")
+    if entry[:1] == "j" and dot:
+        return Authority(AuthorityKind.JWT, second, first)
+    kind = {"a": AuthorityKind.ANCHOR, "i": AuthorityKind.INTERMEDIATE}.get(entry[:1])
+    if kind is None or not dot:
+        raise ValueError("an authority is a kind and two names")
+    return Authority(kind, _unshort(first), _unshort(second))
+
+
 def text_of(authorities: Authorities) -> str:
     """As a column of the store keeps them."""
     return json.dumps(to_audit(authorities), separators=(",", ":"))
@@ -87,3 +95,11 @@ def text_of(authorities: Authorities) -> str:
 def of_text(text: str) -> Authorities:
     """The inverse of `text_of`. Raises: ValueError."""
     return of_audit(json.loads(text))
+
+
+def _short(digits: str) -> str:
+    return base64.urlsafe_b64encode(bytes.fromhex(digits)).rstrip(b"=").decode()
+
+
+def _unshort(text: str) -> str:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).hex()

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.jose import base64url
 from bridge.model.authority import Authorities, Authority, AuthorityKind, of_audit, of_text, text_of, to_audit
 from bridge.registration.vouching import Ambiguous, Missing, Named, Resting, Undecided
 from bridge.store.ports import RestingGrant, RestingLease, RestingToken
@@ -167,9 +168,12 @@ def test_an_earlier_release_s_row_is_decided_by_its_kid_alone() -> None:
 
 # --- as they are kept -----------------------------------------------------------------------------------
 
-_AUTHORITIES = st.lists(
-    st.builds(Authority, st.sampled_from(AuthorityKind), st.text(max_size=20), st.text(max_size=20)), max_size=4
-).map(tuple)
+_HEX = st.binary(max_size=32).map(bytes.hex)
+_CA = st.builds(Authority, st.sampled_from((AuthorityKind.ANCHOR, AuthorityKind.INTERMEDIATE)), _HEX, _HEX)
+_KEY = st.builds(
+    Authority, st.just(AuthorityKind.JWT), st.text(max_size=20), st.binary(max_size=32).map(base64url.encode)
+)
+_AUTHORITIES = st.lists(_CA | _KEY, max_size=4).map(tuple)
 
 
 @given(_AUTHORITIES)
@@ -178,7 +182,7 @@ def test_authorities_are_kept_as_they_are(authorities: Authorities) -> None:
     assert of_audit(to_audit(authorities)) == authorities
 
 
-@pytest.mark.parametrize("kept", [None, {}, "[]", [["jwt", "k"]], [["jwt", "k", 1]], [["king", "k", "d"]], ["jwt"]])
+@pytest.mark.parametrize("kept", [None, {}, "j.", [["j", "k"]], [1], ["j"], ["k."], ["a.b"], ["iAA"], [""]])
 def test_what_nobody_of_ours_wrote_is_no_authority(kept: object) -> None:
     with pytest.raises(ValueError, match=r"."):
         of_audit(kept)
