@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bridge.cli.options import Failure
 from bridge.cli.output import printable
-from bridge.cli.recorded_request import AskColumns, request_of_row
+from bridge.cli.recorded_request import asked_of_row, subject_of_row
 from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.identity import BindingMethod, PolicySubject
 from bridge.model.terms import Ask
@@ -87,12 +87,10 @@ def decided_row(store: Store, audit_id: str) -> AuditEvent:
 
 def recorded_of(event: AuditEvent) -> Recorded:
     """The request that a row is about. Raises: Failure for a row that cannot be read back."""
-    columns = AskColumns(
-        event.event, event.door, event.subject, event.evidence, event.client_id, event.reason, event.ask
-    )
     try:
-        subject, ask, proved = request_of_row(columns)
+        asked = asked_of_row(event.event, event.door, event.evidence, event.ask, event.reason)
+        subject = subject_of_row(event.subject, asked.evidence, event.client_id)
     except ValueError as error:
         raise Failure(f"the row of {printable(event.id)} cannot be decided again: {printable(error)}") from error
     refused = event.reason if event.event is AuditEventKind.REFUSED else None
-    return Recorded(subject, ask, proved, refused, event.policy_version)
+    return Recorded(subject, asked.ask, asked.proved, refused, event.policy_version)

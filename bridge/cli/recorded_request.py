@@ -16,38 +16,36 @@ _AUTHORIZATION_CODE = "authorization_code"
 
 
 @dataclass(frozen=True, slots=True)
-class AskColumns:
-    """The columns of a row that say what was asked, and of whom. `ask` is as `AuditEvent` has it."""
+class Asked:
+    """What was asked, by whomever: the ask, the kind of evidence, and the keys that counted as proved."""
 
-    event: AuditEventKind
-    door: str
-    subject: str
-    evidence: str
-    client_id: str
-    reason: str
-    ask: Mapping[str, object]
+    ask: Ask
+    evidence: EvidenceKind
+    proved: frozenset[BindingMethod]
 
 
-def request_of_row(columns: AskColumns) -> tuple[PolicySubject, Ask, frozenset[BindingMethod]]:
-    """Who asked what, and with which keys proved. Raises: ValueError for a row that nobody here writes so."""
-    evidence = EvidenceKind(columns.evidence)
-    ask = Ask(
-        door=Door(columns.door),
-        grant_type=str(columns.ask["grant_type"]),
-        scopes=_strings(columns.ask, "scopes"),
-        resources=_strings(columns.ask, "resources"),
+def asked_of_row(event: AuditEventKind, door: str, evidence: str, ask: Mapping[str, object], reason: str) -> Asked:
+    """What the columns of these names say that was asked. Raises: ValueError for a row that nobody here writes so."""
+    kind = EvidenceKind(evidence)
+    asked = Ask(
+        door=Door(door),
+        grant_type=str(ask["grant_type"]),
+        scopes=_strings(ask, "scopes"),
+        resources=_strings(ask, "resources"),
     )
-    return _subject(columns, evidence), ask, _proved(columns, ask, evidence)
+    # Where a user is asked no token is given yet, and whoever can come back with a key may.
+    every_key = _is_before_a_token(event, asked, kind, reason)
+    return Asked(asked, kind, frozenset(BindingMethod) if every_key else _proved(ask, kind))
 
 
-def _subject(columns: AskColumns, evidence: EvidenceKind) -> PolicySubject:
-    """The inverse of `PolicySubject.actor`: where an SVID acts for a document, the row's client is its URL."""
-    name = columns.subject
+def subject_of_row(name: str, evidence: EvidenceKind, client_id: str) -> PolicySubject:
+    """Who asked: the inverse of `PolicySubject.actor`. Where an SVID acts for a document, the row's client is its URL.
+    Raises: ValueError for a row that nobody here writes so."""
     match evidence:
         case EvidenceKind.X509_SVID | EvidenceKind.JWT_SVID | EvidenceKind.WIT_SVID:
             spiffe_id = SpiffeId.parse_workload(name)
-            if names_document(columns.client_id):
-                return PolicySubject(Source.METADATA_DOCUMENT, evidence, spiffe_id=spiffe_id, url=columns.client_id)
+            if names_document(client_id):
+                return PolicySubject(Source.METADATA_DOCUMENT, evidence, spiffe_id=spiffe_id, url=client_id)
             return PolicySubject(Source.SPIFFE, evidence, spiffe_id=spiffe_id)
         case EvidenceKind.METADATA_DOCUMENT:
             return PolicySubject(Source.METADATA_DOCUMENT, evidence, url=name)
@@ -58,24 +56,20 @@ def _subject(columns: AskColumns, evidence: EvidenceKind) -> PolicySubject:
             return PolicySubject(Source.PUSHED, evidence)
 
 
-def _proved(columns: AskColumns, ask: Ask, evidence: EvidenceKind) -> frozenset[BindingMethod]:
-    """The keys that counted as proved.
-
-    Where a user is asked no token is given yet, and whoever can come back with a key may: every key counts, whatever
-    the row says. A pushed client names the key of its transaction at once. Rows that say nothing are read as the
-    evidence alone: a certificate proves its key in the handshake, an assertion proves none.
-    """
-    if _is_before_a_token(columns, ask, evidence):
-        return frozenset(BindingMethod)
-    if "proved" in columns.ask:
-        return frozenset(BindingMethod(method) for method in _strings(columns.ask, "proved"))
+def _proved(ask: Mapping[str, object], evidence: EvidenceKind) -> frozenset[BindingMethod]:
+    """The keys the request proved. Rows that do not say are read as the evidence alone: a certificate
+    proves its key in the handshake, an assertion proves none."""
+    if "proved" in ask:
+        return frozenset(BindingMethod(method) for method in _strings(ask, "proved"))
     return frozenset({BindingMethod.X5T_S256}) if evidence is EvidenceKind.X509_SVID else frozenset()
 
 
-def _is_before_a_token(columns: AskColumns, ask: Ask, evidence: EvidenceKind) -> bool:
-    if columns.event is AuditEventKind.APPROVED:
+def _is_before_a_token(event: AuditEventKind, ask: Ask, evidence: EvidenceKind, reason: str) -> bool:
+    """Whether every key counted as proved, whatever the row says. A pushed client names the key of its transaction at
+    once, and what was refused for want of a key was held to it."""
+    if event is AuditEventKind.APPROVED:
         return True
-    if columns.event is not AuditEventKind.REFUSED or columns.reason == Reason.POLICY_PROOF:
+    if event is not AuditEventKind.REFUSED or reason == Reason.POLICY_PROOF:
         return False
     pushes = ask.door is Door.PAR and ask.grant_type == _AUTHORIZATION_CODE and evidence is not EvidenceKind.PUSHED
     return pushes or ask.door is Door.AUTHORIZE

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bridge.cli.recorded_request import AskColumns, request_of_row
+from bridge.cli.recorded_request import Asked, asked_of_row, subject_of_row
 from bridge.cli.replay_book import ChangedAsk, ReplayBook
 from bridge.cli.replay_words import change_told, words_of
 from bridge.model.audit import AuditEventKind
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from bridge.policy.replay import Replayed
     from bridge.store.ports import AskRow
 
-# So many kinds of requests are remembered. When there are more, remembering begins anew.
-MOST_REMEMBERED = 50_000
+# So many requests that differ are remembered, some 50 MB. When there are more, remembering begins anew.
+MOST_REMEMBERED = 200_000
 _MOST_NAMED = 10
 _POLICY_DOORS = frozenset({Door.TOKEN.value, Door.PAR.value, Door.REGISTER.value, Door.AUTHORIZE.value})
 _WAITING = "pending"
@@ -29,11 +29,10 @@ _WAITING = "pending"
 
 @dataclass(slots=True)
 class Tally:
-    """What was gone through, in requests: one row may stand for many. `replayed` were decided again; of the others
+    """What was gone through, in requests: a row may stand for several. `replayed` were decided again; of the others
     no rule refused `of_no_rule`, the row does not keep what was asked (`unkept`) or all that the answer turned on
     (`untold`). `unreadable` are the rows that nobody here wrote so: their number, and the first of them in words."""
 
-    rows: int = 0
     replayed: int = 0
     of_no_rule: int = 0
     unkept: int = 0
@@ -42,7 +41,19 @@ class Tally:
     named: list[str] = field(default_factory=list)
 
 
-# What is known of a kind of request: the counter it goes to, and its change if it has one.
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What equal rows of different identities have in common. `counter` is where they are counted; `asked` None: they
+    are not decided again. `fault` says why they cannot be read."""
+
+    number: int
+    counter: str
+    asked: Asked | None = None
+    effect: Effect = Effect.DENY
+    fault: str = ""
+
+
+# The counter that a request goes to, and its change if it has one.
 _Known = tuple[str, ChangedAsk | None]
 
 
@@ -52,66 +63,85 @@ class ReplayRun:
     def __init__(self, judge: Callable[[RecordedAsk], Replayed], version: str | None, book: ReplayBook) -> None:
         """`judge` decides a request again; `version` is that of the policies in force, None where they do not load."""
         self._judge, self._version, self._book = judge, version, book
-        self._known: dict[tuple[object, ...], _Known] = {}
+        self._forms: dict[tuple[object, ...], _Form] = {}
+        self._known: dict[tuple[str, str, int], _Known] = {}
         self.tally = Tally()
 
     def take(self, rows: Iterable[AskRow]) -> None:
         """Go through some rows."""
-        tally, known = self.tally, self._known
+        tally, forms, known = self.tally, self._forms, self._known
         for row in rows:
-            tally.rows += 1
-            _, time, id, *columns, version, times = row
-            kind = (*columns, version == self._version)
-            found = known.get(kind)
+            _, time, id, event, door, subject, evidence, ask, rule, outcome, reason, client_id, version, times = row
+            columns = (event, door, evidence, ask, rule, outcome, reason, version == self._version)
+            form = forms.get(columns)
+            if form is None:
+                if len(forms) >= MOST_REMEMBERED:
+                    self._forget()
+                form = forms[columns] = self._form(row, len(forms))
+            # Most clients are called what their subject is called.
+            who = (subject, "" if client_id == subject else client_id, form.number)
+            found = known.get(who)
             if found is None:
                 if len(known) >= MOST_REMEMBERED:
-                    known.clear()
-                found = known[kind] = self._look(row)
-            name, change = found
-            if name:
-                setattr(tally, name, getattr(tally, name) + times)
+                    self._forget()
+                    form = forms[columns] = self._form(row, 0)
+                    who = (*who[:2], 0)
+                found = known[who] = self._look(row, form)
+            counter, change = found
+            if counter:
+                setattr(tally, counter, getattr(tally, counter) + times)
             if change is not None:
                 self._book.add(change, times, time, id)
 
-    def _look(self, row: AskRow) -> _Known:
-        """A kind of request that was not seen before, or not lately."""
-        if row.event == AuditEventKind.REFUSED and not _is_of_policy(row):
-            return "of_no_rule", None
+    def _forget(self) -> None:
+        self._forms.clear()
+        self._known.clear()
+
+    def _form(self, row: AskRow, number: int) -> _Form:
+        """Rows of a form that was not seen before, or not lately."""
+        refused = row.event == AuditEventKind.REFUSED
+        if refused and not _is_of_policy(row):
+            return _Form(number, "of_no_rule")
         try:
             ask = json.loads(row.ask)
             if not isinstance(ask, dict):
-                raise ValueError("the ask is no object")
+                raise ValueError("what was asked is no object")
             if not ask.get("grant_type") or row.door not in _POLICY_DOORS:
-                return ("unkept" if row.event == AuditEventKind.REFUSED and not ask else ""), None
-            recorded = self._recorded(row, ask)
+                return _Form(number, "unkept" if refused and not ask else "")
+            asked = asked_of_row(AuditEventKind(row.event), row.door, row.evidence, ask, row.reason)
         except (ValueError, RecursionError) as error:
-            self._note_unreadable(row, error)
-            return "unreadable", None
-        replayed = self._judge(recorded)
-        if replayed.verdict is Verdict.UNTOLD:
-            return "untold", None
-        if replayed.verdict is Verdict.SAME:
-            return "replayed", None
-        return "replayed", _change(row, recorded, replayed)
+            return _Form(number, "unreadable", fault=str(error))
+        return _Form(number, "replayed", asked, _effect(row))
 
-    def _recorded(self, row: AskRow, ask: dict[str, object]) -> RecordedAsk:
-        event = AuditEventKind(row.event)
-        columns = AskColumns(event, row.door, row.subject, row.evidence, row.client_id, row.reason, ask)
-        subject, asked, proved = request_of_row(columns)
-        return RecordedAsk(
+    def _look(self, row: AskRow, form: _Form) -> _Known:
+        """What comes of a row that was not seen before, or not lately."""
+        asked = form.asked
+        if asked is None:
+            self._note_fault(row, form.fault)
+            return form.counter, None
+        try:
+            subject = subject_of_row(row.subject, asked.evidence, row.client_id)
+        except ValueError as error:
+            self._note_fault(row, str(error))
+            return "unreadable", None
+        recorded = RecordedAsk(
             subject=subject,
-            ask=asked,
-            proved=proved,
-            effect=_effect(row),
+            ask=asked.ask,
+            proved=asked.proved,
+            effect=form.effect,
             rule=row.rule,
             client_id=row.client_id,
             reason=row.reason,
             is_of_now=row.policy_version == self._version,
         )
+        replayed = self._judge(recorded)
+        if replayed.verdict is Verdict.UNTOLD:
+            return "untold", None
+        return form.counter, _change(row, recorded, replayed) if replayed.verdict is Verdict.CHANGED else None
 
-    def _note_unreadable(self, row: AskRow, error: Exception) -> None:
-        if len(self.tally.named) < _MOST_NAMED:
-            self.tally.named.append(f"audit row {row.rowid} (id {row.id}) cannot be read: {error}")
+    def _note_fault(self, row: AskRow, fault: str) -> None:
+        if fault and len(self.tally.named) < _MOST_NAMED:
+            self.tally.named.append(f"audit row {row.rowid} (id {row.id}) cannot be read: {fault}")
 
 
 def _is_of_policy(row: AskRow) -> bool:

@@ -9,7 +9,19 @@ import sys
 import time
 from collections.abc import Callable
 
-from tests.bench import documents, floods, floor, flows, registering, rules, soak, stalling, tokens, trust_domains
+from tests.bench import (
+    documents,
+    floods,
+    floor,
+    flows,
+    registering,
+    replaying,
+    rules,
+    soak,
+    stalling,
+    tokens,
+    trust_domains,
+)
 from tests.bench.figure import Figure, as_json, table
 from tests.bench.service import FOLDER
 
@@ -68,6 +80,7 @@ def _parts(*, quick: bool) -> dict[str, Callable[[Callable[[Figure], None]], Non
         "flows": lambda report: flows.whole(report, rounds=1 if quick else 3, seconds=seconds),
         "refresh": lambda report: flows.refresh(report, rounds=1 if quick else 3, seconds=seconds),
         "rules": rules.measure,
+        "replay": lambda report: replaying.measure(report, rows=100_000 if quick else 1_000_000),
         "trust-domains": lambda report: trust_domains.measure(
             report, extent=trust_domains.QUICK if quick else trust_domains.FULL
         ),
