@@ -21,6 +21,7 @@ from tests.flows.client import FORM
 from tests.flows.stand import Stand
 
 TYPED = (b"content-type", FORM.encode())
+REQUEST_ID = "an-id-of-twenty-two-ch"
 
 
 class InProcess:
@@ -47,15 +48,17 @@ class InProcess:
         query: bytes = b"",
         headers: Iterable[tuple[bytes, bytes]] = (TYPED,),
         chain: Sequence[bytes] = (),
+        request_id: str = REQUEST_ID,
     ) -> Answer:
-        """What the service answers. `chain` is what a handshake would have brought along, DER."""
+        """What the service answers. `chain` is what a handshake would have brought along, DER; `request_id` what the
+        server made up."""
         connection = environ_of_connection(scheme="https", server=("127.0.0.1", 8443), client=("127.0.0.1", 4711))
         connection |= {"bridge.listener": "mtls" if chain else "plain", "bridge.peer_chain": tuple(chain)}
         given = [(b"host", b"127.0.0.1"), *headers]
         environ = environ_of_request(
             connection, method=method, path=path, query=query, version="1.1", headers=given, body=body
         )
-        environ["bridge.request_id"] = "an-id-of-twenty-two-ch"
+        environ["bridge.request_id"] = request_id
         started = time.thread_time()
         with warnings.catch_warnings():
             # Some certificates are so odd that the library announces to stop reading them.

@@ -3,8 +3,12 @@ change. Each beside a twin that differs in that thing, which both accept."""
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -12,6 +16,8 @@ import pytest
 from bridge.doctor.report import Outcome
 from bridge.lab.jws import to_json
 from bridge.model.reasons import Reason
+from bridge.observe.log import line_format
+from bridge.wiring import new_id
 from tests.flows.client import jwt_fields
 from tests.flows.clinic import STRICT_ISSUER, Clinic, Visit
 from tests.flows.dpop import DpopKey
@@ -111,9 +117,16 @@ def operated(*words: str) -> Callable[[Clinic], object]:
     return lambda clinic: clinic.operate(*words)
 
 
+def asked(clinic: Clinic, svid: str) -> dict[str, Any]:
+    """What a workload is answered that asks for a token with this SVID."""
+    answer = clinic.process.call(urlencode(jwt_fields(svid)).encode(), request_id=new_id())
+    body: dict[str, Any] = json.loads(answer.body)
+    return body
+
+
 def comes(clinic: Clinic, svid: str) -> str:
     """A workload asks for a token with this SVID."""
-    clinic.process.call(urlencode(jwt_fields(svid)).encode())
+    asked(clinic, svid)
     return svid
 
 
@@ -350,3 +363,34 @@ def test_the_doctor_leaves_no_trace_and_spends_nothing(clinic: Clinic, caplog: p
     assert seen() == before
     assert clinic.serve(once, caplog) == (200, None)
     assert clinic.diagnose(once).reason is Reason.CREDENTIAL_REPLAYED
+
+
+def test_the_id_of_a_refusal_by_the_rules_leads_to_all_of_it(clinic: Clinic) -> None:
+    identifier = str(asked(clinic, clinic.stand.jwt("/ns/none/sa/by-id"))["error_id"])
+    code, said = clinic.operate("doctor", identifier, "--json")
+    answer = json.loads(said)
+    assert (code, answer["reason"], answer["verified"]) == (1, "policy_no_rule", True)
+    assert answer["subject"] == f"{ID}/ns/none/sa/by-id"
+
+
+def test_the_id_of_a_refused_credential_leads_to_its_line_in_the_log(clinic: Clinic, tmp_path: Path) -> None:
+    """In the very form in which the service writes it, whatever the credential says of itself."""
+    log, logger = tmp_path / "bridge.log", logging.getLogger("bridge.web")
+    handler = logging.FileHandler(log)
+    handler.setFormatter(line_format())
+    logger.addHandler(handler)
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    try:
+        svid = clinic.stand.jwt("/ns/web/sa/by-log", audience="https://other.example/\x1b[2J")
+        identifier = str(asked(clinic, svid)["error_id"])
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+        handler.close()
+    assert clinic.operate("doctor", "A" * 22, "--log", str(log))[0] == 1
+    code, said = clinic.operate("doctor", identifier, "--log", str(log), "--json")
+    answer = json.loads(said)
+    assert (code, answer["reason"], answer["verified"]) == (1, "jwt_audience", False)
+    assert "other.example" in said
+    assert "\x1b" not in said
