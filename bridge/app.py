@@ -12,6 +12,7 @@ from bridge import __version__
 from bridge.bundle_news import BundleNews
 from bridge.chores import Chores
 from bridge.config import Settings, settings_from
+from bridge.console.application import create_console_app
 from bridge.fetch.connecting import tls_context
 from bridge.fetch.failures import FetchDelayed
 from bridge.fetch.fetcher import Fetcher
@@ -54,6 +55,8 @@ from bridge.wiring import new_id as new_id
 from bridge.wiring import now as now
 from bridge.wiring_bundles import bundle_options, bundle_polling, copied_polling
 from bridge.wiring_bundles import unshared_polling as unshared_polling
+from bridge.wiring_console import console_services
+from bridge.wiring_console import operator_faults as operator_faults
 from bridge.wiring_pages import login_provider as login_provider
 from bridge.wiring_pages import upstream_secret as upstream_secret
 
@@ -173,6 +176,8 @@ def prepare(settings: Settings) -> None:
     open_bundles(settings)
     own_endpoint(settings)
     open_fetcher(settings)
+    if faults := operator_faults(settings):
+        raise StartRefused(faults)
     PolicyFolder(settings.policy_directory, policy_defaults(settings)).load()
     store = open_store(settings, seal)
     try:
@@ -204,8 +209,11 @@ class Worker:
         self._issuers = open_issuers(settings, self._fetcher)
         self.serving_observer = ServingMetrics()
         self._own = OwnCertificate(settings, self.serving_observer, clock=now)
-        services = services_of(self._parts(seal), self._readiness)
+        parts = self._parts(seal)
+        services = services_of(parts, self._readiness)
         self._app, self._metrics_app = create_app(services), create_metrics_app(services)
+        console = console_services(parts, readiness=self._readiness, bundles=self._book.statuses)
+        self._console_app = None if console is None else create_console_app(console)
         self._news = BundleNews(self._book, self._store.bundles, new_id=new_id, clock=now)
         self._upkeep = Upkeep(
             store=self._store,
@@ -243,6 +251,12 @@ class Worker:
         """What operators see."""
         return self._metrics_app.wsgi_app
 
+    @property
+    def console_wsgi(self) -> WSGIApplication:
+        """What operators see and decide, where `[console]` is configured."""
+        assert self._console_app is not None, "nothing listens for a console that is not configured"
+        return self._console_app.wsgi_app
+
     def anchors(self) -> tuple[int, tuple[bytes, ...]]:
         """The trust anchors for handshakes, and a number that grows with each change."""
         anchors = self._book.anchors()
@@ -268,6 +282,7 @@ class Worker:
             self._fetches.start()
         settings = self._settings
         listeners = {"plain": settings.listen, "mtls": settings.mtls_listen, "metrics": settings.metrics_listen}
+        listeners["console"] = None if settings.console is None else settings.console.listen
         _log.info(
             "started",
             extra={

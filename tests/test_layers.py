@@ -25,6 +25,8 @@ ALLOWED: dict[str, set[str]] = {
     "doctor": L0 | {"policy", "verify", "store", "registration"},
     "grants": L0 | {"store", "tokens", "verify", "registration", "observe"},
     "web": L0 | {"observe", "registration", "grants", "tokens", "users"},
+    # Beside `web`, and with its way of making pages and forms.
+    "console": L0 | L1 | {"registration", "doctor", "grants", "web"},
     "serving": L0 | {"observe"},
     "config": set(L0),
     # The composition root, the commands and the lab stand above everything.
@@ -36,11 +38,12 @@ ALLOWED: dict[str, set[str]] = {
     "wiring_flow": L0 | L1 | {"registration", "grants", "wiring_pages"},
     "wiring_pages": L0 | L1 | {"grants", "web", "config"},
     "wiring_bundles": L0 | L1 | {"config", "serving"},
+    "wiring_console": L0 | L1 | {"registration", "web", "console", "config", "wiring", "wiring_pages"},
     "own_certificate": L0 | L1 | {"config"},
     "app": L0
     | L1
     | {"registration", "grants", "web", "serving", "config", "bundle_news", "chores", "measures", "upkeep"}
-    | {"own_certificate", "wiring", "wiring_bundles", "wiring_pages"},
+    | {"console", "own_certificate", "wiring", "wiring_bundles", "wiring_console", "wiring_pages"},
     "lab": L0 | {"spire", "config"},
     "cli": L0 | L1 | {"registration", "doctor", "grants", "serving", "config", "app", "lab"},
 }
@@ -54,8 +57,8 @@ HOMES: dict[str, set[str]] = {
     "pydantic": {"policy", "config"},
     "pydantic_core": {"policy"},
     "tomli": {"policy"},
-    "flask": {"web"},
-    "werkzeug": {"web"},
+    "flask": {"web", "console"},
+    "werkzeug": {"web", "console"},
     "jinja2": {"web"},
     "authlib": {"users"},
     "h11": {"fetch"},
@@ -114,6 +117,7 @@ ROOT = {
     "upkeep.py",
     "wiring.py",
     "wiring_bundles.py",
+    "wiring_console.py",
     "wiring_flow.py",
     "wiring_pages.py",
 }

@@ -97,6 +97,25 @@ PEOPLE = Section(
     },
 )
 
+CONSOLE = Section(
+    "The operators' console",
+    {
+        Reason.CONSOLE_HOST: Advice(
+            "A request to the console came under a name that is not the console's: another forwarding, or a page that "
+            "wants to reach it by its own name.",
+            "Use the name of `[console] url`; of a Unix socket `http://localhost:PORT`, as `ssh -L` forwards it.",
+            Who.OPERATOR,
+            "console.url",
+        ),
+        Reason.CONSOLE_OPERATOR: Advice(
+            "Whoever came to the console is none of its operators, or shows no credential that says who it is.",
+            "Add the SPIFFE ID to `[console] operators`, or the person's `sub` to `[console] subjects`.",
+            Who.OPERATOR,
+            "console.operators",
+        ),
+    },
+)
+
 FETCHES = Section(
     "Outbound fetches",
     {

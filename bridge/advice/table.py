@@ -8,7 +8,7 @@ from types import MappingProxyType
 from bridge.advice.clients import POLICY, RECORDS, REGISTERED
 from bridge.advice.credentials import CREDENTIAL, REQUEST, TRUST
 from bridge.advice.entry import Advice, Section
-from bridge.advice.flow import CODE_FLOW, FETCHES, PEOPLE, SERVICE
+from bridge.advice.flow import CODE_FLOW, CONSOLE, FETCHES, PEOPLE, SERVICE
 from bridge.advice.svids import DPOP, JWT_SVID, X509_SVID
 from bridge.model.reasons import Reason
 
@@ -24,6 +24,7 @@ SECTIONS: tuple[Section, ...] = (
     REGISTERED,
     CODE_FLOW,
     PEOPLE,
+    CONSOLE,
     FETCHES,
     SERVICE,
 )

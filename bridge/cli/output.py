@@ -13,10 +13,12 @@ import re
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import TextIO
 
 import click
+
+from bridge.model.inert import inert
+from bridge.model.times import rfc3339
 
 # State and outcome words that people should find at a glance.
 _COLOURS = {
@@ -25,6 +27,8 @@ _COLOURS = {
     **dict.fromkeys(("denied", "deny", "revoked", "refused", "fault", "stale", "malformed", "unreachable"), "red"),
 }
 _PROGRESS_SECONDS = 0.2
+# What commands call it.
+timestamp = rfc3339
 ALIGNED = "aligned"
 
 
@@ -46,14 +50,7 @@ def printable(value: object) -> str:
     if value is None or value == "":
         return "-"
     text = json.dumps(value, ensure_ascii=False) if isinstance(value, Mapping | list | tuple) else str(value)
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def timestamp(epoch: int | None) -> str | None:
-    """Epoch seconds as RFC 3339 in UTC."""
-    return None if epoch is None else datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return inert(text)
 
 
 def say(text: str = "") -> None:

@@ -25,7 +25,7 @@ from bridge.model.errors import StartRefused
 if TYPE_CHECKING:
     from bridge.config import Settings
     from bridge.files.as_read import FileAsRead
-    from bridge.serving.options import ServingOptions
+    from bridge.serving.options import ConsoleListener, ServingOptions
 
 
 @click.command()
@@ -118,6 +118,7 @@ def serving_options(settings: Settings, as_read: FileAsRead) -> ServingOptions:
         listen=settings.listen,
         mtls_listen=settings.mtls_listen,
         metrics_listen=settings.metrics_listen,
+        console=console_listener(settings),
         certificate=Path(settings.tls.certificate) if settings.tls and settings.tls.certificate else None,
         private_key=Path(settings.tls.private_key) if settings.tls and settings.tls.private_key else None,
         own_svid=settings.tls is not None and settings.tls.workload_api is not None,
@@ -130,3 +131,14 @@ def serving_options(settings: Settings, as_read: FileAsRead) -> ServingOptions:
         threads=settings.threads,
         on_worker_exit="bridge.observe.workers:forget_worker",
     )
+
+
+def console_listener(settings: Settings) -> ConsoleListener | None:
+    """Where operators come in; None without `[console]`."""
+    from bridge.config.console import group_of
+    from bridge.serving.options import ConsoleListener
+
+    console = settings.console
+    if console is None:
+        return None
+    return ConsoleListener(console.unix, group_of(console), console.address, console.operators is not None)

@@ -129,6 +129,20 @@ jwks_file = "$jwks_file"
 #   [users]
 #   source = "development"
 
+# Pages for operators, in a browser: what is trusted, who waits, what was decided. On a Unix socket whoever can open it
+# is an operator: this service's account alone, or a group as well. `ssh -L 8500:/path/of/the/socket host` brings it to
+# http://localhost:8500 of the machine where you sit.
+#   [console]
+#   listen = "unix:run/console.sock"
+#   group = "bridge-operators"
+# On an address, loopback too, operators show an X.509-SVID of one of these SPIFFE IDs, or sign in at the provider of
+# [users] and are one of these `sub`s. `url` is what browsers call it, where the address does not say that.
+#   [console]
+#   listen = "127.0.0.1:8500"
+#   operators = ["spiffe://$name/ns/ops/sa/*"]
+#   subjects = ["248289761001"]
+#   url = "https://console.$name:8500"
+
 # Seals the private signing keys in the store and keys the audit log's chains. Back it up apart from the
 # store: without it the store's keys are lost.
 [keys]

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from bridge.config.console import console_faults, console_file_faults
 from bridge.config.listeners import listener_faults
 from bridge.config.settings import Settings, is_loopback
 from bridge.config.trust_domains import trust_domain_faults
@@ -27,6 +28,7 @@ def cross_checks(settings: Settings) -> Faults:
     """Every such fault, by key."""
     return [
         *listener_faults(settings),
+        *console_faults(settings),
         *_store_faults(settings),
         *trust_domain_faults(settings),
         *_statement_issuer_faults(settings),
@@ -57,7 +59,7 @@ def serving_faults(settings: Settings) -> Faults:
     for place, proxy in enumerate(settings.trusted_proxies):
         if proxy.unix is not None and not Path(proxy.unix).parent.is_dir():
             missing.append((("trusted_proxies", place, "unix"), f"no such folder: {Path(proxy.unix).parent}"))
-    return missing
+    return [*missing, *console_file_faults(settings)]
 
 
 def _store_faults(settings: Settings) -> Faults:
@@ -129,7 +131,8 @@ def _user_faults(settings: Settings) -> Faults:
         faults.append((("users", "issuer"), "is this service itself, which is no OpenID provider"))
     if users.session_idle > users.session_life:
         faults.append((("users", "session_idle"), "is above session_life"))
-    listeners = (settings.listen, settings.mtls_listen, settings.metrics_listen)
+    console = None if settings.console is None else settings.console.address
+    listeners = (settings.listen, settings.mtls_listen, settings.metrics_listen, console)
     if users.source == "development" and not all(is_loopback(address) for address in listeners if address):
         words = '"development" lets anybody be anybody: only where every listener is a loopback address'
         faults.append((("users", "source"), words))

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 
+from bridge.config.console import LONGEST_SOCKET_PATH
 from bridge.config.settings import Settings, TlsSettings, TrustedProxySettings, is_loopback
 from bridge.model.spiffe_id import InvalidSpiffeId, SpiffeId
-
-# Bytes of a Unix socket's address without its closing NUL (unix(7)).
-LONGEST_SOCKET_PATH = 107
 
 # The key that is wrong, and what is wrong with it.
 Faults = list[tuple[tuple[str | int, ...], str]]

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from bridge.config.checks import cross_checks, serving_faults
-from bridge.config.settings import Settings
+from bridge.config.settings import UNIX, Settings
 from bridge.files.as_read import FileAsRead, read_text_file
 from bridge.files.toml_lines import line_of, line_of_syntax_error
 from bridge.model.errors import StartRefused
@@ -159,6 +159,11 @@ def _make_paths_absolute(raw: dict[str, Any], folder: Path) -> None:
     for table in proxies if isinstance(proxies, list) else ():
         if isinstance(table, dict) and isinstance(table.get("unix"), str) and table["unix"]:
             table["unix"] = str(folder / table["unix"].removeprefix("unix:"))
+    console = raw.get("console")
+    if isinstance(console, dict) and isinstance(console.get("listen"), str) and console["listen"].startswith(UNIX):
+        # What is no path stays as it is, to be told of.
+        path = console["listen"].removeprefix(UNIX)
+        console["listen"] = UNIX + (str(folder / path) if path else "")
     store = raw.setdefault("store", {})
     if isinstance(store, dict):
         url = store.setdefault("url", "sqlite:///bridge.db")

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from bridge.metadata.uris import UnfitUri, require_secure
 from bridge.model.forwarding import CertificateHeader
 
+UNIX = "unix:"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -217,6 +218,44 @@ class UserSettings(_Section):
     session_life: Duration = 8 * 3600
 
 
+def _console_listen(value: str) -> str:
+    if value.startswith(UNIX):
+        if len(value) == len(UNIX):
+            raise ValueError('a Unix socket is "unix:" and a path')
+        return value
+    try:
+        return _listen_address(value)
+    except ValueError as error:
+        raise ValueError(f'{error}, or "unix:" and a path') from None
+
+
+class ConsoleSettings(_Section):
+    """The operators' console: where it listens and, on an address, who the operators are. A Unix socket is its owner's,
+    and with `group` that group's; on an address operators are known by `operators`, patterns of SPIFFE IDs, or by
+    `subjects`, the `sub` of people at the provider of `[users]`. `url` is what browsers call it."""
+
+    listen: Annotated[str, AfterValidator(_console_listen)]
+    group: Annotated[str, Field(min_length=1)] | None = None
+    url: Annotated[str, AfterValidator(_https_url)] | None = None
+    operators: Annotated[list[str], Field(min_length=1)] | None = None
+    subjects: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)] | None = None
+
+    @property
+    def unix(self) -> Path | None:
+        """The socket's file; None for an address."""
+        return Path(self.listen.removeprefix(UNIX)) if self.listen.startswith(UNIX) else None
+
+    @property
+    def address(self) -> str | None:
+        """`host:port`; None for a socket's file."""
+        return None if self.listen.startswith(UNIX) else self.listen
+
+    @property
+    def origin(self) -> str:
+        """What browsers call it: `url`, or the address itself."""
+        return self.url or f"https://{self.listen}"
+
+
 class KeySettings(_Section):
     """The file that seals private signing keys in the store."""
 
@@ -287,6 +326,7 @@ class Settings(_Section):
     statement_issuers: dict[str, StatementIssuerSettings] = {}
     fetch: FetchSettings = FetchSettings()
     users: UserSettings | None = None
+    console: ConsoleSettings | None = None
     keys: KeySettings = KeySettings()
     tokens: TokenSettings = TokenSettings()
     registration: RegistrationSettings = RegistrationSettings()

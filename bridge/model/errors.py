@@ -254,6 +254,12 @@ class SignInRejected(BridgeError):
     public = "you could not be signed in; go back to the application and start again"
 
 
+class ConsoleRefused(BridgeError):
+    """Whoever asks the operators' console is not known to be an operator, or asks under a name that is not its own."""
+
+    public = "you are not known here as an operator"
+
+
 class RegistrationChanged(BridgeError):
     """Between decision and write the record was revoked, denied or expired. Decide again."""
 

@@ -83,6 +83,9 @@ class Reason(StrEnum):
     SIGN_IN_STALE = "sign_in_stale"
     SIGN_IN_REJECTED = "sign_in_rejected"
     SIGN_IN_UNAVAILABLE = "sign_in_unavailable"
+    # the operators' console
+    CONSOLE_HOST = "console_host"
+    CONSOLE_OPERATOR = "console_operator"
     # policy
     POLICY_NO_RULE = "policy_no_rule"
     POLICY_DENY_RULE = "policy_deny_rule"

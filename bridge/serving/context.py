@@ -58,7 +58,8 @@ class WorkerState:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionContext:
-    """What a connection of one listener needs to know of its worker."""
+    """What a connection of one listener needs to know of its worker. `asks_certificate`: the handshake asked for a
+    client certificate."""
 
     kind: ListenerKind
     scheme: str
@@ -71,11 +72,7 @@ class ConnectionContext:
     health_lane: Lane
     health_paths: tuple[str, ...]
     senders: Senders
-
-    @property
-    def asks_certificate(self) -> bool:
-        """Whether the handshake asked for a client certificate."""
-        return self.kind is ListenerKind.MTLS
+    asks_certificate: bool = False
 
     @property
     def book(self) -> Book:

@@ -16,6 +16,7 @@ class ListenerKind(StrEnum):
     MTLS = "mtls"
     METRICS = "metrics"
     PROXY = "proxy"
+    CONSOLE = "console"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,18 @@ class Caps:
 
 
 @dataclass(frozen=True, slots=True)
+class ConsoleListener:
+    """Where the operators' console listens: a Unix socket whose rights are 0600, or 0660 with a `group` (its number);
+    or, instead of `unix`, an `address`, which is served over TLS alone and with `asks_certificate` asks for the
+    client's. Who may come in is for the application to say."""
+
+    unix: Path | None = None
+    group: int | None = None
+    address: str | None = None
+    asks_certificate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ServingOptions:
     """One `bridge serve`.
 
@@ -80,6 +93,7 @@ class ServingOptions:
     listen: str | None = None
     mtls_listen: str | None = None
     metrics_listen: str | None = None
+    console: ConsoleListener | None = None
     certificate: Path | None = None
     private_key: Path | None = None
     own_svid: bool = False
@@ -104,6 +118,8 @@ class ServingOptions:
             wrong.append("tls: a certificate and its private_key are needed to listen")
         if not self._has_tls and self.mtls_listen is not None:
             wrong.append("mtls_listen: needs a [tls] certificate and private_key")
+        if not self._has_tls and self.console is not None and self.console.unix is None:
+            wrong.append("console: needs a [tls] certificate and private_key, or a unix socket")
         if self.workers < 1:
             wrong.append("workers: must be at least 1")
         if self.threads < 1:
@@ -116,12 +132,22 @@ class ServingOptions:
             (ListenerKind.PLAIN, self.listen),
             (ListenerKind.MTLS, self.mtls_listen),
             (ListenerKind.METRICS, self.metrics_listen),
+            (ListenerKind.CONSOLE, None if self.console is None else self.console.address),
         ]
         return [(kind, address) for kind, address in named if address is not None]
 
     def speaks_tls(self, kind: ListenerKind) -> bool:
-        """Whether a listener of this kind starts with a handshake. Metrics and proxies' sockets never do."""
+        """Whether a listener of this kind starts with a handshake. Metrics and Unix sockets never do; the console on
+        an address always."""
+        if kind is ListenerKind.CONSOLE:
+            return self.console is not None and self.console.unix is None
         return kind in (ListenerKind.PLAIN, ListenerKind.MTLS) and self._has_tls
+
+    def asks_certificate(self, kind: ListenerKind) -> bool:
+        """Whether the handshake of a listener of this kind asks for a client certificate."""
+        if kind is ListenerKind.CONSOLE:
+            return self.console is not None and self.console.unix is None and self.console.asks_certificate
+        return kind is ListenerKind.MTLS
 
     @property
     def _has_tls(self) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import _ssl
 import asyncio
+import socket
 import ssl
+import struct
 from typing import Any
 
 
@@ -31,6 +33,20 @@ def sent_chain(tls: ssl.SSLObject | ssl.SSLSocket) -> tuple[bytes, ...]:
         return tuple(public())
     inner: Any = tls._sslobj  # type: ignore[union-attr]
     return tuple(certificate.public_bytes(_ssl.ENCODING_DER) for certificate in inner.get_unverified_chain())
+
+
+# `struct ucred` of unix(7): process, user, group.
+_UCRED = struct.Struct("3i")
+
+
+def peer_uid(transport: asyncio.BaseTransport) -> int | None:
+    """The account of the process that connected, where it came by a Unix socket: as the kernel noted it when it
+    connected. None for all other connections."""
+    connection: socket.socket | None = transport.get_extra_info("socket")
+    if connection is None or connection.family != socket.AF_UNIX:
+        return None
+    _, uid, _ = _UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    return int(uid)
 
 
 def address_of(name: object) -> tuple[str, int]:

@@ -19,7 +19,8 @@ from bridge.serving.adapter import Outcome
 from bridge.serving.answers import Answer, BadAnswer, Refusal, answer_of, render
 from bridge.serving.context import ConnectionContext
 from bridge.serving.gone import GONE
-from bridge.serving.peer import address_of, peer_chain
+from bridge.serving.options import ListenerKind
+from bridge.serving.peer import address_of, peer_chain, peer_uid
 from bridge.serving.proxies import source_address
 from bridge.serving.reader import Exchange, Phase, RequestReader
 from bridge.serving.request import environ_of_connection, environ_of_request, split_target
@@ -89,6 +90,8 @@ class WholeRequestProtocol(asyncio.Protocol):
         self._environ["bridge.listener"] = str(context.kind)
         chain = peer_chain(transport) if context.asks_certificate else ()
         self._environ["bridge.peer_chain"] = chain
+        if context.kind is ListenerKind.CONSOLE and (uid := peer_uid(transport)) is not None:
+            self._environ["bridge.peer_uid"] = uid
         self._may_be = context.senders.headers_by_id(self._client[0]) if chain else {}
         header = context.senders.header_of(self._client[0])
         self._speaks_for_others = header is not None

@@ -27,8 +27,9 @@ class TlsKeeper:
     """Holds the current contexts and looks, in a thread of its own, whether they should be others.
 
     `plain` is what the listener shows that asks for no certificate, `asking` what the one shows that asks for one;
-    None where there is no such listener. Both may be the same. `anchors` gives revision and certificates of those
-    whose clients' certificates are asked for. Units: `poll` in seconds.
+    `console` what that of operators shows where it asks for one; None where there is no such listener. They may be
+    the same. `anchors` gives revision and certificates of those whose clients' certificates are asked for. Units:
+    `poll` in seconds.
     """
 
     def __init__(
@@ -38,12 +39,13 @@ class TlsKeeper:
         asking: KeptCertificate | None,
         anchors: Callable[[], Anchors],
         poll: float,
+        console: KeptCertificate | None = None,
     ) -> None:
-        self._plain, self._asking = plain, asking
-        self._kept = list(dict.fromkeys(kept for kept in (plain, asking) if kept is not None))
+        self._plain, self._asking, self._console = plain, asking, console
+        self._kept = list(dict.fromkeys(kept for kept in (plain, asking, console) if kept is not None))
+        self._anchored = {kept: AnchoredContext() for kept in (asking, console) if kept is not None}
         self._anchors = anchors
         self._poll = poll
-        self._anchored = AnchoredContext()
         self._wake = threading.Event()
         self._ending = False
         self._thread = threading.Thread(target=self._run, name="bridge-tls", daemon=True)
@@ -82,8 +84,11 @@ class TlsKeeper:
     def mtls(self) -> ssl.SSLContext | None:
         """The context for the next connection to the listener that asks for one; good for one handshake. None: that
         listener has no certificate yet."""
-        context = self._anchored.context
-        return None if context is None else single_use_front(context)
+        return self._front(self._asking)
+
+    def console(self) -> ssl.SSLContext | None:
+        """The same for the operators' listener, where it asks for a certificate."""
+        return self._front(self._console)
 
     def refresh(self) -> float | None:
         """Look once, and take up what changed. The seconds after which there is more to do; None when there is not."""
@@ -107,13 +112,21 @@ class TlsKeeper:
     def _pause(self, rest: float | None) -> float:
         return min(_ANCHORS_LOOK, self._poll) if rest is None else rest
 
+    def _front(self, kept: KeptCertificate | None) -> ssl.SSLContext | None:
+        context = None if kept is None else self._anchored[kept].context
+        return None if context is None else single_use_front(context)
+
     def _load_anchors(self) -> float | None:
-        if self._asking is None or self._asking.shown is None:
+        rests = [self._follow(kept, anchored) for kept, anchored in self._anchored.items()]
+        return min((rest for rest in rests if rest is not None), default=None)
+
+    def _follow(self, kept: KeptCertificate, anchored: AnchoredContext) -> float | None:
+        if kept.shown is None:
             return None
         try:
-            return self._anchored.follow(self._asking.shown, self._anchors())
+            return anchored.follow(kept.shown, self._anchors())
         except UnfitCertificate as error:
             # Files were replaced between the two reads; the next look sees them whole.
-            self._asking.forget()
+            kept.forget()
             LOG.warning("the TLS certificate changed while it was read: %s", error)
             return None

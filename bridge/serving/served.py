@@ -21,9 +21,10 @@ class ServedApp(Protocol):
     threads, then `close`. `start` and the factory may raise StartRefused; nothing else is expected.
 
     The WSGI environ has, beside PEP 3333's: `bridge.request_id` (str; the answer's X-Request-Id),
-    `bridge.listener` (`plain`, `mtls`, `metrics`), `bridge.peer_chain` (tuple of DER, leaf first, not
-    verified for any trust domain; empty when the client sent none), where it may be a trusted proxy that has to show
-    who it is `bridge.proxy_claim`, `bridge.raw_headers` (tuple of
+    `bridge.listener` (`plain`, `mtls`, `metrics`, `proxy`, `console`), `bridge.peer_chain` (tuple of DER, leaf first,
+    not verified for any trust domain; empty when the client sent none), where it may be a trusted proxy that has to
+    show who it is `bridge.proxy_claim`, of a connection to the console's Unix socket `bridge.peer_uid` (the account of
+    the process that connected, as the kernel says it), `bridge.raw_headers` (tuple of
     (lower-case name, value) as bytes, as sent). Header fields with `_` in their name are only in the
     last: as HTTP_* they could pass for another field. The body is complete: CONTENT_LENGTH is always
     there and true.
@@ -39,6 +40,11 @@ class ServedApp(Protocol):
 
     @property
     def metrics_wsgi(self) -> WSGIApplication | None: ...
+
+    @property
+    def console_wsgi(self) -> WSGIApplication:
+        """What operators see at the console's listener. Asked for only where the options have one."""
+        ...
 
     def start(self) -> None:
         """Start threads. Called once, in the worker, before it listens."""

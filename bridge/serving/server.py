@@ -98,9 +98,13 @@ class WorkerServer(Server):
         plain, asking = files or svid, svid or files
         if plain is None:
             return None
+        console = options.speaks_tls(ListenerKind.CONSOLE)
+        asks = options.asks_certificate(ListenerKind.CONSOLE)
         return TlsKeeper(
-            plain=plain if options.listen is not None else None,
+            plain=plain if options.listen is not None or (console and not asks) else None,
             asking=asking if options.mtls_listen is not None else None,
+            # Shown to browsers, which know a host's name and no SPIFFE ID.
+            console=plain if asks else None,
             anchors=self._app.anchors,
             poll=options.poll,
         )
@@ -122,8 +126,7 @@ class WorkerServer(Server):
         side = self._lane(self._app.wsgi, "bridge-health", _SIDE_THREADS, _SIDE_WAITING)
         acceptors = []
         for listener in self._listeners:
-            metrics = listener.kind is ListenerKind.METRICS
-            context = self._context(listener, self._metrics_lane() if metrics else main, side)
+            context = self._context(listener, self._lane_of(listener.kind, main), side)
             acceptors.append(Acceptor(listener.socket, context, self._secure(listener)))
         self._book.post()
         for acceptor in acceptors:
@@ -141,11 +144,16 @@ class WorkerServer(Server):
         self._lanes.append(lane)
         return lane
 
-    def _metrics_lane(self) -> Lane:
-        return self._lane(self._app.metrics_wsgi or self._app.wsgi, "bridge-metrics", _SIDE_THREADS, _SIDE_WAITING)
+    def _lane_of(self, kind: ListenerKind, main: Lane) -> Lane:
+        """What operators look at has threads of its own, and few: however they look, tokens go on."""
+        if kind is ListenerKind.METRICS:
+            return self._lane(self._app.metrics_wsgi or self._app.wsgi, "bridge-metrics", _SIDE_THREADS, _SIDE_WAITING)
+        if kind is ListenerKind.CONSOLE:
+            return self._lane(self._app.console_wsgi, "bridge-console", _SIDE_THREADS, _SIDE_WAITING)
+        return main
 
     def _context(self, listener: Listener, lane: Lane, health_lane: Lane) -> ConnectionContext:
-        metrics = listener.kind is ListenerKind.METRICS
+        for_operators = listener.kind in (ListenerKind.METRICS, ListenerKind.CONSOLE)
         return ConnectionContext(
             kind=listener.kind,
             scheme="https" if self._options.speaks_tls(listener.kind) else "http",
@@ -156,14 +164,17 @@ class WorkerServer(Server):
             state=self._state,
             lane=lane,
             health_lane=health_lane,
-            health_paths=() if metrics else self._options.health_paths,
+            health_paths=() if for_operators else self._options.health_paths,
             senders=listener.senders,
+            asks_certificate=self._options.asks_certificate(listener.kind),
         )
 
     def _secure(self, listener: Listener) -> Callable[[], ssl.SSLContext | None] | None:
         if self._tls is None or not self._options.speaks_tls(listener.kind):
             return None
-        return self._tls.mtls if listener.kind is ListenerKind.MTLS else self._tls.plain
+        if not self._options.asks_certificate(listener.kind):
+            return self._tls.plain
+        return self._tls.console if listener.kind is ListenerKind.CONSOLE else self._tls.mtls
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: the date for answers, and how much is going on."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 
 from bridge.model.errors import StartRefused
-from bridge.serving.options import ListenerKind, ServingOptions
+from bridge.serving.options import ConsoleListener, ListenerKind, ServingOptions
 from bridge.serving.proxies import Senders, TrustedProxy
-from bridge.serving.unix_sockets import SocketFile, bind_file
+from bridge.serving.unix_sockets import OWN_RIGHTS, SocketFile, bind_file
 
 # How many connections the kernel keeps for us while every worker is busy.
 BACKLOG = 2048
+# Nobody comes to these for somebody else.
+_FOR_OPERATORS = frozenset({ListenerKind.METRICS, ListenerKind.CONSOLE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +83,20 @@ def open_listeners(options: ServingOptions) -> list[Listener]:
             faults.append(f"cannot listen on {address} ({kind}): {words}")
             continue
         scheme = "https" if options.speaks_tls(kind) else "http"
-        senders = Senders() if kind is ListenerKind.METRICS else by_address
+        senders = Senders() if kind in _FOR_OPERATORS else by_address
         listeners.append(Listener(kind, bound, url_of(bound, scheme), senders))
     for proxy in options.proxies:
         try:
             listeners += _for_proxy(proxy)
         except OSError as error:
             faults.append(f"cannot listen on {proxy.unix} ({ListenerKind.PROXY}): {error.strerror or error}")
+    if options.console is not None and options.console.unix is not None:
+        try:
+            listeners.append(_for_console(options.console, options.console.unix))
+        except OSError as error:
+            faults.append(
+                f"cannot listen on {options.console.unix} ({ListenerKind.CONSOLE}): {error.strerror or error}"
+            )
     if faults:
         for listener in listeners:
             listener.close()
@@ -99,3 +109,8 @@ def _for_proxy(proxy: TrustedProxy) -> list[Listener]:
         return []
     bound, file = bind_file(proxy.unix, BACKLOG)
     return [Listener(ListenerKind.PROXY, bound, f"unix:{proxy.unix}", Senders(everyone=proxy.header), file)]
+
+
+def _for_console(console: ConsoleListener, path: Path) -> Listener:
+    bound, file = bind_file(path, BACKLOG, rights=OWN_RIGHTS, group=console.group)
+    return Listener(ListenerKind.CONSOLE, bound, f"unix:{path}", Senders(), file)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 # The account that serves, and its group, to which the proxy's account belongs (interface section 2).
 RIGHTS = 0o660
+# The account that serves, and nobody else.
+OWN_RIGHTS = 0o600
 # How long another process may take to show that it listens, in seconds.
 _PATIENCE = 1.0
 
@@ -33,12 +35,15 @@ class SocketFile:
             self.path.unlink(missing_ok=True)
 
 
-def bind_file(path: Path, backlog: int) -> tuple[socket.socket, SocketFile]:
-    """Listen on `path`, with rights 0660 from the first moment. A socket on which nobody listens any more is
-    replaced; anything else that is there stays. Raises: OSError."""
+def bind_file(
+    path: Path, backlog: int, *, rights: int = RIGHTS, group: int | None = None
+) -> tuple[socket.socket, SocketFile]:
+    """Listen on `path`, with these rights from the first moment. With `group` the file is this group's, which then has
+    the rights of 0660. A socket on which nobody listens any more is replaced; anything else that is there stays.
+    Raises: OSError."""
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     # Between a bind and a later chmod anybody could connect, so the file never has other rights.
-    former = os.umask(0o777 & ~RIGHTS)
+    former = os.umask(0o777 & ~rights)
     try:
         try:
             bound.bind(str(path))
@@ -47,6 +52,9 @@ def bind_file(path: Path, backlog: int) -> tuple[socket.socket, SocketFile]:
                 raise
             path.unlink()
             bound.bind(str(path))
+        if group is not None:
+            os.chown(path, -1, group)
+            path.chmod(RIGHTS)
         bound.listen(backlog)
         bound.setblocking(False)
         there = path.lstat()

@@ -15,6 +15,7 @@ from bridge.model.errors import (
     ApprovalPending,
     BridgeError,
     ConsentDenied,
+    ConsoleRefused,
     EvidenceRejected,
     ForeignToken,
     FormRejected,
@@ -89,6 +90,8 @@ OAUTH: Mapping[type[BridgeError], tuple[Wire, Wire]] = {
     GrantRejected: (Wire("invalid_grant", 400), _METADATA),
     FormRejected: (Wire("invalid_request", 400), _METADATA),
     SignInRejected: (Wire("access_denied", 400), _METADATA),
+    # Never here: the console answers by itself, in pages.
+    ConsoleRefused: (Wire("access_denied", 403), _METADATA),
     ApprovalPending: (Wire("unauthorized_client", 403), Wire("unauthorized_client", 403)),
     LimitReached: (Wire("temporarily_unavailable", 429), Wire("temporarily_unavailable", 429)),
     Unavailable: (Wire("temporarily_unavailable", 503), Wire("temporarily_unavailable", 503)),

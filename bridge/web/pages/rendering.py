@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -12,6 +12,8 @@ from bridge.metadata.uris import UnfitUri, read_web
 from bridge.web.lean import Response
 
 _FOLDER = Path(__file__).parent
+# What all pages have in common: colours, type, controls.
+PALETTE = _FOLDER / "palette.css"
 STYLE = "/style.css"
 STYLE_MAX_AGE = 86400
 # The charset is added to it.
@@ -20,7 +22,6 @@ HTML = "text/html"
 _POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 _HEADERS = {
     "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     # For browsers that do not know `frame-ancestors`.
     "X-Frame-Options": "DENY",
@@ -28,15 +29,32 @@ _HEADERS = {
 }
 
 
-class Pages:
-    """The templates of this folder. Thread-safe."""
+def as_it_is(value: object) -> object:
+    """What a template is given, unchanged."""
+    return value
 
-    def __init__(self, *, base: str, host: str) -> None:
-        """`base` is the path of the issuer, before all our paths; `host` is whose pages people are told these are."""
-        self._style = (_FOLDER / "style.css").read_bytes()
+
+class Pages:
+    """The templates of one folder, and one style sheet for all. Thread-safe."""
+
+    def __init__(
+        self,
+        *,
+        base: str,
+        host: str,
+        folder: Path = _FOLDER,
+        sheets: Sequence[Path] = (PALETTE, _FOLDER / "style.css"),
+        referrer: str = "no-referrer",
+        finalize: Callable[[object], object] = as_it_is,
+    ) -> None:
+        """`base` is the path of the issuer, before all our paths; `host` is whose pages people are told these are.
+        `referrer` is the policy of that name; `finalize` sees every value before a template shows it."""
+        self._style = b"\n".join(sheet.read_bytes() for sheet in sheets)
         version = hashlib.sha256(self._style).hexdigest()[:12]
+        self._headers = {**_HEADERS, "Referrer-Policy": referrer}
         self._environment = Environment(
-            loader=FileSystemLoader(_FOLDER / "templates"),
+            loader=FileSystemLoader(folder / "templates"),
+            finalize=finalize,
             autoescape=True,
             undefined=StrictUndefined,
             auto_reload=False,
@@ -58,7 +76,15 @@ class Pages:
 
     def _answer(self, template: str, status: int, policy: str, values: Mapping[str, object]) -> Response:
         text = self._environment.get_template(template).render(**values)
-        return Response(text, status, {**_HEADERS, "Content-Security-Policy": policy}, HTML)
+        return Response(text, status, {**self._headers, "Content-Security-Policy": policy}, HTML)
+
+    def add_filters(self, **filters: Callable[..., object]) -> None:
+        """Words that templates may use behind a `|`."""
+        self._environment.filters.update(filters)
+
+    def add_globals(self, **values: object) -> None:
+        """Values that every template sees."""
+        self._environment.globals.update(values)
 
     def style(self) -> Response:
         """The one style sheet. Its address changes when it does."""

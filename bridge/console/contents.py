@@ -1,0 +1,8 @@
+"""The sections of the console, in the order of the navigation. A page is added here and nowhere else."""
+
+from __future__ import annotations
+
+from bridge.console import overview
+from bridge.console.section import Section
+
+SECTIONS: tuple[Section, ...] = (overview.SECTION,)

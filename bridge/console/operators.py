@@ -1,0 +1,83 @@
+"""Who the operator is. Settled for each request, before a page is asked; nobody else sees anything."""
+
+from __future__ import annotations
+
+import pwd
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bridge.model.errors import ConsoleRefused
+from bridge.model.identity import VerifiedIdentity
+from bridge.model.reasons import Reason
+from bridge.model.spiffe_id import SpiffeId
+from bridge.policy.pattern import Pattern, spiffe_address
+from bridge.web.lean import Response
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """`name` is what the audit log keeps; `binding` what this operator's forms are good for and nobody else's;
+    `by` says in words how it is known who it is."""
+
+    name: str
+    binding: str
+    by: str
+
+
+class Access(Protocol):
+    """One way of knowing operators."""
+
+    def identify(self, environ: Mapping[str, Any], *, now: int) -> Operator | Response:
+        """Who asks; or where to go to become somebody. Raises: ConsoleRefused, Unavailable."""
+        ...
+
+
+class VerifyChain(Protocol):
+    """Who has the key of this chain's leaf. Raises: EvidenceRejected, Unavailable."""
+
+    def __call__(self, chain: tuple[bytes, ...], *, now: int) -> VerifiedIdentity: ...
+
+
+class BySocket:
+    """Whoever can open the socket: the rights of its file let nobody else connect. The name is that of the account
+    whose process connected."""
+
+    def identify(self, environ: Mapping[str, Any], *, now: int) -> Operator:
+        """See `Access`."""
+        uid: int | None = environ.get("bridge.peer_uid")
+        if uid is None:
+            raise ConsoleRefused(Reason.CONSOLE_OPERATOR, "the connection came by no Unix socket")
+        return Operator(local_user(uid), f"uid {uid}", "the console's Unix socket")
+
+
+class ByCertificate:
+    """Whoever shows an X.509-SVID of a SPIFFE ID that the configuration names, and that nobody denied."""
+
+    def __init__(
+        self, patterns: Sequence[Pattern], *, verify: VerifyChain, is_denied: Callable[[SpiffeId], bool]
+    ) -> None:
+        """`is_denied` says whether an operator has denied that identity."""
+        self._patterns, self._verify, self._is_denied = tuple(patterns), verify, is_denied
+
+    def identify(self, environ: Mapping[str, Any], *, now: int) -> Operator:
+        """See `Access`. Raises also: EvidenceRejected for a certificate that does not hold."""
+        chain: tuple[bytes, ...] = environ.get("bridge.peer_chain", ())
+        if not chain:
+            raise ConsoleRefused(Reason.CONSOLE_OPERATOR, "no client certificate")
+        spiffe_id = self._verify(chain, now=now).subject.spiffe_id
+        assert spiffe_id is not None, "a chain that was verified has one"
+        address = spiffe_address(spiffe_id)
+        if not any(pattern.matches(address) for pattern in self._patterns):
+            raise ConsoleRefused(Reason.CONSOLE_OPERATOR, f"{spiffe_id} is no operator")
+        if self._is_denied(spiffe_id):
+            raise ConsoleRefused(Reason.CONSOLE_OPERATOR, f"{spiffe_id} is denied")
+        return Operator(str(spiffe_id), str(spiffe_id), "its X.509-SVID")
+
+
+def local_user(uid: int) -> str:
+    """`local user NAME` of an account of this machine. Not checked: which person that is."""
+    try:
+        return f"local user {pwd.getpwuid(uid).pw_name}"
+    except KeyError:
+        return f"local user {uid}"

@@ -1,0 +1,89 @@
+"""How the operators' console is put together. Beside `wiring`, a part of the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from bridge.config import Settings
+from bridge.config.settings import ConsoleSettings
+from bridge.console.operators import Access, ByCertificate, BySocket
+from bridge.console.origins import LoopbackOrigin, NamedOrigin, Origins
+from bridge.console.services import ConsoleServices
+from bridge.model.bundle import BundleStatus
+from bridge.model.errors import StartRefused
+from bridge.model.identity import Source
+from bridge.model.spiffe_id import SpiffeId
+from bridge.observe.observer import RequestObserver
+from bridge.observe.readiness import Readiness
+from bridge.policy.pattern import InvalidPattern, is_broad, spiffe_id_pattern
+from bridge.wiring import Parts, limits_of, new_id
+
+
+def operator_faults(settings: Settings) -> list[str]:
+    """What is wrong with `[console] operators`, in words: patterns that are none, reach too far, or are of nobody's
+    trust domain."""
+    console = settings.console
+    faults = []
+    for text in (console.operators if console is not None else None) or ():
+        try:
+            pattern = spiffe_id_pattern(text)
+        except InvalidPattern as error:
+            faults.append(f'console.operators: "{text}": {error}')
+            continue
+        if is_broad(pattern, Source.SPIFFE):
+            faults.append(f'console.operators: "{text}": makes every workload an operator; name the first segment')
+        elif pattern.space not in settings.trust_domains:
+            faults.append(f'console.operators: "{text}": there is no [trust_domains."{pattern.space}"]')
+    return faults
+
+
+def console_services(
+    parts: Parts, *, readiness: Callable[[], Readiness], bundles: Callable[[int], Sequence[BundleStatus]]
+) -> ConsoleServices | None:
+    """What the console calls; None without `[console]`. Raises: StartRefused."""
+    settings, console = parts.settings, parts.settings.console
+    if console is None:
+        return None
+    return ConsoleServices(
+        issuer=settings.issuer,
+        access=_access(parts, console),
+        origins=_origins(console),
+        store=parts.store,
+        policies=parts.policies,
+        bundles=bundles,
+        places=_places(settings),
+        limits=lambda trust_domain: limits_of(settings, trust_domain),
+        periods={
+            "rotate_every": settings.tokens.rotate_every,
+            "pending_expiry": settings.registration.pending_expiry,
+            "idle_expiry": settings.registration.idle_expiry,
+        },
+        readiness=readiness,
+        observer=RequestObserver(),
+        form_key=parts.seal.derive("console-form-token"),
+        new_id=new_id,
+        clock=parts.clock,
+    )
+
+
+def _origins(console: ConsoleSettings) -> Origins:
+    return LoopbackOrigin() if console.unix is not None else NamedOrigin(console.origin)
+
+
+def _access(parts: Parts, console: ConsoleSettings) -> Access:
+    if console.unix is not None:
+        return BySocket()
+    if faults := operator_faults(parts.settings):
+        raise StartRefused(faults)
+    clients = parts.store.clients
+
+    def is_denied(spiffe_id: SpiffeId) -> bool:
+        return clients.find(str(spiffe_id), subject=str(spiffe_id)).denied
+
+    patterns = [spiffe_id_pattern(text) for text in console.operators or ()]
+    return ByCertificate(patterns, verify=parts.svids.verify_chain, is_denied=is_denied)
+
+
+def _places(settings: Settings) -> dict[str, str]:
+    """Where each trust domain's bundle comes from, as it is configured."""
+    return {name: domain.url or domain.socket or domain.path or "" for name, domain in settings.trust_domains.items()}
