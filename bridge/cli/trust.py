@@ -47,10 +47,11 @@ trust.add_command(impact)
 def list_bundles(config: Path, limit: int | None, timeout: float, as_json: bool) -> int:
     """Show every configured trust domain: what is trusted, how old it is, what is wrong.
 
-    Run it as the service's user: an agent answers by who asks. `empty` bundles trust nothing. Of a trust domain with an
-    endpoint this is what the running service goes by. Files and agents are read now: `malformed` and `unreachable` is
-    said of them as they are now, and a running service goes on with its last good bundle until max_stale: only then,
-    like one that starts now, it answers 503 for that trust domain.
+    Run it as the service's user: an agent answers by who asks. `empty` bundles trust nothing. `shared`: another trust
+    domain holds one of the keys, and both get 503 until one gives it up. Of a trust domain with an endpoint this is
+    what the running service goes by. Files and agents are read now: `malformed` and `unreachable` is said of them as
+    they are now, and a running service goes on with its last good bundle until max_stale: only then, like one that
+    starts now, it answers 503 for that trust domain.
 
     \b
     Example:

@@ -37,7 +37,7 @@ bundle_stale_in = Gauge(
 )
 bundle_state = Gauge(
     "bridge_bundle_state",
-    "1 for the state of a trust domain: fresh, late, stale, empty, malformed or unreachable; 0 for former ones.",
+    "1 for a trust domain's state: fresh, late, stale, empty, malformed, unreachable or shared; 0 for former ones.",
     ["trust_domain", "state"],
     multiprocess_mode="livemax",
 )

@@ -87,6 +87,8 @@ class WorkloadApiSource:
         self._clock = clock
         self._endpoint = endpoint
         self._lock = threading.Lock()
+        # When the agent last said anything, by the clock as it was then.
+        self._latest = 0
         self._bundles = [_Bundle(trust_domain) for trust_domain in trust_domains]
         self._streams = [
             SupervisedStream(
@@ -121,12 +123,17 @@ class WorkloadApiSource:
         now = self._clock()
         said: Mapping[str, bytes] = dict(message.bundles)
         with self._lock:
+            self._set_back(now)
             for bundle in self._bundles:
-                for half in bundle.halves.values():
-                    # What seems to have been confirmed later than now was so by a clock that was set back since.
-                    half.confirmed_at = min(half.confirmed_at, now)
                 _take(bundle.halves[kind], kind, said.get(bundle.trust_domain.id), now)
                 self._settle(bundle)
+
+    def _set_back(self, now: int) -> None:
+        """A clock that was set back leaves each half as old as it was at the message before: none counts as confirmed
+        longer for it."""
+        behind, self._latest = self._latest - now, now
+        for half in (half for bundle in self._bundles for half in bundle.halves.values() if behind > 0):
+            half.confirmed_at -= behind
 
     def _failed(self, kind: BundleKind, reason: str) -> None:
         fault = (BundleHealth.UNREACHABLE, f"{self._endpoint.address}: {reason}")
@@ -165,7 +172,8 @@ class WorkloadApiSource:
             # While one half fails, the other's confirmations must not make the whole look confirmed.
             if fault is None or now_told != bundle.told:
                 bundle.told = now_told
-                self._book.publish(whole, confirmed_at=now_told[1])
+                age = max(0, self._clock() - now_told[1])
+                self._book.publish(whole, confirmed_at=now_told[1], age=age)
         if fault is not None:
             self._book.fail(bundle.trust_domain, *fault)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,7 +14,9 @@ from bridge.model.bundle import BundleHealth, TrustBundle
 from bridge.model.errors import Unavailable
 from bridge.model.spiffe_id import TrustDomain
 from bridge.spire.book import BundleBook, TrackedTrustDomain
+from bridge.spire.endpoint import WorkloadEndpoint
 from bridge.spire.file_source import READ_SECONDS, FileSource
+from bridge.spire.workload_api import BundleKind, WorkloadApiSource
 from bridge.store.migrations import create_if_empty
 from bridge.store.sqlite import SqliteStore
 from tests.contract.records import AUDIT_KEY, NOW
@@ -176,6 +179,36 @@ def test_a_file_is_read_again_at_once_and_confirmed_by_the_clock_as_it_is(tmp_pa
     source.look()
     assert book.statuses(clock.now)[0].health is FRESH
     assert book.statuses(clock.now)[0].fetched_at == clock.now
+
+
+@pytest.mark.parametrize("jump", [8, -8, -60, -HOUR], ids=lambda jump: f"F-5 {jump} s")
+def test_half_a_bundle_that_an_agent_confirms_does_not_keep_the_other_half_alive(jump: int) -> None:
+    """The JWT stream is dead; X.509 bundles go on coming, and the clock jumps meanwhile."""
+    clock, authority = Clock(NOW), Authority("example.org", clock=lambda: NOW)
+    book = BundleBook(
+        [TrackedTrustDomain(authority.trust_domain, "workload-api", MAX_STALE, 10)], steady=lambda: clock.steady
+    )
+    source = WorkloadApiSource(WorkloadEndpoint.parse("unix:///no/agent.sock"), [authority.trust_domain], book, clock)
+    said = {BundleKind.X509: authority.x509_bundle(), BundleKind.JWT: authority.jwt_bundle()}
+
+    def receive(kind: BundleKind) -> None:
+        source._received(kind, SimpleNamespace(bundles={authority.trust_domain.id: said[kind]}))
+
+    def is_live_after(seconds: int) -> bool:
+        clock.pass_time(seconds)
+        receive(BundleKind.X509)
+        return book.statuses(clock.now)[0].health is not STALE
+
+    for kind in said:
+        receive(kind)
+    source._failed(BundleKind.JWT, "the agent does not answer")
+    assert is_live_after(300)
+    clock.now += jump
+    assert is_live_after(10)
+    assert is_live_after(MAX_STALE - 310 - 1 - max(jump, 0))
+    assert not is_live_after(2 + 10), "what passed between two messages is not known"
+    receive(BundleKind.JWT)
+    assert book.statuses(clock.now)[0].health is FRESH
 
 
 def test_a_confirmation_of_long_ago_ends_by_the_steady_clock_too() -> None:
