@@ -50,6 +50,7 @@ from bridge.verify.pinned_issuers import PinnedIssuers
 from bridge.verify.verifier import SvidVerifier
 from bridge.web.application import create_app, create_metrics_app
 from bridge.wiring import Parts, key_set_fetch, services_of
+from bridge.wiring import document_getter as document_getter
 from bridge.wiring import limits_of as limits_of
 from bridge.wiring import new_id as new_id
 from bridge.wiring import now as now

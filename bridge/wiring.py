@@ -36,6 +36,7 @@ from bridge.registration.noise import NoiseLimit
 from bridge.registration.refusals import RefusalLog
 from bridge.registration.refused import Refusals
 from bridge.registration.registrar import Registrar
+from bridge.registration.seen_documents import GetDocument
 from bridge.registration.weakening import Weakening
 from bridge.store.ports import RegistrationLimits, Store
 from bridge.tokens.access_token import AccessTokens
@@ -286,6 +287,17 @@ def key_set_fetch(fetcher: Fetcher) -> KeySetFetch:
         return FetchedKeySet(None if fetched.status == 304 else fetched.body, fetched.etag or "", fresh_until)
 
     return fetch
+
+
+def document_getter(fetcher: Fetcher, *, in_request: bool = True) -> GetDocument:
+    """How an operator has the document of a client fetched that waits. `in_request`: a thread waits that answers
+    requests, and of those only some may."""
+
+    def get(url: str, *, for_keys: bool) -> bytes:
+        purpose = Purpose.CLIENT_KEYS if for_keys else Purpose.DOCUMENT
+        return fetcher.get(url, purpose=purpose, in_request=in_request).body
+
+    return get
 
 
 def documents_of(parts: Parts, noise: NoiseLimit) -> DocumentCache[VerifiedDocument, JwtKeys]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from bridge.cli.client_documents import SeenDocument, look_at, require_yes
+from bridge.cli.client_documents import require_yes, seen_at, tell
 from bridge.cli.client_endings import Ending, ending_of, was_revoked
 from bridge.cli.client_list import list_clients
 from bridge.cli.client_recheck import recheck
@@ -19,14 +18,12 @@ from bridge.cli.client_show import show
 from bridge.cli.options import Failure, config_option, json_option, settings_of
 from bridge.cli.output import emit_json, note, printable, say
 from bridge.model.audit import AuditEvent, AuditEventKind
-from bridge.model.authorization import PUSHED_CLIENT_ID
-from bridge.model.client import ClientKind, ClientState, ProposedClient
-from bridge.model.errors import EvidenceRejected
-from bridge.model.evidence import Door, names_document
-from bridge.model.spiffe_id import SCHEME, InvalidSpiffeId, SpiffeId
+from bridge.model.evidence import names_document
 
 if TYPE_CHECKING:
-    from bridge.store.ports import Changed, Store
+    from bridge.registration.seen_documents import SeenDocument
+    from bridge.registration.verdicts import Verdict, Verdicts
+    from bridge.store.ports import Changed
 
 
 @click.group()
@@ -69,7 +66,7 @@ def revoke(identifier: str, note: str, as_json: bool, config: Path) -> int:
         identifier,
         note,
         as_json,
-        lambda store, event: store.clients.revoke(identifier, event=event, now=event.time),
+        lambda verdicts, verdict: verdicts.revoke(identifier, verdict),
     )
 
 
@@ -90,14 +87,13 @@ def deny(identifier: str, note: str, as_json: bool, config: Path) -> int:
     Example:
       bridge clients deny spiffe://example.org/ns/web/sa/stolen --note "INC-42"
     """
-    absent = _tombstone(identifier)
     return _change(
         config,
         AuditEventKind.DENIED,
         identifier,
         note,
         as_json,
-        lambda store, event: store.clients.deny(identifier, absent=absent, event=event, now=event.time),
+        lambda verdicts, verdict: verdicts.deny(identifier, verdict),
     )
 
 
@@ -119,7 +115,7 @@ def undeny(identifier: str, note: str, as_json: bool, config: Path) -> int:
         identifier,
         note,
         as_json,
-        lambda store, event: store.clients.undeny(identifier, event=event, now=event.time),
+        lambda verdicts, verdict: verdicts.undeny(identifier, verdict),
     )
 
 
@@ -150,7 +146,7 @@ def approve(identifier: str, note: str, yes: bool, as_json: bool, config: Path) 
         identifier,
         note,
         as_json,
-        lambda store, event: store.clients.approve(identifier, note=note, event=event, now=event.time),
+        lambda verdicts, verdict: verdicts.approve(identifier, verdict),
         seen,
     )
 
@@ -163,9 +159,9 @@ def _look(config: Path, url: str, yes: bool, as_json: bool) -> SeenDocument:
     with closing(open_store(settings)) as store:
         if not any(waiting_of(store.clients, url)):
             raise Failure(f"{_nothing(AuditEventKind.APPROVED)} {printable(url)}; see `bridge clients list --pending`")
-    seen = look_at(settings, url)
+    seen = seen_at(settings, url)
     if not as_json:
-        seen.tell()
+        tell(seen)
     require_yes(url, said=yes)
     return seen
 
@@ -176,34 +172,30 @@ def _change(
     identifier: str,
     reason: str,
     as_json: bool,
-    verb: Callable[[Store, AuditEvent], Changed],
+    verb: Callable[[Verdicts, Verdict], Changed],
     seen: SeenDocument | None = None,
 ) -> int:
-    """Run one verb of the store under one audit event, and say what it touched. `seen` is what was looked at before."""
+    """Take one decision, and say what it touched. `seen` is what was looked at before."""
     from bridge.app import new_id, now, open_store
     from bridge.cli.operator import operator_name
+    from bridge.registration.verdicts import UnfitVerdict, Verdict, Verdicts, read_note
 
-    # The contract's list of events has no word for taking a denial back; it is an update.
-    outcome = "undenied" if kind is AuditEventKind.UPDATED else kind.value
     settings = settings_of(config)
+    beside = {} if seen is None else {"document": seen.digest}
+    try:
+        verdict = Verdict(operator_name(), read_note(reason), new_id(), now(), beside)
+    except UnfitVerdict as error:
+        raise click.BadParameter(str(error), param_hint="--note") from error
     with closing(open_store(settings)) as store:
-        event = AuditEvent(
-            id=new_id(),
-            time=now(),
-            event=kind,
-            door=Door.OPERATOR.value,
-            source_address=operator_name(),
-            subject=identifier,
-            ask={} if seen is None else {"document": seen.digest},
-            outcome=outcome,
-            reason=reason,
-        )
         already = was_revoked(store, identifier)
-        changed = verb(store, event)
+        try:
+            changed = verb(Verdicts(store.clients), verdict)
+        except UnfitVerdict as error:
+            raise click.BadParameter(f"{printable(identifier)}: {error}", param_hint="ID") from error
         if not changed:
             raise Failure(f"{_nothing(kind)} {printable(identifier)}; see `bridge clients list`")
-        ending = ending_of(store, settings, identifier, kind, changed, already=already, now=event.time)
-    _tell_change(event, changed, ending, seen, as_json)
+        ending = ending_of(store, settings, identifier, kind, changed, already=already, now=verdict.now)
+    _tell_change(verdict.event(kind, identifier), changed, ending, seen, as_json)
     return 0
 
 
@@ -234,35 +226,3 @@ def _nothing(kind: AuditEventKind) -> str:
             return "nothing is denied under"
         case _:
             return "no client and no member goes by"
-
-
-def _tombstone(identifier: str) -> ProposedClient | None:
-    """The denied record of a client that was never seen: a workload, a document's client, or the pushed ones."""
-    if names_document(identifier):
-        return _denied(identifier, ClientKind.METADATA_DOCUMENT)
-    if identifier == PUSHED_CLIENT_ID:
-        return _denied(identifier, ClientKind.PUSHED)
-    if not identifier.startswith(SCHEME):
-        return None
-    try:
-        spiffe_id = SpiffeId.parse_workload(identifier)
-    except InvalidSpiffeId as error:
-        raise click.BadParameter(f"{printable(identifier)}: {error}", param_hint="ID") from error
-    return replace(
-        _denied(identifier, ClientKind.SPIFFE),
-        trust_domain=spiffe_id.trust_domain.name,
-        metadata={"spiffe_id": identifier},
-    )
-
-
-def _denied(identifier: str, kind: ClientKind) -> ProposedClient:
-    if kind is ClientKind.METADATA_DOCUMENT:
-        from bridge.verify.metadata_documents import require_client_url
-
-        try:
-            require_client_url(identifier)
-        except EvidenceRejected as error:
-            raise click.BadParameter(f"{printable(identifier)}: {error.detail}", param_hint="ID") from error
-    return ProposedClient(
-        client_id=identifier, kind=kind, subject=identifier, trust_domain=None, state=ClientState.DENIED, rule=""
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pwd
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,6 +11,7 @@ from bridge.model.identity import VerifiedIdentity
 from bridge.model.reasons import Reason
 from bridge.model.spiffe_id import SpiffeId
 from bridge.policy.pattern import Pattern, spiffe_address
+from bridge.registration.verdicts import local_user
 from bridge.web.lean import Response
 
 
@@ -73,11 +73,3 @@ class ByCertificate:
         if self._is_denied(spiffe_id):
             raise ConsoleRefused(Reason.CONSOLE_OPERATOR, f"{spiffe_id} is denied")
         return Operator(str(spiffe_id), str(spiffe_id), "its X.509-SVID")
-
-
-def local_user(uid: int) -> str:
-    """`local user NAME` of an account of this machine. Not checked: which person that is."""
-    try:
-        return f"local user {pwd.getpwuid(uid).pw_name}"
-    except KeyError:
-        return f"local user {uid}"

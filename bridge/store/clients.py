@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -195,21 +195,31 @@ class SqliteClients:
         """As the port says."""
         return cast(tuple[Stale, ...], self._commit.submit(lambda tx: unadmitted.end_as_seen(tx, stale, now=now)))
 
-    def deny(self, target: str, *, absent: ProposedClient | None, event: AuditEvent, now: int) -> Changed:
+    def deny(
+        self, target: str, *, absent: ProposedClient | None, event: AuditEvent, now: int, once: bool = False
+    ) -> Changed:
         """As the port says."""
         return cast(
-            Changed, self._commit.submit(lambda tx: endings.deny(tx, target, absent=absent, event=event, now=now))
+            Changed,
+            self._commit.submit(lambda tx: endings.deny(tx, target, absent=absent, event=event, now=now, once=once)),
         )
 
     def undeny(self, target: str, *, event: AuditEvent, now: int) -> Changed:
         """As the port says."""
         return cast(Changed, self._commit.submit(lambda tx: endings.undeny(tx, target, event=event, now=now)))
 
-    def approve(self, target: str, *, note: str, event: AuditEvent, now: int) -> Changed:
+    def approve(
+        self,
+        target: str,
+        *,
+        note: str,
+        event: AuditEvent,
+        now: int,
+        terms: Collection[tuple[str, str]] | None = None,
+    ) -> Changed:
         """As the port says."""
-        return cast(
-            Changed, self._commit.submit(lambda tx: endings.approve(tx, target, note=note, event=event, now=now))
-        )
+        call = endings.Approving(target, note, event, now, terms)
+        return cast(Changed, self._commit.submit(lambda tx: endings.approve(tx, call)))
 
     def sweep(
         self, *, now: int, keep_ended: int, pending_expiry: int, batch: int, event: Callable[[ClientRecord], AuditEvent]

@@ -6,11 +6,13 @@ it is, and, under shared clients, the one member of that name.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 from bridge.model.audit import AuditEvent
 from bridge.model.client import ClientState, ProposedClient
 from bridge.store import statements as sql
+from bridge.store.connections import Row
 from bridge.store.ports import Changed
 from bridge.store.rows import client_row, quota_of
 from bridge.store.rows import record_of as new_record
@@ -30,9 +32,24 @@ def revoke(tx: Transaction, target: str, *, event: AuditEvent, now: int) -> Chan
     return changed
 
 
-def deny(tx: Transaction, target: str, *, absent: ProposedClient | None, event: AuditEvent, now: int) -> Changed:
+@dataclass(frozen=True, slots=True)
+class Approving:
+    """What `approve` is told; see `ClientStore.approve`."""
+
+    target: str
+    note: str
+    event: AuditEvent
+    now: int
+    terms: Collection[tuple[str, str]] | None = None
+
+
+def deny(
+    tx: Transaction, target: str, *, absent: ProposedClient | None, event: AuditEvent, now: int, once: bool
+) -> Changed:
     """End the tokens and put a tombstone, which every later write of the identity meets (ROFU-24)."""
     known = tx.row(sql.HAS_TOMBSTONE, (target,)) is not None
+    if known and once:
+        return Changed()
     changed = _end(tx, target, DENIED, now)
     if not changed and not known:
         if absent is None:
@@ -60,16 +77,18 @@ def undeny(tx: Transaction, target: str, *, event: AuditEvent, now: int) -> Chan
     return changed
 
 
-def approve(tx: Transaction, target: str, *, note: str, event: AuditEvent, now: int) -> Changed:
+def approve(tx: Transaction, call: Approving) -> Changed:
     """Approve what waits for live records; an ended one has to ask again (ROFU-12).
 
     The audit row names the rule whose terms were approved; where several waited, its `ask` lists them.
     """
     clients, rules = [], set[str]()
-    for client_id, kind, quota, state in tx.rows(sql.APPROVABLE, (target, target, now)):
-        approved = tx.change_returning(sql.APPROVE, (now, note, client_id))
+    for client_id, kind, quota, state in tx.rows(sql.APPROVABLE, (call.target, call.target, call.now)):
+        approved = _approved(tx, call, client_id)
+        if approved is None:
+            continue
         if state == ClientState.PENDING.value:
-            tx.change(sql.ACTIVATE, (now + APPROVED_LEASE, client_id))
+            tx.change(sql.ACTIVATE, (call.now + APPROVED_LEASE, client_id))
             tx.move(quota, kind, state, ACTIVE)
         elif not approved:
             continue
@@ -77,9 +96,19 @@ def approve(tx: Transaction, target: str, *, note: str, event: AuditEvent, now: 
         rules.update(row[0] for row in approved)
     changed = Changed(client_ids=tuple(clients))
     if changed:
-        several = {"rules": sorted(rules)} if len(rules) > 1 else {}
+        event, several = call.event, {"rules": sorted(rules)} if len(rules) > 1 else {}
         tx.audit(replace(event, rule="" if several else next(iter(rules), ""), ask={**event.ask, **several}))
     return changed
+
+
+def _approved(tx: Transaction, call: Approving, client_id: str) -> list[Row] | None:
+    """The rules of one client whose terms are approved now; None: this client is not meant."""
+    if call.terms is None:
+        return tx.change_returning(sql.APPROVE, (call.now, call.note, client_id))
+    if client_id != call.target:
+        return None
+    said = (call.now, call.note, client_id)
+    return [row for one in call.terms for row in tx.change_returning(sql.APPROVE_THESE, (*said, *one))] or None
 
 
 def _end(tx: Transaction, target: str, state: str, now: int) -> Changed:

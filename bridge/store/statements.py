@@ -101,6 +101,10 @@ WHERE a.approved_at IS NULL AND (a.client_id, a.rule) > (?, ?)
 ORDER BY a.client_id, a.rule LIMIT ?
 """
 APPROVE = "UPDATE approvals SET approved_at = ?, note = ? WHERE client_id = ? AND approved_at IS NULL RETURNING rule"
+APPROVE_THESE = """
+UPDATE approvals SET approved_at = ?, note = ?
+WHERE client_id = ? AND approved_at IS NULL AND rule = ? AND digest = ? RETURNING rule
+"""
 ACTIVATE = """
 UPDATE clients SET state = 'active', expires_at = CASE WHEN kind = 'instance' THEN ? ELSE expires_at END
 WHERE client_id = ? AND state = 'pending'

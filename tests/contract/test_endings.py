@@ -256,3 +256,43 @@ def test_nothing_waits_for_a_record_that_ended(store: Store) -> None:
     assert approve(store, now=NOW + 99)
     store.clients.await_approval(NOBODY, rule=TERMS[0], digest=TERMS[1], now=NOW)
     assert not approve(store, NOBODY)
+
+
+def approve_these(store: Store, *terms: tuple[str, str], target: str = API) -> Changed:
+    made = event(AuditEventKind.APPROVED, subject=target)
+    return store.clients.approve(target, note="seen", event=made, now=NOW, terms=terms)
+
+
+def test_an_operator_approves_the_terms_that_were_shown_and_none_that_came_since(store: Store) -> None:
+    ensure(store.clients, spiffe(state=ClientState.PENDING))
+    store.clients.await_approval(API, rule="a", digest="1", now=NOW)
+    store.clients.await_approval(API, rule="b", digest="1", now=NOW)
+    assert not approve_these(store, ("a", "older")), "they were shown before the rule changed"
+    assert state(store) is ClientState.PENDING
+    assert approve_these(store, ("a", "1")) == Changed(client_ids=(API,))
+    assert find(store.clients, terms=("a", "1")).approved
+    assert not find(store.clients, terms=("b", "1")).approved
+    assert [(waiting.rule, waiting.digest) for waiting in store.clients.waiting(limit=9)] == [("b", "1")]
+    assert not approve_these(store, ("a", "1")), "the same form a second time"
+    assert [(row.rule, row.event) for row in events(store) if row.event is AuditEventKind.APPROVED] == [
+        ("a", AuditEventKind.APPROVED)
+    ]
+
+
+def test_shown_terms_of_an_identity_are_not_those_of_its_instances(store: Store) -> None:
+    proposed = instance(state=ClientState.PENDING)
+    ensure(store.clients, proposed)
+    store.clients.await_approval(proposed.client_id, rule="a", digest="1", now=NOW)
+    assert proposed.parent is not None
+    assert not approve_these(store, ("a", "1"), target=proposed.parent)
+    assert approve_these(store, ("a", "1"), target=proposed.client_id)
+
+
+def test_a_denial_that_is_to_be_said_once_is_written_once(store: Store) -> None:
+    ensure(store.clients)
+    for _ in range(2):
+        made = event(AuditEventKind.DENIED, subject=API)
+        store.clients.deny(API, absent=None, event=made, now=NOW, once=True)
+    assert len([row for row in events(store) if row.event is AuditEventKind.DENIED]) == 1
+    assert deny(store), "whoever does not mind says it again"
+    assert len([row for row in events(store) if row.event is AuditEventKind.DENIED]) == 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from bridge.model.audit import AuditEvent
@@ -147,18 +147,30 @@ class ClientStore(Protocol):
         the epoch that was seen. One transaction, so the caller bounds their number. The result is who ended."""
         ...
 
-    def deny(self, target: str, *, absent: ProposedClient | None, event: AuditEvent, now: int) -> Changed:
+    def deny(
+        self, target: str, *, absent: ProposedClient | None, event: AuditEvent, now: int, once: bool = False
+    ) -> Changed:
         """As `revoke`, and put a tombstone that refuses its return. `absent` is the record to make for an
-        identity never seen; without it an unknown target changes nothing."""
+        identity never seen; without it an unknown target changes nothing. With `once` a target that has a tombstone
+        changes nothing either."""
         ...
 
     def undeny(self, target: str, *, event: AuditEvent, now: int) -> Changed:
         """Take the tombstone away. The record stands as REVOKED: the next valid request registers anew."""
         ...
 
-    def approve(self, target: str, *, note: str, event: AuditEvent, now: int) -> Changed:
-        """Approve all terms that wait for this client; a PENDING record becomes ACTIVE. One of an instance
-        then ends after an hour, unless the instance comes back and begins its lease."""
+    def approve(
+        self,
+        target: str,
+        *,
+        note: str,
+        event: AuditEvent,
+        now: int,
+        terms: Collection[tuple[str, str]] | None = None,
+    ) -> Changed:
+        """Approve all terms that wait for this client, or of the one record of that name these (rule, digest); a
+        PENDING record becomes ACTIVE. One of an instance then ends after an hour, unless the instance comes back and
+        begins its lease."""
         ...
 
     def sweep(
