@@ -49,7 +49,7 @@ def measure(report: Report, *, extent: Extent) -> None:
             _costs(report, one, bench, extent)
         _changes(report, bench, fleet, extent)
         _operators(report, bench)
-    polling.measure(report, seconds=2 * extent.seconds)
+    polling.measure(report)
 
 
 # --- start and memory
