@@ -183,8 +183,9 @@ class BundleBook:
         the source knows when it will ask again; `age`: how many seconds have passed since `confirmed_at`, where it is
         not just now; `confirm_every`: seconds, where this bundle says how often.
 
-        The revision grows if and only if the keys differ from those in force, or come to be shared with another trust
-        domain, or cease to be. Whether a lower sequence may replace a higher one is the source's to decide.
+        The revision grows if and only if the keys differ from those in force; another trust domain's does when one of
+        its keys comes to be shared by that, or ceases to be. Whether a lower sequence may replace a higher one is the
+        source's to decide.
         """
         name = bundle.trust_domain
         with self._condition:
@@ -194,19 +195,14 @@ class BundleBook:
             changed = before is None or (before is not bundle and _keys(before) != _keys(bundle))
             if changed:
                 touched, revision = self._shared.hold(bundle), next(self._revisions)
-            after = replace(
-                state,
-                live=LiveBundle(bundle, revision),
-                fault=None,
-                reason="",
+            after = state.published(
+                LiveBundle(bundle, revision),
                 shared=self._shared.shared_by(name) if changed else state.shared,
-                reports=state.reports + 1,
+                confirmed_at=confirmed_at,
+                ends=self._steady() + state.tracked.max_stale - age + _ROUNDING,
                 refresh_at=refresh_at,
                 confirm_every=confirm_every,
             )
-            if confirmed_at != state.confirmed_at:
-                ends = self._steady() + state.tracked.max_stale - age + _ROUNDING
-                after = replace(after, confirmed_at=confirmed_at, ends=ends, is_over=False)
             self._states[name] = after
             sharing = [(state, after), *map(self._share, touched)]
             self._anchors_changed |= changed
@@ -224,8 +220,10 @@ class BundleBook:
 
     def _share(self, trust_domain: TrustDomain) -> tuple[Standing, Standing]:
         """Another bundle changed: whether this trust domain is refused because of a key in it. Before and after."""
-        was = self._states[trust_domain]
-        now = replace(was, shared=self._shared.shared_by(trust_domain))
+        was, shared = self._states[trust_domain], self._shared.shared_by(trust_domain)
+        if shared == was.shared:
+            return was, was
+        now = replace(was, shared=shared)
         if (now.shared is None) != (was.shared is None) and now.live is not None:
             # What was verified before is not to be remembered when the key is its own again.
             now = replace(now, live=LiveBundle(now.live.bundle, next(self._revisions)))

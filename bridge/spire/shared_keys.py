@@ -103,7 +103,8 @@ class _Holding:
 
 @dataclass(slots=True)
 class _Holders:
-    """Who holds one key; `names` in order, so that every process names the same one first."""
+    """Who holds one key; `names` in order, so that every process names the same two first: to the first the second is
+    named, and to all others the first."""
 
     by_name: dict[str, _Holding] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
@@ -112,6 +113,10 @@ class _Holders:
         if name not in self.by_name:
             insort(self.names, name)
         self.by_name[name] = holding
+
+    def concerned(self, name: str) -> list[str]:
+        """To whom this one is named, more or less."""
+        return self.names if name in self.names[:2] else []
 
     def drop(self, name: str) -> None:
         del self.by_name[name]
@@ -138,16 +143,16 @@ class SharedKeys:
         self._held[name] = after
         for key in (before or {}).keys() - after.keys():
             holders = self._holders[key]
+            touched.update(holders.concerned(name))
             holders.drop(name)
-            touched.update(holders.names)
             if not holders.names:
                 del self._holders[key]
         for key, called in after.items():
             holders = self._holders.setdefault(key, _Holders())
             known = holders.by_name.get(name)
             if known is None or known.called != called:
-                touched.update(holders.names)
                 holders.put(name, _Holding(called, turn if known is None else known.turn))
+                touched.update(holders.concerned(name))
         touched.discard(name)
         return {TrustDomain(one) for one in touched}
 

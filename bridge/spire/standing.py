@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bridge.model.bundle import BundleHealth, BundleStatus, LiveBundle, SharedKey
 from bridge.model.spiffe_id import TrustDomain
@@ -56,6 +56,32 @@ class Standing:
     # Only of sources that are asked, and not always as often as each other.
     refresh_at: int | None = None
     confirm_every: int | None = None
+
+    def published(
+        self,
+        live: LiveBundle,
+        *,
+        shared: SharedKey | None,
+        confirmed_at: int,
+        ends: float,
+        refresh_at: int | None,
+        confirm_every: int | None,
+    ) -> Standing:
+        """After its source said that this is the bundle. What was said at the same time before confirms nothing."""
+        again = confirmed_at == self.confirmed_at
+        return replace(
+            self,
+            live=live,
+            shared=shared,
+            confirmed_at=confirmed_at,
+            ends=self.ends if again else ends,
+            is_over=self.is_over and again,
+            fault=None,
+            reason="",
+            reports=self.reports + 1,
+            refresh_at=refresh_at,
+            confirm_every=confirm_every,
+        )
 
     @property
     def has_reported(self) -> bool:
