@@ -12,6 +12,7 @@ from bridge.cli.options import config_option, json_option
 from bridge.cli.output import emit_json, paint, printable, say
 from bridge.cli.policy_diff import diff
 from bridge.cli.policy_explain import explain
+from bridge.cli.policy_fmt import fmt
 from bridge.cli.policy_folder import checked_policies, policies_option
 from bridge.cli.policy_reach import reach
 from bridge.cli.policy_replay import replay
@@ -30,6 +31,7 @@ def policy() -> None:
 
 policy.add_command(diff)
 policy.add_command(explain)
+policy.add_command(fmt)
 policy.add_command(reach)
 policy.add_command(replay)
 

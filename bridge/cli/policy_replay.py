@@ -58,6 +58,7 @@ def replay(candidate: Path, since: int | None, against: str, verify: bool, confi
     """
     from bridge.app import now, open_store
     from bridge.cli.replay_book import ReplayBook
+    from bridge.policy.folder import collector_at_rest
 
     settings = settings_of(config)
     tried = usable_folder(candidate, defaults_of(settings))
@@ -66,7 +67,8 @@ def replay(candidate: Path, since: int | None, against: str, verify: bool, confi
         if verify:
             _require_whole(store)
         run = _run(present, tried, book, against)
-        _go_through(store, run, moment_at(since, now()))
+        with collector_at_rest():
+            _go_through(store, run, moment_at(since, now()))
         return _answer(run.tally, book, as_json)
 
 
