@@ -63,17 +63,13 @@ class BundleNews:
 
         Raises: Unavailable.
         """
-        if not self._changed:
-            return
-        noted = self._store.noted()
-        standing = {one.trust_domain.name: one for one in self._book.statuses(at) if one.bundle is not None}
         for names in _batches(list(self._changed)):
-            notes = []
+            noted, notes = self._store.noted(names), []
             for name in names:
                 # Before it is read: a change from here on is a further one.
                 self._changed.pop(name, None)
-                status = standing.get(name)
-                if status is None:
+                status = self._book.status(TrustDomain(name), at)
+                if status.bundle is None:
                     continue
                 before, now = noted.get(name, NotedKeys()), noted_keys(status)
                 if before.text() != now.text():

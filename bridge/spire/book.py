@@ -125,12 +125,17 @@ class BundleBook:
 
     def statuses(self, now: int) -> list[BundleStatus]:
         """How every configured trust domain stands, by name."""
-        at, found = self._at(now), []
-        for _, state in sorted(self._states.items(), key=lambda item: item[0].name):
-            if state.is_stale(at):
-                self._is_over(state)
-            found.append(state.status(at))
-        return found
+        at = self._at(now)
+        return [self._status(state, at) for _, state in sorted(self._states.items(), key=lambda item: item[0].name)]
+
+    def status(self, trust_domain: TrustDomain, now: int) -> BundleStatus:
+        """How one of them stands. Raises: KeyError when it is not configured."""
+        return self._status(self._states[trust_domain], self._at(now))
+
+    def _status(self, state: Standing, at: Clocks) -> BundleStatus:
+        if state.is_stale(at):
+            self._is_over(state)
+        return state.status(at)
 
     def anchors(self) -> AnchorSet:
         """The union of the known bundles' CA certificates. It is made when somebody asks after a change, so that many

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import cast
@@ -53,7 +54,7 @@ SWEEP = """
 DELETE FROM polled_bundles WHERE (trust_domain, source) IN (
     SELECT trust_domain, source FROM polled_bundles WHERE asked_at <= ? ORDER BY asked_at LIMIT ?)
 """
-NOTED = "SELECT trust_domain, keys FROM noted_keys"
+NOTED = "SELECT trust_domain, keys FROM noted_keys WHERE trust_domain IN (SELECT value FROM json_each(?))"
 NOTED_OF = "SELECT keys FROM noted_keys WHERE trust_domain = ?"
 NOTE = """
 INSERT INTO noted_keys (trust_domain, keys) VALUES (?, ?)
@@ -114,9 +115,10 @@ class SqliteBundles:
 
         return cast(bool, self._commit.submit(keep))
 
-    def noted(self) -> Mapping[str, NotedKeys]:
+    def noted(self, trust_domains: Sequence[str]) -> Mapping[str, NotedKeys]:
         """As the port says."""
-        return {name: NotedKeys.of_text(text) for name, text in self._readers.rows(NOTED)}
+        rows = self._readers.rows(NOTED, (json.dumps(list(trust_domains)),))
+        return {name: NotedKeys.of_text(text) for name, text in rows}
 
     def note(self, notes: Sequence[tuple[NotedKeys, AuditEvent]]) -> int:
         """As the port says."""

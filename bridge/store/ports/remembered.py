@@ -134,8 +134,8 @@ class BundleStore(Protocol):
         that is there. False, and nothing is written: `holder` has not the right any more."""
         ...
 
-    def noted(self) -> Mapping[str, NotedKeys]:
-        """The keys that were last noted, by trust domain."""
+    def noted(self, trust_domains: Sequence[str]) -> Mapping[str, NotedKeys]:
+        """The keys that were last noted of these, by trust domain; those of which there are none are left out."""
         ...
 
     def note(self, notes: Sequence[tuple[NotedKeys, AuditEvent]]) -> int:
