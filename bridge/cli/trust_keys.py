@@ -21,22 +21,22 @@ _REQUIRED_MEMBERS = ("crv", "e", "kty", "n", "x", "y")
 
 def describe_keys(bundle: TrustBundle) -> list[dict[str, str | None]]:
     """One entry for each key: its `use`, its `id` (of a CA the hex SHA-256 of its certificate, of a JWT key its
-    `kid`), its `type`, what a CA's certificate says of itself, and of a JWT key the `thumbprint` (RFC 7638), since
-    anybody can give a key any name."""
+    `kid`), its `type`, what a CA's certificate says of itself, of a CA the `key_id`, which is SPIRE's authority id, and
+    of a JWT key the `thumbprint` (RFC 7638), since anybody can give a key any name."""
     keys = [_authority(der) for der in bundle.x509_authorities]
     for authority in bundle.jwt_authorities:
         jwk = json.loads(authority.jwk)
         kind = f"{jwk.get('kty')} {jwk.get('crv', '')}".strip()
         nothing = {"from": None, "until": None, "subject": None}
-        entry = {"use": "jwt-svid", "id": authority.key_id, "type": kind, **nothing}
+        entry = {"use": "jwt-svid", "id": authority.key_id, "key_id": None, "type": kind, **nothing}
         keys.append({**entry, "thumbprint": _thumbprint(jwk)})
     return keys
 
 
 def emit_keys(keys: Iterable[Mapping[str, str | None]]) -> None:
     """Such entries as a table for people."""
-    names = ("use", "id", "thumbprint", "type", "from", "until", "subject")
-    headers = ("use", "key", "thumbprint", "type", "from", "until", "subject")
+    names = ("use", "id", "key_id", "thumbprint", "type", "from", "until", "subject")
+    headers = ("use", "key", "key id", "thumbprint", "type", "from", "until", "subject")
     emit_table(headers, (tuple(key[name] for name in names) for key in keys))
 
 
@@ -72,7 +72,7 @@ def _thumbprint(jwk: Mapping[str, object]) -> str:
 
 
 def _authority(der: bytes) -> dict[str, str | None]:
-    found: dict[str, str | None] = {"use": "x509-svid", "id": fingerprint(der), "thumbprint": None}
+    found: dict[str, str | None] = {"use": "x509-svid", "id": fingerprint(der), "key_id": None, "thumbprint": None}
     try:
         certificate = x509.load_der_x509_certificate(der)
         key = certificate.public_key()
@@ -82,6 +82,7 @@ def _authority(der: bytes) -> dict[str, str | None]:
         since, until = certificate.not_valid_before_utc, certificate.not_valid_after_utc
         return {
             **found,
+            "key_id": x509.SubjectKeyIdentifier.from_public_key(key).digest.hex(),
             "type": f"{kind} {size}".strip(),
             "from": timestamp(int(since.timestamp())),
             "until": timestamp(int(until.timestamp())),

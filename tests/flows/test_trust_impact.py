@@ -171,8 +171,8 @@ def test_leases_and_grants_end_with_the_authority_that_they_rest_on(house: Appro
     assert kept.status == 200
     assert by_key.claims["jti"] in listed(house), "its own key is worth what vouched for its lease"
 
-    code, found = impact(house, lost, "--revoke", "--yes")
-    assert (code, found["revoked"]["grants"], found["revoked"]["leases"]) == (0, 1, 1)
+    exit_code, found = impact(house, lost, "--revoke", "--yes")
+    assert (exit_code, found["revoked"]["grants"], found["revoked"]["leases"]) == (0, 1, 1)
     assert [house.standing(name) for name in names] == ["revoked", "active"]
     assert house.by_key(left, names[0]).error == (401, "invalid_client")
     assert house.by_key(renewed, names[1]).status == 200
@@ -206,6 +206,22 @@ def test_a_key_that_only_a_lost_certificate_brought_ends_with_it_T_46(house: App
     assert house.by_key(key, name).error == (401, "invalid_client")
 
 
+def test_the_names_that_an_operator_has_find_the_rows_and_the_keys(house: Approving) -> None:
+    """As `trust show` says them: in all rows that a CA vouched for, in the log's own export too."""
+    authority = house.stand.authority
+    issued = house.by_x509(authority.x509_svid(PAY))
+    code, said = house.operate("trust", "show", DOMAIN, "--json")
+    shown = next(key for key in json.loads(said)["keys"] if key["use"] == "x509-svid")
+    assert (code, shown["key_id"]) == (0, authority.x509_keys.active.root.key_id.hex())
+    code, said = house.operate("audit", "export")
+    for name in (shown["id"], shown["key_id"], fingerprint(authority.x509_keys.active.signer.der)):
+        rows = [row for line in said.splitlines() if name in line and (row := json.loads(line))["subject"] == ID + PAY]
+        assert [row["event"] for row in rows] == ["registered", "token_issued"]
+    assert rows[1]["jti"] == issued.claims["jti"]
+    for name in (shown["id"], shown["key_id"]):
+        assert listed(house, name) == {issued.claims["jti"]}
+
+
 def test_what_a_client_lost_otherwise_rests_on_nobody_any_more(house: Approving) -> None:
     house.by_jwt(WEB)
     lost = house.stand.authority.jwt_keys.active.kid
@@ -226,19 +242,20 @@ def test_a_slip_of_the_pen_never_looks_like_good_news(house: Approving) -> None:
     authority.rotate_jwt()
     publish(house)
     house.process.worker._news.note(house.clock())
-    for words, code in (
+    typed: tuple[tuple[tuple[str, ...], int], ...] = (
         ((first,), 0),
         ((first + "x",), 2),
         ((first[:3],), 2),
         ((authority.jwt_keys.active.kid,), 0),
         ((fingerprint(authority.x509_keys.active.root.der),), 0),
         ((fingerprint(authority.x509_keys.active.root.der)[::-1],), 2),
-    ):
+    )
+    for words, code in typed:
         assert house.operate("trust", "impact", DOMAIN, *words)[0] == code, words
     assert house.operate("trust", "impact", "nowhere.example")[0] == 2
     assert house.operate("trust", "impact", "not a trust domain")[0] == 2
-    for words in (("--yes",), ("--note", "INC-42"), ("--revoke", "--tokens", "--yes")):
-        assert house.operate("trust", "impact", DOMAIN, *words)[0] == 2, words
+    for wrong in (("--yes",), ("--note", "INC-42"), ("--revoke", "--tokens", "--yes")):
+        assert house.operate("trust", "impact", DOMAIN, *wrong)[0] == 2, wrong
 
 
 def test_nothing_ends_unless_somebody_said_so(house: Approving, monkeypatch: pytest.MonkeyPatch) -> None:
