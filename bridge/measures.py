@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Callable
 
 from bridge.observe import metrics
-from bridge.store.admission import OF_RULE, PENDING, RECORDS, REGISTRATIONS
+from bridge.registration.limit_uses import bucket_uses, request_use, room_uses
+from bridge.store.admission import OF_RULE, REGISTRATIONS
 from bridge.store.ports import RegistrationLimits, Store
-from bridge.store.requests import REQUEST_LIMIT, WAITING
 
 # So many trust domains are shown whether or not anybody has a record in them.
 SHOWN_WITHOUT_RECORDS = 50
@@ -47,7 +47,8 @@ class Measures:
         for what, number in flow.items():
             metrics.flow.labels(what).set(number)
         used = self._rooms()
-        used[WAITING, "", ""] = _share(flow["requests"], REQUEST_LIMIT)
+        waiting = request_use(flow["requests"])
+        used[waiting.limit, "", ""] = waiting.share
         empty = self._buckets(used, at)
         for labels in used.keys() | self._shown:
             metrics.limit_used.labels(*labels).set(used.get(labels, 0.0))
@@ -60,28 +61,24 @@ class Measures:
         used: dict[_Labels, float] = {}
         counts = self._store.clients.count_live()
         self._inhabited |= {name for name, (live, _) in counts.items() if live and name in self._trust_domains}
-        for name in self._inhabited | counts.keys():
+        for use in room_uses(counts, self._inhabited, self._trust_domains, self._limits):
+            _raise_to(used, (use.limit, use.key if use.key in self._trust_domains else "", ""), use.share)
+        for name in self._trust_domains & (self._inhabited | counts.keys()):
             live, pending = counts.get(name, (0, 0))
-            is_trust_domain = name in self._trust_domains
-            limits = self._limits(name if is_trust_domain else None)
-            label = name if is_trust_domain else ""
-            _raise_to(used, (RECORDS, label, ""), _share(live, limits.records))
-            _raise_to(used, (PENDING, label, ""), _share(pending, limits.pending))
-            if is_trust_domain:
-                used[REGISTRATIONS, label, ""] = 0.0
-                metrics.live_records.labels(name, "active").set(live - pending)
-                metrics.live_records.labels(name, "pending").set(pending)
+            used[REGISTRATIONS, name, ""] = 0.0
+            metrics.live_records.labels(name, "active").set(live - pending)
+            metrics.live_records.labels(name, "pending").set(pending)
         return used
 
     def _buckets(self, used: dict[_Labels, float], at: int) -> Counter[str]:
         """What was taken out of the buckets, added to `used`. The answer is how many of those that are not shown
         one by one are empty, by limit."""
         empty: Counter[str] = Counter()
-        for limit, key, level, burst in self._store.buckets.use(now=at):
-            labels = self._labels(limit, key)
-            _raise_to(used, labels, _share(burst - level, burst))
-            if labels == (limit, "", ""):
-                empty[limit] += level == 0
+        for use in bucket_uses(self._store.buckets, at):
+            labels = self._labels(use.limit, use.key)
+            _raise_to(used, labels, use.share)
+            if labels == (use.limit, "", ""):
+                empty[use.limit] += use.used == use.most
         return empty
 
     def _labels(self, limit: str, key: str) -> _Labels:
@@ -89,10 +86,6 @@ class Measures:
         if limit == REGISTRATIONS and key in self._trust_domains:
             return limit, key, ""
         return (limit, "", key) if limit == OF_RULE else (limit, "", "")
-
-
-def _share(part: int, whole: int) -> float:
-    return part / whole if whole > 0 else 1.0
 
 
 def _raise_to(used: dict[_Labels, float], labels: _Labels, share: float) -> None:

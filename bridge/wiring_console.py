@@ -16,7 +16,8 @@ from bridge.model.spiffe_id import SpiffeId
 from bridge.observe.observer import RequestObserver
 from bridge.observe.readiness import Readiness
 from bridge.policy.pattern import InvalidPattern, is_broad, spiffe_id_pattern
-from bridge.wiring import Parts, limits_of, new_id
+from bridge.registration.seen_documents import look_at
+from bridge.wiring import Parts, document_getter, limits_of, new_id
 
 
 def operator_faults(settings: Settings) -> list[str]:
@@ -59,6 +60,7 @@ def console_services(
             "idle_expiry": settings.registration.idle_expiry,
         },
         readiness=readiness,
+        look_at=lambda url: look_at(url, document_getter(parts.fetcher)),
         observer=RequestObserver(),
         form_key=parts.seal.derive("console-form-token"),
         new_id=new_id,

@@ -31,7 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "config": set(L0),
     # The composition root, the commands and the lab stand above everything.
     "chores": {"model"},
-    "measures": {"observe", "store"},
+    "measures": {"observe", "store", "registration"},
     "bundle_news": L0 | L1,
     "upkeep": L0 | L1 | {"registration", "bundle_news", "chores"},
     "wiring": L0 | L1 | {"registration", "grants", "web", "config", "wiring_flow", "wiring_pages"},

@@ -36,14 +36,13 @@ def list_keys(config: Path, as_json: bool) -> int:
       bridge keys list --json
     """
     from bridge.app import now, open_store
-    from bridge.tokens.key_ring import signing_row
+    from bridge.tokens.key_ring import signing_row, state_of
 
     with closing(open_store(settings_of(config))) as store:
         rows = store.keys.keys()
     at = now()
     signing = signing_row(rows, at)
-    signer = None if signing is None else signing.kid
-    shown = [_fields(row, at, signer) for row in rows]
+    shown = [_fields(row, state_of(row, signing, at)) for row in rows]
     if as_json:
         emit_json(shown)
     elif shown:
@@ -83,15 +82,7 @@ def rotate(config: Path, as_json: bool) -> int:
     return 0
 
 
-def _fields(row: SigningKeyRow, now: int, signer: str | None) -> dict[str, object]:
-    if row.kid == signer:
-        state = "signing"
-    elif row.retires_at is not None and row.retires_at <= now:
-        state = "retired"
-    elif row.signs_from is None or row.signs_from > now:
-        state = "waiting"
-    else:
-        state = "retiring"
+def _fields(row: SigningKeyRow, state: str) -> dict[str, object]:
     return {
         "kid": row.kid,
         "alg": row.alg,

@@ -11,6 +11,7 @@ from bridge.console.origins import Origins
 from bridge.model.bundle import BundleStatus
 from bridge.observe.readiness import Readiness
 from bridge.policy.in_force import PolicyInForce
+from bridge.registration.seen_documents import SeenDocument
 from bridge.store.ports import RegistrationLimits, Store
 
 
@@ -29,7 +30,8 @@ class ConsoleServices:
     `issuer` is the service's name, `access` and `origins` say who may come in and under which name, and `form_key` (32
     bytes) is for forms alone. `bundles` gives how trust domains stand at a time, as this worker sees them; `places`
     where each comes from. `limits` gives those of a trust domain, or of clients without one. `periods` are those of the
-    configuration, in seconds, by key. `clock` gives epoch seconds.
+    configuration, in seconds, by key; `look_at` has the document at a client's URL fetched (it may raise
+    EvidenceRejected and Unavailable). `clock` gives epoch seconds.
     """
 
     issuer: str
@@ -42,6 +44,7 @@ class ConsoleServices:
     limits: Callable[[str | None], RegistrationLimits]
     periods: Mapping[str, int]
     readiness: Callable[[], Readiness]
+    look_at: Callable[[str], SeenDocument]
     observer: ConsoleObserver
     form_key: bytes
     new_id: Callable[[], str]

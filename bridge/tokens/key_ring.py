@@ -64,6 +64,16 @@ def signing_row(rows: Sequence[SigningKeyRow], now: int) -> SigningKeyRow | None
     return min(usable, key=lambda pair: pair[0])[1] if usable else None
 
 
+def state_of(row: SigningKeyRow, signing: SigningKeyRow | None, now: int) -> str:
+    """How a key stands at `now`: `waiting` (published, not used yet), `signing` (the one that `signing_row` found),
+    `retiring` (published until its last token has died), `retired`."""
+    if signing is not None and row.kid == signing.kid:
+        return "signing"
+    if row.retires_at is not None and row.retires_at <= now:
+        return "retired"
+    return "waiting" if row.signs_from is None or row.signs_from > now else "retiring"
+
+
 class KeyRing:
     """Signing keys of one process, as last read from the store."""
 
