@@ -74,7 +74,8 @@ class PolicyDiff:
         """`in_short`: what is gained or lost is told without its terms, so that fewer words say it."""
         self._in_short = in_short
         senses = Senses()
-        self._changed = senses.changed(before.rules, after.rules)
+        gone, come = senses.changed(before.rules, after.rules)
+        self._changed = (*gone, *come)
         self._all = (*before.rules, *after.rules)
         self._book = NamingBook(before.rules, after.rules)
         self._comparison = Comparison(before, after, senses)

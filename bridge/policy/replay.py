@@ -13,7 +13,9 @@ from bridge.model.identity import BindingMethod, PolicySubject
 from bridge.model.terms import Ask, ClientMode, Effect
 from bridge.policy.evaluate import PolicySet
 from bridge.policy.explain import client_id_of
+from bridge.policy.index import Index
 from bridge.policy.permits import Permit, permit_of
+from bridge.policy.senses import Senses
 
 _INSTANCE = "instance-"
 
@@ -76,9 +78,13 @@ class Replay:
 
     def __init__(self, present: PolicySet | None, candidate: PolicySet) -> None:
         self._present, self._candidate = present, candidate
+        known = () if present is None else present.rules
+        self._changed = tuple(Index(rules) for rules in Senses().changed(known, candidate.rules))
 
     def against_recorded(self, recorded: RecordedAsk) -> Replayed:
         """Hold the candidate's answer against what was recorded."""
+        if recorded.is_of_now and self._is_untouched(recorded):
+            return _same(recorded)
         before, now, after = _as_recorded(recorded), self._now(recorded), self._after(recorded)
         if now is not None and _decides_as_recorded(now, recorded):
             # The row of an approved request says that it was allowed; that it had to be approved, the rule says.
@@ -91,17 +97,28 @@ class Replay:
 
     def against_present(self, recorded: RecordedAsk) -> Replayed:
         """Hold the candidate's answer against that of the policies in force, which must have loaded."""
+        if self._is_untouched(recorded):
+            return _same(recorded)
         before, after = self._now(recorded), self._after(recorded)
         assert before is not None, "there are no policies to hold it against"
         if recorded.is_of_now and not _decides_as_recorded(before, recorded):
             return Replayed(Verdict.UNTOLD, before, after)
         return Replayed(Verdict.CHANGED if _differ(before, after) else Verdict.SAME, before, after)
 
+    def _is_untouched(self, recorded: RecordedAsk) -> bool:
+        """Whether no rule that the candidate changes names whoever asked: then it answers like the present policies."""
+        named = any(index.naming(recorded.subject) for index in self._changed)
+        return self._present is not None and not named
+
     def _now(self, recorded: RecordedAsk) -> Side | None:
         return None if self._present is None else _decided(self._present, recorded)
 
     def _after(self, recorded: RecordedAsk) -> Side:
         return _decided(self._candidate, recorded)
+
+
+def _same(recorded: RecordedAsk) -> Replayed:
+    return Replayed(Verdict.SAME, _as_recorded(recorded), _as_recorded(recorded))
 
 
 def _decided(policy: PolicySet, recorded: RecordedAsk) -> Side:

@@ -25,14 +25,14 @@ class Senses:
             known = self._known[id(rule)] = self._numbers.setdefault(_sense(rule), len(self._numbers))
         return known
 
-    def changed(self, before: Iterable[Rule], after: Iterable[Rule]) -> tuple[Rule, ...]:
-        """The rules that the other side does not have: removed, added, and both sides of what was changed."""
+    def changed(self, before: Iterable[Rule], after: Iterable[Rule]) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
+        """The rules that are no longer there, and those that are new. One that was changed is both."""
         kept, new = list(before), list(after)
         theirs = Counter(self._whole(rule) for rule in new)
         ours = Counter(self._whole(rule) for rule in kept)
-        gone = [rule for rule in kept if ours[self._whole(rule)] > theirs[self._whole(rule)]]
-        come = [rule for rule in new if theirs[self._whole(rule)] > ours[self._whole(rule)]]
-        return (*gone, *come)
+        gone = tuple(rule for rule in kept if ours[self._whole(rule)] > theirs[self._whole(rule)])
+        come = tuple(rule for rule in new if theirs[self._whole(rule)] > ours[self._whole(rule)])
+        return gone, come
 
     def _whole(self, rule: Rule) -> Hashable:
         return self.of(rule), frozenset(_place(pattern) for pattern in rule.patterns)

@@ -222,6 +222,7 @@ def test_a_row_that_the_policies_of_then_do_not_explain_is_no_change(run: Run, r
     """Refused by the very policies in force, which allow what stands in the row: it turned on something else, as when
     a document does not state the grant type."""
     record(more={"event": AuditEventKind.REFUSED, "outcome": "deny", "reason": "policy_grant_type"})
+    change(candidate / "example.org.toml", '["ledger.read"], token_ttl = "5m"', '["ledger.read"], token_ttl = "9m"')
     ran = run(*REPLAY)
     assert (ran.code, "1 whose row does not hold all that the answer turned on" in ran.err) == (0, True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -73,8 +74,11 @@ def filled(permit: Permit | None, subject: PolicySubject) -> Permit | None:
     """What is told of a whole pattern, as it is for one whom it stands for."""
     if permit is None or subject.url is None:
         return permit
-    label = subject.url.removeprefix("https://").partition(".")[0]
-    return replace(permit, redirect_uris=tuple(u.replace("{host label 1}", label) for u in permit.redirect_uris))
+    host, *path = subject.url.removeprefix("https://").split("/")
+    names = {f"{{host label {n}}}": label for n, label in enumerate(host.split("."), 1)}
+    names |= {f"{{path segment {n}}}": segment for n, segment in enumerate(path, 1)}
+    uris = (re.sub(r"\{[a-z ]+[0-9]+\}", lambda hole: names[hole[0]], uri) for uri in permit.redirect_uris)
+    return replace(permit, redirect_uris=tuple(uris))
 
 
 def is_in(change: Change, way: Way) -> bool:
@@ -130,7 +134,7 @@ _document_rule = st.fixed_dictionaries(
         "url": _url,
         "actors": st.lists(_actor, max_size=2, unique=True),
         "offer": st.sampled_from([("a.read",), ("a.read", "a.write"), ("b.read",)]),
-        "redirect": st.sampled_from([None, None, "https://{1}.x.example/cb", "https://c.x.example/cb"]),
+        "redirect": st.sampled_from([None, None, "https://{1}.x.example/cb", "https://q.x.example/cb"]),
         "grant": st.sampled_from([None, "client_credentials"]),
     }
 )
