@@ -74,7 +74,8 @@ def show(config: Path, timeout: float, trust_domain: str, as_json: bool) -> int:
     Example:
       bridge trust show partner.example
     """
-    from bridge.cli.trust_keys import describe_keys, digest_of, emit_keys
+    from bridge.cli.trust_keys import emit_keys
+    from bridge.spire.described_keys import describe_keys, digest_of
 
     settings = settings_of(config)
     wanted = _named(settings, trust_domain)

@@ -15,11 +15,11 @@ from bridge.cli.options import Failure, config_option, json_option, timeout_opti
 from bridge.cli.output import emit_json, printable, say
 from bridge.cli.starter_policies import policy_file
 from bridge.cli.trust_comparing import Seen
-from bridge.cli.trust_keys import read_digest
 from bridge.cli.trust_looking import Asking, look
 from bridge.cli.trust_section import Configuration
 from bridge.cli.trust_source import Planned, plan, source_options, trust_domain_named
 from bridge.model.bundle import BundleHealth
+from bridge.spire.described_keys import read_digest
 
 _PUBLIC = 0o644
 

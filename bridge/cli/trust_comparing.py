@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bridge.cli.output import emit_fields, printable, say
-from bridge.cli.trust_keys import describe_keys, digest_of, emit_keys
+from bridge.cli.trust_keys import emit_keys
 from bridge.model.spiffe_id import SpiffeId
+from bridge.spire.described_keys import describe_keys, digest_of
 
 if TYPE_CHECKING:
     from bridge.cli.trust_section import Section

@@ -40,7 +40,7 @@ def create_console_app(services: ConsoleServices, sections: Sequence[Section] = 
         referrer="same-origin",
         finalize=harmless,
     )
-    pages.add_filters(rfc3339=rfc3339, minute=minute, length=length, distance=distance)
+    pages.add_filters(rfc3339=rfc3339, minute=minute, lasting=length, distance=distance)
     pages.add_globals(sections=[(section.title, section.path) for section in sections], issuer=services.issuer)
     desk = Desk(services, pages, Forms(services.form_key))
     _add_route(app, Route(STYLE, _STYLE_ENDPOINT, {"GET": lambda visit: pages.style()}))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from bridge.console import approvals, keys, limits, overview
+from bridge.console import approvals, keys, limits, overview, trust
 from bridge.console.section import Section
 
 SECTIONS: tuple[Section, ...] = (
     overview.SECTION,
+    trust.SECTION,
     approvals.SECTION,
     limits.SECTION,
     keys.SECTION,

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from bridge.cli.main import main
-from bridge.cli.trust_keys import digest_of
 from bridge.lab.authority import Authority
 from bridge.lab.bundle_endpoint import BundleEndpoint
 from bridge.model.spiffe_id import TrustDomain
+from bridge.spire.described_keys import digest_of
 from bridge.spire.parse import parse_bundle
 from tests.flows.client import Answer
 from tests.flows.stand import ORDERS, Stand

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from bridge.cli.trust_keys import digest_of
 from bridge.config import load_settings
 from bridge.lab.authority import Authority
 from bridge.lab.bundle_endpoint import BundleEndpoint
 from bridge.lab.web_ca import WebCa
 from bridge.lab.workload_api import WorkloadApi
 from bridge.model.spiffe_id import TrustDomain
+from bridge.spire.described_keys import digest_of
 from bridge.spire.parse import parse_bundle
 from tests.unit.cli.conftest import Ran, Run
 

@@ -9,11 +9,11 @@ from itertools import permutations
 
 import pytest
 
-from bridge.cli.trust_keys import describe_keys, digest_of, read_digest
 from bridge.jose.keys import import_public
 from bridge.lab.authority import Authority
 from bridge.model.bundle import JwtAuthority, TrustBundle
 from bridge.model.spiffe_id import TrustDomain
+from bridge.spire.described_keys import describe_keys, digest_of, read_digest
 from bridge.spire.parse import parse_bundle
 
 HERE = TrustDomain("partner.example")
