@@ -21,6 +21,7 @@ from bridge.model.bundle import BundleHealth, BundleStatus, LiveBundle, TrustBun
 from bridge.model.errors import BridgeError, IssuerUntrusted, Unavailable
 from bridge.model.reasons import Reason
 from bridge.model.spiffe_id import TrustDomain
+from bridge.spire.anchor_names import AnchorNames
 from bridge.spire.shared_keys import SharedKeys
 from bridge.spire.standing import Clocks, Standing
 from bridge.spire.standing import TrackedTrustDomain as TrackedTrustDomain
@@ -38,8 +39,8 @@ _Told = TypeVar("_Told")
 @dataclass(frozen=True, slots=True)
 class AnchorSet:
     """All CA certificates of all known bundles, DER, for the TLS handshake only, which cannot know the
-    trust domain; those of stale bundles and of refused ones are in it, so that the answer can be 503. `revision` grows
-    with each change."""
+    trust domain, but for those that it would take for another one's (`anchor_names`); those of stale bundles and of
+    refused ones are in it, so that the answer can be 503. `revision` grows with each change."""
 
     revision: int
     certificates: tuple[bytes, ...]
@@ -70,7 +71,7 @@ class BundleBook:
         self._steady = steady
         self._revisions = itertools.count(1)
         self._anchors, self._anchors_changed = AnchorSet(0, ()), False
-        self._shared = SharedKeys()
+        self._shared, self._anchor_names = SharedKeys(), AnchorNames()
         self._listeners: list[Callable[[BundleChange], None]] = []
         self._sharing_listeners: list[Callable[[TrustDomain], None]] = []
         self._condition = threading.Condition()
@@ -200,6 +201,7 @@ class BundleBook:
             changed = before is None or (before is not bundle and _keys(before) != _keys(bundle))
             if changed:
                 touched, revision = self._shared.hold(bundle), next(self._revisions)
+                self._anchor_names.hold(bundle)
             after = state.published(
                 LiveBundle(bundle, revision),
                 shared=self._shared.shared_by(name) if changed else state.shared,
@@ -257,14 +259,9 @@ class BundleBook:
 
     def _collect_anchors(self) -> None:
         self._anchors_changed = False
-        found = dict.fromkeys(
-            certificate
-            for state in self._states.values()
-            if state.live is not None
-            for certificate in state.live.bundle.x509_authorities
-        )
+        found = self._anchor_names.together()
         if set(found) != set(self._anchors.certificates):
-            self._anchors = AnchorSet(self._anchors.revision + 1, tuple(found))
+            self._anchors = AnchorSet(self._anchors.revision + 1, found)
 
 
 def _said_sharing(turned: Iterable[tuple[Standing, Standing]]) -> list[TrustDomain]:
