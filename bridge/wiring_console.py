@@ -9,6 +9,7 @@ from bridge.config.settings import ConsoleSettings
 from bridge.console.operators import Access, ByCertificate, BySocket
 from bridge.console.origins import LoopbackOrigin, NamedOrigin, Origins
 from bridge.console.services import ConsoleServices
+from bridge.console.sign_in import CALLBACK, BySignIn, SignInParts
 from bridge.model.bundle import BundleStatus
 from bridge.model.errors import StartRefused
 from bridge.model.identity import Source
@@ -17,7 +18,11 @@ from bridge.observe.observer import RequestObserver
 from bridge.observe.readiness import Readiness
 from bridge.policy.pattern import InvalidPattern, is_broad, spiffe_id_pattern
 from bridge.registration.seen_documents import look_at
+from bridge.tokens.sealing import SealKey
+from bridge.users.sessions import Sessions
+from bridge.users.user_ids import UserIds
 from bridge.wiring import Parts, document_getter, limits_of, new_id
+from bridge.wiring_pages import new_secret, upstream_of
 
 
 def operator_faults(settings: Settings) -> list[str]:
@@ -45,9 +50,11 @@ def console_services(
     settings, console = parts.settings, parts.settings.console
     if console is None:
         return None
+    sign_in = None if console.subjects is None else _sign_in(parts, console, console.subjects)
     return ConsoleServices(
         issuer=settings.issuer,
-        access=_access(parts, console),
+        access=sign_in or _access(parts, console),
+        sign_in=sign_in,
         origins=_origins(console),
         store=parts.store,
         policies=parts.policies,
@@ -84,6 +91,39 @@ def _access(parts: Parts, console: ConsoleSettings) -> Access:
 
     patterns = [spiffe_id_pattern(text) for text in console.operators or ()]
     return ByCertificate(patterns, verify=parts.svids.verify_chain, is_denied=is_denied)
+
+
+def _sign_in(parts: Parts, console: ConsoleSettings, subjects: Sequence[str]) -> BySignIn:
+    users, seal = parts.settings.users, parts.seal
+    assert users is not None, "the configuration was checked"
+    # Not the ids that tokens call people by: a session of one place means nothing at the other.
+    ids = UserIds(seal.derive("console-user-id"))
+    return BySignIn(
+        SignInParts(
+            url=console.origin,
+            upstream=upstream_of(
+                users,
+                ids=ids,
+                ring=parts.ring,
+                fetcher=parts.fetcher,
+                new_id=new_id,
+                redirect_uri=console.origin + CALLBACK,
+            ),
+            sessions=Sessions(
+                parts.store.sessions,
+                key=seal.derive("console-session-cookie"),
+                idle=users.session_idle,
+                life=users.session_life,
+                new_secret=new_secret,
+            ),
+            ids=ids,
+            subjects=tuple(subjects),
+            cookie_seal=SealKey(seal.derive("console-sign-in-cookie")),
+            form_key=seal.derive("console-sign-in-form"),
+            new_secret=new_secret,
+            clock=parts.clock,
+        )
+    )
 
 
 def _places(settings: Settings) -> dict[str, str]:

@@ -50,7 +50,8 @@ def page_services(
     if users.source == "development":
         sign_in: UnprovedSignIn | Upstream = UnprovedSignIn(ids)
     else:
-        sign_in = _upstream(settings, users, ids, ring, fetcher, new_id)
+        redirect_uri = settings.issuer + CALLBACK
+        sign_in = upstream_of(users, ids=ids, ring=ring, fetcher=fetcher, new_id=new_id, redirect_uri=redirect_uri)
     return PageServices(
         authorizing=authorizing,
         approvals=Approvals(grants),
@@ -102,14 +103,19 @@ def login_provider(users: UserSettings, fetcher: Fetcher) -> UpstreamProvider:
     return UpstreamProvider(users.issuer, get)
 
 
-def _upstream(
-    settings: Settings,
+def upstream_of(
     users: UserSettings,
+    *,
     ids: UserIds,
     ring: KeyRing,
     fetcher: Fetcher,
     new_id: Callable[[], str],
+    redirect_uri: str,
 ) -> Upstream:
+    """Sign-in at the provider of this configuration, which sends people back to `redirect_uri`.
+
+    Raises: StartRefused for a secret that cannot be read.
+    """
     assert users.issuer is not None, "the configuration was checked"
     assert users.client_id is not None, "the configuration was checked"
     own_server = place_of(users.issuer).server
@@ -130,7 +136,7 @@ def _upstream(
         post=post,
         client_id=users.client_id,
         authentication=authentication,
-        redirect_uri=settings.issuer + CALLBACK,
+        redirect_uri=redirect_uri,
         ids=ids,
         new_secret=new_secret,
     )

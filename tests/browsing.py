@@ -45,7 +45,7 @@ class _Forms(HTMLParser):
             self.forms.append(Form(found.get("method", "get"), found["action"]))
         elif tag == "input":
             self.forms[-1].fields[found["name"]] = found.get("value", "")
-            if found["type"] == "text":
+            if found["type"] in ("text", "search"):
                 self.forms[-1].texts.append(found["name"])
         elif tag == "button" and found.get("name"):
             self.forms[-1].buttons[found["name"]] = found.get("value", "")
@@ -93,9 +93,18 @@ class Page:
 class Browser:
     """One browser with its cookies."""
 
-    def __init__(self, app: Callable[[], WSGIApplication], *, issuer: str, address: str = "127.0.0.1") -> None:
-        """`app` gives the application; `address` is where the browser comes from."""
+    def __init__(
+        self,
+        app: Callable[[], WSGIApplication],
+        *,
+        issuer: str,
+        address: str = "127.0.0.1",
+        connection: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`app` gives the application; `address` is where the browser comes from, `connection` what else the server
+        says of its connections."""
         self._app, self._issuer, self._address = app, issuer, address
+        self.connection = connection or {"bridge.listener": "plain", "bridge.peer_chain": ()}
         self.cookies: dict[str, str] = {}
 
     def get(self, url: str, *headers: tuple[bytes, bytes]) -> Page:
@@ -129,8 +138,10 @@ class Browser:
         connection = environ_of_connection(
             scheme=parts.scheme, server=("127.0.0.1", parts.port or 443), client=(self._address, 4711)
         )
-        connection |= {"bridge.listener": "plain", "bridge.peer_chain": ()}
-        given = [(b"host", parts.netloc.encode()), *headers]
+        connection |= self.connection
+        given = [*headers]
+        if not any(name == b"host" for name, _ in given):
+            given.append((b"host", parts.netloc.encode()))
         if self.cookies:
             given.append((b"cookie", "; ".join(f"{n}={v}" for n, v in self.cookies.items()).encode()))
         environ: dict[str, Any] = environ_of_request(

@@ -124,12 +124,14 @@ class Approvals:
         fault: str = "",
     ) -> Response:
         terms, document = terms_text(client.waits), "" if seen is None else seen.digest
-        forms = self._desk.forms
+        forms, is_document = self._desk.forms, names_document(client.client_id)
         return self._desk.show(
             visit,
             "approval.html",
             client=client,
-            is_document=names_document(client.client_id),
+            is_document=is_document,
+            # Former terms let nobody in, and a document has to be seen.
+            can_approve=any(one.is_current for one in client.waits) and (seen is not None or not is_document),
             seen=None if seen is None else seen.fields(),
             fault=fault,
             terms=terms,

@@ -18,19 +18,40 @@ from bridge.web.lean import Response
 @dataclass(frozen=True, slots=True)
 class Operator:
     """`name` is what the audit log keeps; `binding` what this operator's forms are good for and nobody else's;
-    `by` says in words how it is known who it is."""
+    `by` says in words how it is known who it is. `can_sign_out`: there is a session to be ended."""
 
     name: str
     binding: str
     by: str
+    can_sign_out: bool = False
 
 
 class Access(Protocol):
     """One way of knowing operators."""
 
-    def identify(self, environ: Mapping[str, Any], *, now: int) -> Operator | Response:
+    def identify(self, environ: dict[str, Any], *, now: int) -> Operator | Response:
         """Who asks; or where to go to become somebody. Raises: ConsoleRefused, Unavailable."""
         ...
+
+    def finish(self, environ: Mapping[str, Any], response: Response) -> Response:
+        """The answer to an operator, with what their browser should keep. Raises: Unavailable."""
+        ...
+
+    def sign_out(self, environ: Mapping[str, Any], response: Response) -> Response:
+        """The answer to an operator who `can_sign_out` and does. Raises: Unavailable."""
+        ...
+
+
+class _WithoutSessions:
+    """Known anew by each connection: nothing is kept, and there is nothing to end."""
+
+    def finish(self, environ: Mapping[str, Any], response: Response) -> Response:
+        """See `Access`."""
+        return response
+
+    def sign_out(self, environ: Mapping[str, Any], response: Response) -> Response:
+        """See `Access`."""
+        return response
 
 
 class VerifyChain(Protocol):
@@ -39,7 +60,7 @@ class VerifyChain(Protocol):
     def __call__(self, chain: tuple[bytes, ...], *, now: int) -> VerifiedIdentity: ...
 
 
-class BySocket:
+class BySocket(_WithoutSessions):
     """Whoever can open the socket: the rights of its file let nobody else connect. The name is that of the account
     whose process connected."""
 
@@ -51,7 +72,7 @@ class BySocket:
         return Operator(local_user(uid), f"uid {uid}", "the console's Unix socket")
 
 
-class ByCertificate:
+class ByCertificate(_WithoutSessions):
     """Whoever shows an X.509-SVID of a SPIFFE ID that the configuration names, and that nobody denied."""
 
     def __init__(

@@ -13,6 +13,8 @@ from bridge.web.lean import Response
 from bridge.web.pages.rendering import Pages
 
 View = Callable[[Visit], Response]
+# What a form on each page leads to, where operators have a session.
+SIGN_OUT = "/sign-out"
 
 
 class Standing(StrEnum):
@@ -53,6 +55,8 @@ class Desk:
     def show(self, visit: Visit, template: str, *, status: int = 200, **values: object) -> Response:
         """The page, with what all pages show: `visit`, and `now` in epoch seconds."""
         shown: dict[str, Any] = {"visit": visit, "now": visit.now, **values}
+        if visit.operator.can_sign_out:
+            shown["sign_out_token"] = self.forms.token(visit, SIGN_OUT)
         return self.pages.show(template, status=status, **shown)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from bridge.console.operators import Access
 from bridge.console.origins import Origins
@@ -13,6 +13,9 @@ from bridge.observe.readiness import Readiness
 from bridge.policy.in_force import PolicyInForce
 from bridge.registration.seen_documents import SeenDocument
 from bridge.store.ports import RegistrationLimits, Store
+
+if TYPE_CHECKING:
+    from bridge.console.sign_in import BySignIn
 
 
 class ConsoleObserver(Protocol):
@@ -31,7 +34,7 @@ class ConsoleServices:
     bytes) is for forms alone. `bundles` gives how trust domains stand at a time, as this worker sees them; `places`
     where each comes from. `limits` gives those of a trust domain, or of clients without one. `periods` are those of the
     configuration, in seconds, by key; `look_at` has the document at a client's URL fetched (it may raise
-    EvidenceRejected and Unavailable). `clock` gives epoch seconds.
+    EvidenceRejected and Unavailable). `sign_in` is `access` where operators sign in. `clock` gives epoch seconds.
     """
 
     issuer: str
@@ -49,3 +52,4 @@ class ConsoleServices:
     form_key: bytes
     new_id: Callable[[], str]
     clock: Callable[[], int]
+    sign_in: BySignIn | None = None

@@ -42,11 +42,13 @@ class WaitingTerms:
 
 @dataclass(frozen=True, slots=True)
 class WaitingClient:
-    """A client and all that it waits for. `record` is None for a name that nobody has; `ends_at` (epoch seconds) when
+    """A client and all that it waits for. `record` is None for a name that nobody has; `behind` who stands behind a
+    name that does not say it; `ends_at` (epoch seconds) when
     a record that waits is swept."""
 
     client_id: str
     record: ClientRecord | None
+    behind: str
     waits: Sequence[WaitingTerms]
     ends_at: int | None
 
@@ -76,7 +78,7 @@ def waiting_client(
     ends_at = None
     if record is not None and record.state_at(now) is ClientState.PENDING:
         ends_at = min(record.last_used_at + pending_expiry, record.expires_at or record.last_used_at + pending_expiry)
-    return WaitingClient(client_id, record, waits, ends_at)
+    return WaitingClient(client_id, record, _behind(client_id, record), waits, ends_at)
 
 
 def terms_text(waits: Sequence[WaitingTerms]) -> str:
@@ -94,6 +96,10 @@ def read_terms(text: str) -> list[tuple[str, str]]:
 
 
 def _line(one: Waiting, record: ClientRecord | None) -> Line:
-    subject = "" if record is None else record.parent or record.subject
     kind = "" if record is None else record.kind.value
-    return Line(one.client_id, "" if subject == one.client_id else subject, kind, one.rule, one.asked_at)
+    return Line(one.client_id, _behind(one.client_id, record), kind, one.rule, one.asked_at)
+
+
+def _behind(client_id: str, record: ClientRecord | None) -> str:
+    subject = "" if record is None else record.parent or record.subject
+    return "" if subject == client_id else subject

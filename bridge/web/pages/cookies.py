@@ -21,9 +21,10 @@ _VALUE = re.compile(r"[A-Za-z0-9._-]+")
 class Cookies:
     """How this service's cookies are called and kept. Lax: the way back from a login provider is a top-level GET."""
 
-    def __init__(self, issuer: str) -> None:
+    def __init__(self, issuer: str, *, name: str = "bridge") -> None:
+        """`name` begins the names of all of them: what another port of this host keeps is called otherwise."""
         secure = issuer.startswith("https://")
-        self._prefix = "__Host-bridge-" if secure else "bridge-"
+        self._prefix = f"__Host-{name}-" if secure else f"{name}-"
         self._attributes = "; Path=/; HttpOnly; SameSite=Lax" + ("; Secure" if secure else "")
 
     def read(self, environ: Mapping[str, Any]) -> Mapping[str, str]:

@@ -34,6 +34,14 @@ def paused(base: str, path: str, **parameters: str) -> Response:
     return see_other(f"{base}{path}?{urlencode({**parameters, PAUSED: '1'})}")
 
 
+class Arrives(Protocol):
+    """Ends a sign-in that succeeded."""
+
+    def arrive(self, visit: Visit, pending: PendingSignIn, user: User) -> Response:
+        """On to what was waiting. Raises: Unavailable."""
+        ...
+
+
 class Arrivals:
     """Ends a sign-in that succeeded."""
 

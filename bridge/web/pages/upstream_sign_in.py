@@ -12,7 +12,7 @@ from bridge.web.forms import parse_form
 from bridge.web.lean import Response
 from bridge.web.pages.pending_sign_ins import PENDING_SECONDS, PendingSignIn, PendingSignIns
 from bridge.web.pages.rendering import see_other
-from bridge.web.pages.sign_in import Arrivals
+from bridge.web.pages.sign_in import Arrives
 from bridge.web.pages.visits import Visit, Visits
 from bridge.web.services import ACCOUNT
 
@@ -20,7 +20,7 @@ from bridge.web.services import ACCOUNT
 class UpstreamSignIn:
     """The pages of it; none of them is seen."""
 
-    def __init__(self, source: Upstream, *, visits: Visits, pending: PendingSignIns, arrivals: Arrivals) -> None:
+    def __init__(self, source: Upstream, *, visits: Visits, pending: PendingSignIns, arrivals: Arrives) -> None:
         self._source, self._visits, self._pending, self._arrivals = source, visits, pending, arrivals
 
     def begin(self, visit: Visit, return_to: str) -> Response:

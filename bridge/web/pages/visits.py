@@ -92,6 +92,12 @@ class Visits:
             self._cookies.give(response, SESSION, visit.renewed)
         return response
 
+    def prolong(self, visit: Visit, response: Response) -> Response:
+        """The answer, with the session's next cookie if it is time for one, and no other."""
+        if visit.renewed is not None:
+            self._cookies.give(response, SESSION, visit.renewed)
+        return response
+
     def signed_in(self, visit: Visit, response: Response, cookie: str) -> Response:
         """The answer to a sign-in: the session that was there before, if any, is over."""
         self._sessions.end(visit.cookies.get(SESSION))
