@@ -16,6 +16,7 @@ from bridge.cli.policy_fmt import fmt
 from bridge.cli.policy_folder import checked_policies, policies_option
 from bridge.cli.policy_reach import reach
 from bridge.cli.policy_replay import replay
+from bridge.cli.policy_suggest import suggest
 from bridge.cli.policy_words import finding_as_json, say_failure, say_finding
 
 
@@ -34,6 +35,7 @@ policy.add_command(explain)
 policy.add_command(fmt)
 policy.add_command(reach)
 policy.add_command(replay)
+policy.add_command(suggest)
 
 _format = click.option(
     "--format",

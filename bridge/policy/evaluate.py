@@ -21,7 +21,7 @@ from bridge.policy.terms import expand
 from bridge.policy.vocabulary import AUTHORIZATION_CODE
 
 _OWN = ClientChoice()
-_NAME_A_RESOURCE = "name a resource"
+NAME_A_RESOURCE = "name a resource"
 
 
 class PolicySet:
@@ -83,7 +83,7 @@ class PolicySet:
         torn = None if named else _torn_weights(tally)
         for entry in tally.granting:
             if torn and entry[0] in torn:
-                return self._no(tally, Denial.RESOURCE, Reason.POLICY_RESOURCE, _NAME_A_RESOURCE)
+                return self._no(tally, Denial.RESOURCE, Reason.POLICY_RESOURCE, NAME_A_RESOURCE)
             rule = entry[3]
             left = rule.offer if cut is None else cut.left(rule.offer)
             covered = cover(rule.offer, left, ask, self.catalogue.home)
@@ -227,7 +227,7 @@ class PolicySet:
         if deny is not None:
             return self._no(tally, denial, Reason.POLICY_DENY_RULE, f"{deny.id} denies it", deny)
         if farthest.stage is Stage.UNNAMED:
-            return self._no(tally, denial, Reason.POLICY_RESOURCE, f"{_NAME_A_RESOURCE}: {farthest.because}")
+            return self._no(tally, denial, Reason.POLICY_RESOURCE, f"{NAME_A_RESOURCE}: {farthest.because}")
         if denial is Denial.RESOURCE:
             words = f"no rule covers {' '.join(ask.resources) or 'what it asks'}"
             words = _not_in_catalogue("resource", ask.resources, self.catalogue.resources) or words
