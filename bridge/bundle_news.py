@@ -20,6 +20,8 @@ _log = logging.getLogger("bridge.upkeep")
 
 # In one transaction: a first start with a thousand trust domains takes ten.
 _BATCH = 100
+# So long, in seconds, after that many were measured: a thousand at once would hold up whoever is being served.
+_BETWEEN = 0.05
 # A place that nobody has asked for so long belongs to nobody's configuration any more.
 FORGET_SECONDS = 90 * 86400
 _USABLE = frozenset({BundleHealth.FRESH, BundleHealth.LATE})
@@ -36,6 +38,7 @@ class BundleNews:
         # Trust domains whose keys changed and were not noted yet. Sources add, from threads of theirs.
         self._changed: dict[str, None] = {}
         self._seen: dict[str, tuple[BundleHealth, BundleHealth | None]] = {}
+        self._unmeasured: list[TrustDomain] = []
 
     def changed(self, change: BundleChange) -> None:
         """Tell metrics and log which keys came and went, and have it noted soon. Takes no time of the source's."""
@@ -93,16 +96,23 @@ class BundleNews:
             bundle_sequence=None if status.bundle is None else status.bundle.sequence,
         )
 
-    def measure(self, at: int) -> None:
-        """Show how each trust domain stands; log when one grows stale, which no source says."""
-        for status in self._book.statuses(at):
-            name = status.trust_domain.name
-            metrics.bundle_usable.labels(name).set(1 if status.health in _USABLE else 0)
-            if status.fetched_at is not None:
-                metrics.bundle_age.labels(name).set(at - status.fetched_at)
-            if status.stale_at is not None:
-                metrics.bundle_stale_in.labels(name).set(status.stale_at - at)
-            self._measure_state(name, status)
+    def measure(self, at: int) -> float | None:
+        """Show how some trust domains stand; log when one grows stale, which no source says. The seconds to rest before
+        the next ones; None when all were looked at: then it begins anew."""
+        self._unmeasured = self._unmeasured or list(self._book.trust_domains)
+        now, self._unmeasured = self._unmeasured[:_BATCH], self._unmeasured[_BATCH:]
+        for trust_domain in now:
+            self._measure_one(self._book.status(trust_domain, at), at)
+        return _BETWEEN if self._unmeasured else None
+
+    def _measure_one(self, status: BundleStatus, at: int) -> None:
+        name = status.trust_domain.name
+        metrics.bundle_usable.labels(name).set(1 if status.health in _USABLE else 0)
+        if status.fetched_at is not None:
+            metrics.bundle_age.labels(name).set(at - status.fetched_at)
+        if status.stale_at is not None:
+            metrics.bundle_stale_in.labels(name).set(status.stale_at - at)
+        self._measure_state(name, status)
 
     def _measure_state(self, name: str, status: BundleStatus) -> None:
         """One series for each state that this trust domain ever was in, so that a thousand have not six thousand."""

@@ -32,7 +32,8 @@ from bridge.verify.pinned_issuers import PinnedIssuers
 
 _log = logging.getLogger("bridge.upkeep")
 
-POLICY_LOOK_SECONDS = 0.2
+# How often policy files are looked at; a thousand are rarer, so that looking costs a hundredth of a core.
+POLICY_LOOK_SECONDS, POLICY_LOOK_LONGEST, POLICY_LOOK_RESTS = 0.2, 1.0, 100
 ISSUERS_LOOK_SECONDS = 1
 KEYS_READ_SECONDS = 2
 ANNOUNCE_SECONDS = 300
@@ -111,7 +112,7 @@ class Upkeep:
         """All of them, each with its pace."""
         sweep_every = min(self._periods.idle_expiry, self._periods.pending_expiry, 60)
         return (
-            Chore("policies", POLICY_LOOK_SECONDS, self._reload_policies),
+            Chore("policies", POLICY_LOOK_SECONDS, self._look_at_policies),
             Chore("statement issuers", ISSUERS_LOOK_SECONDS, self._look_at_issuers),
             Chore("keys", KEYS_READ_SECONDS, self._ring.refresh),
             Chore("refusals", 5, self._refusals.flush),
@@ -144,6 +145,12 @@ class Upkeep:
                 run(at)
 
         return leased
+
+    def _look_at_policies(self, at: int) -> float:
+        began = time.thread_time()
+        self._reload_policies(at)
+        rest = POLICY_LOOK_RESTS * (time.thread_time() - began)
+        return min(max(POLICY_LOOK_SECONDS, rest), POLICY_LOOK_LONGEST)
 
     def _reload_policies(self, at: int) -> None:
         before, was_faulty = self._policies.current.version, self._policies.is_faulty

@@ -124,6 +124,11 @@ class BundleBook:
             if state.confirmed_at == seen.confirmed_at:
                 self._states[seen.tracked.trust_domain] = replace(state, is_over=True)
 
+    @property
+    def trust_domains(self) -> tuple[TrustDomain, ...]:
+        """Those that are configured."""
+        return tuple(self._states)
+
     def statuses(self, now: int) -> list[BundleStatus]:
         """How every configured trust domain stands, by name."""
         at = self._at(now)

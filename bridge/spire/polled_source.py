@@ -25,7 +25,7 @@ from bridge.spire.book import BundleBook
 from bridge.spire.lanes import Lane
 from bridge.spire.parse import MalformedBundle, parse_bundle
 from bridge.spire.polled_anchors import anchors_of
-from bridge.spire.polled_turns import PolledDomain, chosen, rank
+from bridge.spire.polled_turns import QUICKLY, PolledDomain, chosen, rank
 from bridge.spire.polling import (
     FetchBundle,
     Observer,
@@ -108,8 +108,9 @@ class PolledSource:
 
     def refresh_now(self) -> None:
         """Ask every endpoint again in the next turns, except those asked within the last 5 s."""
+        now = self._clock()
         for domain in self._domains.values():
-            domain.is_wanted = True
+            domain.wanted_at = now
         self._turns.hurry()
 
     def close(self) -> None:
@@ -195,11 +196,12 @@ class PolledSource:
         except Unavailable as error:
             _log.debug("the stored trust bundles cannot be read: %s", error.detail)
         asks, after = self._polling.asks, self._last_begun
-        for domain in chosen(self._domains.values(), self._clock(), after=after, asks=asks):
+        begun, is_more = chosen(self._domains.values(), self._clock(), after=after, asks=asks)
+        for domain in begun:
             self._last_begun = domain.rank
-            wish, domain.is_wanted = Wish.EARLY if domain.is_wanted else Wish.DUE, False
+            wish, domain.wanted_at = Wish.EARLY if domain.is_wanted else Wish.DUE, None
             self._ask(domain, wish, self._lane(domain))
-        return LOOK_SECONDS
+        return QUICKLY if is_more else LOOK_SECONDS
 
     def _take(self, domain: PolledDomain, polled: PolledBundle) -> None:
         before, trust_domain = domain.polled, domain.options.trust_domain

@@ -14,17 +14,18 @@ from bridge.model.polled_bundle import PolledBundle
 from bridge.model.spiffe_id import TrustDomain
 from bridge.spire.polling import CLOCK_TOLERANCE, PolledOptions
 
-# In one turn so many questions are begun, or as many as bring all round in some ten seconds. A thousand at once would
-# take the time of those who are served, and come over one server like a flood.
-AT_LEAST_BEGUN, TURNS_ROUND = 16, 40
+# In one turn so many questions are begun, or as many as bring all round within ten seconds by turns of `QUICKLY`, which
+# is how soon the next turn comes where more are due. A thousand at once would take the time of those who are served,
+# and come over one server like a flood.
+AT_LEAST_BEGUN, TURNS_ROUND, QUICKLY = 4, 200, 0.05
 
 
 @dataclass(slots=True)
 class PolledDomain:
     """One trust domain as this process knows it. `bundle` is the last good one, however old; `asked` counts the
     questions of this process that ended, `early_at` (epoch seconds) is when it last wanted an early one; before
-    `not_before` it begins none that is merely due. `is_wanted`: it is to be asked though it is not due. `rank` is its
-    place in this process's own order."""
+    `not_before` it begins none that is merely due. At `wanted_at` (epoch seconds) somebody wanted it to be asked though
+    it is not due. `rank` is its place in this process's own order."""
 
     options: PolledOptions
     polled: PolledBundle
@@ -34,7 +35,12 @@ class PolledDomain:
     asked: int = 0
     early_at: int = 0
     not_before: int = 0
-    is_wanted: bool = False
+    wanted_at: int | None = None
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether nobody, of whatever process, has asked it since somebody wanted that."""
+        return self.wanted_at is not None and self.polled.asked_at < self.wanted_at and not self.is_asking
 
     @property
     def hint(self) -> int | None:
@@ -46,14 +52,15 @@ def rank(holder: str, trust_domain: TrustDomain) -> bytes:
     return hashlib.sha256(f"{holder} {trust_domain}".encode()).digest()
 
 
-def chosen(domains: Iterable[PolledDomain], now: int, *, after: bytes, asks: bool) -> list[PolledDomain]:
-    """Those of which a question is to be begun in this turn: wanted ones, and due ones where the process `asks` by
-    itself. Of more than fit in a turn those whose rank comes `after` that of the last one before: so all have their
-    turn, and two processes seldom want the same."""
+def chosen(domains: Iterable[PolledDomain], now: int, *, after: bytes, asks: bool) -> tuple[list[PolledDomain], bool]:
+    """Those of which a question is to be begun in this turn, and whether more are due than fit in it: wanted ones, and
+    due ones where the process `asks` by itself. Those come first whose rank is `after` that of the last one before: so
+    all have their turn, and two processes seldom want the same."""
     known = list(domains)
     due = [one for one in known if one.is_wanted or (asks and _is_due(one, now))]
     at_most = max(AT_LEAST_BEGUN, -(-len(known) // TURNS_ROUND))
-    return sorted(due, key=lambda one: (one.rank <= after, one.rank))[:at_most]
+    due.sort(key=lambda one: (one.rank <= after, one.rank))
+    return due[:at_most], len(due) > at_most
 
 
 def _is_due(domain: PolledDomain, now: int) -> bool:

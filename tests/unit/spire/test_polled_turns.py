@@ -30,10 +30,11 @@ class Process:
     """Takes one turn after the other. Whoever was asked has answered by the next, and is due `hint` seconds later."""
 
     def __init__(self, known: list[PolledDomain], *, hint: int = HINT) -> None:
-        self.known, self.hint, self.after = known, hint, b""
+        self.known, self.hint, self.after, self.is_more = known, hint, b"", False
 
     def turn(self, now: int) -> list[str]:
-        asked = chosen(self.known, now, after=self.after, asks=True)
+        """The names of those that were asked."""
+        asked, self.is_more = chosen(self.known, now, after=self.after, asks=True)
         for one in asked:
             self.after = one.rank
             one.polled = replace(one.polled, asked_at=now, refresh_at=now + self.hint)
@@ -52,6 +53,7 @@ def test_many_are_all_asked_once_within_a_round_and_never_all_at_once() -> None:
     turns = [process.turn(NOW) for _ in range(TURNS_ROUND + 1)]
     assert max(len(turn) for turn in turns) == 1000 // TURNS_ROUND
     assert turns[-1] == []
+    assert not process.is_more
     assert sorted(name for turn in turns for name in turn) == sorted(one.polled.trust_domain for one in process.known)
 
 
@@ -63,25 +65,35 @@ def test_where_more_is_due_than_can_be_asked_everyone_has_a_turn_in_each_round()
 
 
 def test_two_processes_seldom_want_the_same() -> None:
-    ones = {one.polled.trust_domain for one in chosen(domains(1000, holder="one"), NOW, after=b"", asks=True)}
-    others = {one.polled.trust_domain for one in chosen(domains(1000, holder="other"), NOW, after=b"", asks=True)}
+    ones = {one.polled.trust_domain for one in chosen(domains(1000, holder="one"), NOW, after=b"", asks=True)[0]}
+    others = {one.polled.trust_domain for one in chosen(domains(1000, holder="other"), NOW, after=b"", asks=True)[0]}
     assert len(ones & others) < len(ones) // 2
 
 
 @pytest.mark.parametrize("asks", [True, False], ids=["asks", "looks-on"])
 def test_who_is_wanted_is_asked_though_not_due_also_by_a_process_that_only_looks_on(asks: bool) -> None:
     some = domains(3, refresh_at=NOW + HINT)
-    some[1].is_wanted = True
-    assert chosen(some, NOW, after=b"", asks=asks) == [some[1]]
+    some[1].wanted_at = NOW
+    assert chosen(some, NOW, after=b"", asks=asks) == ([some[1]], False)
+
+
+def test_a_wish_is_met_by_whoever_asks() -> None:
+    """Of two workers that are told to look at everything one asks each endpoint."""
+    (one,) = domains(1, refresh_at=NOW + HINT)
+    one.wanted_at = NOW
+    one.polled = replace(one.polled, asked_at=NOW - 1)
+    assert one.is_wanted
+    one.polled = replace(one.polled, asked_at=NOW)
+    assert not one.is_wanted
 
 
 def test_a_process_that_looks_on_asks_for_nothing_that_is_due() -> None:
-    assert chosen(domains(3), NOW, after=b"", asks=False) == []
+    assert chosen(domains(3), NOW, after=b"", asks=False) == ([], False)
 
 
 def test_who_is_being_asked_or_was_left_for_a_moment_is_left_alone() -> None:
     asking, left, due = domains(3)
     asking.is_asking = True
     left.not_before = NOW + 1
-    assert chosen([asking, left, due], NOW, after=b"", asks=True) == [due]
-    assert chosen([asking, left], NOW + 1, after=b"", asks=True) == [left]
+    assert chosen([asking, left, due], NOW, after=b"", asks=True) == ([due], False)
+    assert chosen([asking, left], NOW + 1, after=b"", asks=True) == ([left], False)
