@@ -49,9 +49,11 @@ _PAUSE_SECONDS = 2
 # The store counts for all workers; this spares it questions.
 _EARLY_SECONDS = 5
 _RECORDS = 100
-# Threads for endpoints that answered last time, for those never asked, for those that failed, and for keys that
-# nobody knows: whoever hangs holds only threads that others of its kind may need.
+# Threads for endpoints that answered last time, for those never asked, for those that failed or took long, and for keys
+# that nobody knows: whoever hangs holds only threads that others of its kind may need.
 _WELL, _NEW, _ILL, _EARLY, _EARLY_WAITING = 64, 64, 32, 4, 16
+# No request waits so long for a key that nobody knows.
+_SLOW_SECONDS = 3.0
 _CLOSE_SECONDS = 1.0
 
 
@@ -84,6 +86,8 @@ class PolledSource:
         self._places = {(one.polled.trust_domain, one.polled.source): one for one in self._domains.values()}
         self._version = 0
         self._last_begun = b""
+        # Whose endpoints took long to answer this process the last time.
+        self._slow: set[TrustDomain] = set()
         # Held while records are read and taken over, so that they are in the order in which they were written.
         self._reading = threading.Lock()
         # Guards `is_asking` and `asked` of every domain.
@@ -141,7 +145,7 @@ class PolledSource:
             if domain.early_at <= now < domain.early_at + _EARLY_SECONDS and not domain.is_asking:
                 return
             domain.early_at = now
-        if self._ask(domain, Wish.EARLY, self._early) or domain.is_asking:
+        if self._ask(domain, Wish.EARLY, self._ill if self._is_ill(domain) else self._early) or domain.is_asking:
             with waiting(), self._settled:
                 self._settled.wait_for(lambda: domain.asked != asked or domain.polled.version != before, patience)
 
@@ -249,9 +253,19 @@ class PolledSource:
     # --- asking ----------------------------------------------------------------------------------
 
     def _lane(self, domain: PolledDomain) -> Lane:
-        if domain.polled.failures:
+        if self._is_ill(domain):
             return self._ill
         return self._well if domain.polled.digest else self._new
+
+    def _is_ill(self, domain: PolledDomain) -> bool:
+        """Whether its endpoint may hold a thread for long, as it did the last time."""
+        return bool(domain.polled.failures) or domain.options.trust_domain in self._slow
+
+    def _took(self, domain: PolledDomain, seconds: float) -> None:
+        if seconds >= _SLOW_SECONDS:
+            self._slow.add(domain.options.trust_domain)
+        else:
+            self._slow.discard(domain.options.trust_domain)
 
     def _ask(self, domain: PolledDomain, wish: Wish, lane: Lane) -> bool:
         """Have it asked by a thread, unless this process does so already. Whether it will be."""
@@ -261,6 +275,7 @@ class PolledSource:
             domain.is_asking = True
 
         def job() -> None:
+            began = time.monotonic()
             try:
                 if not self._question(domain, wish):
                     domain.not_before = self._clock() + 1
@@ -269,6 +284,7 @@ class PolledSource:
                 domain.not_before = self._clock() + _PAUSE_SECONDS
                 _log.debug("the bundle of %s cannot be shared: %s", domain.options.trust_domain, error.detail)
             finally:
+                self._took(domain, time.monotonic() - began)
                 self._end(domain)
 
         if lane.put(job):

@@ -207,6 +207,40 @@ def test_an_ill_endpoint_holds_no_thread_that_a_well_one_needs() -> None:
         assert not lane.put(done.clear)
 
 
+def test_keys_that_nobody_has_of_endpoints_that_hang_hold_up_none_of_one_that_is_well(
+    stand: Web, tmp_path: Path
+) -> None:
+    """T-6, SPIFFE-34: whoever names such keys, which anybody can, takes no early question from the others."""
+    hanging = [TrustDomain(f"ill{number}.example") for number in range(20)]
+    let_go = threading.Event()
+    with web(tmp_path) as tarpit:
+        tarpit.server.answer = lambda stream: let_go.wait(DEADLINE) and None
+        records = UnsharedRecords()
+        options = [PolledOptions(one, tarpit.endpoint, 3600) for one in hanging]
+        _failed_once(records, options)
+        poller = make_poller(stand.endpoint, stand.clock, records, others=options)
+        try:
+            poller.ask()
+            stand.authority.rotate_jwt()
+            stand.says_its_bundle()
+            for one in hanging:
+                poller.source.look_early(one, patience=0)
+            poller.source.look_early(PARTNER, patience=DEADLINE)
+            well = next(one for one in poller.book.statuses(stand.clock.now) if one.trust_domain == PARTNER)
+            assert well.revision == 2
+        finally:
+            let_go.set()
+            poller.source.close()
+
+
+def _failed_once(records: UnsharedRecords, options: list[PolledOptions]) -> None:
+    """As after a first question that failed."""
+    for one in options:
+        place = PolledBundle(one.trust_domain.name, one.endpoint.source, fault="unreachable", failures=1)
+        assert records.begin(place.trust_domain, place.source, holder="x", now=0, until=1, wish=Wish.DUE)
+        assert records.keep(place.sealed(SEAL), None, holder="x")
+
+
 def test_a_hundred_endpoints_that_hang_delay_no_question_to_one_that_is_well(stand: Web, tmp_path: Path) -> None:
     """Issue 6: a trust domain that is ill never affects another; its threads are its own."""
     hanging = [TrustDomain(f"ill{number}.example") for number in range(100)]
@@ -215,11 +249,7 @@ def test_a_hundred_endpoints_that_hang_delay_no_question_to_one_that_is_well(sta
         tarpit.server.answer = lambda stream: let_go.wait(DEADLINE) and None
         records = UnsharedRecords()
         options = [PolledOptions(one, tarpit.endpoint, 3600) for one in hanging]
-        for one in options:
-            # As after a first question that failed.
-            place = PolledBundle(one.trust_domain.name, one.endpoint.source, fault="unreachable", failures=1)
-            assert records.begin(place.trust_domain, place.source, holder="x", now=0, until=1, wish=Wish.DUE)
-            assert records.keep(place.sealed(SEAL), None, holder="x")
+        _failed_once(records, options)
         polled = make_poller(stand.endpoint, stand.clock, records, others=options)
         try:
             polled.source.start()
