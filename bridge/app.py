@@ -177,8 +177,6 @@ def prepare(settings: Settings) -> None:
     open_bundles(settings)
     own_endpoint(settings)
     open_fetcher(settings)
-    if faults := operator_faults(settings):
-        raise StartRefused(faults)
     PolicyFolder(settings.policy_directory, policy_defaults(settings)).load()
     store = open_store(settings, seal)
     try:

@@ -21,7 +21,9 @@ def start_faults(settings: Settings, options: ServingOptions) -> list[str]:
     Not looked at: what `prepare` says well by itself (rights of the seal key, schema, policies). The
     addresses are bound for a moment; somebody may still be faster.
     """
-    return [*seal_faults(settings), *tls_faults(settings), *address_faults(options)]
+    from bridge.app import operator_faults
+
+    return [*seal_faults(settings), *tls_faults(settings), *operator_faults(settings), *address_faults(options)]
 
 
 def seal_faults(settings: Settings) -> list[str]:

@@ -87,7 +87,7 @@ def _all_parts(config: Path) -> Iterator[_Part]:
     configuration.found.append(f"{config}, issuer {settings.issuer}")
     yield configuration
     looks = {"tls": _tls, "policies": _policies, "store": _store, "bundles": _bundles}
-    looks |= {"statements": _statements, "fetches": _fetches, "users": _users, "proxies": _proxies}
+    looks |= {"statements": _statements, "fetches": _fetches, "users": _users, "proxies": _proxies, "console": _console}
     for name, look in looks.items():
         yield _looked_at(name, look, settings)
 
@@ -286,3 +286,21 @@ def _users(settings: Settings, part: _Part) -> None:
         advice = "nobody can sign in; look at [users] issuer, and at [fetch] ca_file if its CA is your own"
         raise StartRefused([f"{users.issuer}: {error}; {advice}"]) from error
     part.found.append(f"{provider.issuer} signs people in; this service is {users.client_id} there, by {by}")
+
+
+def _console(settings: Settings, part: _Part) -> None:
+    """Who the operators are that may open the console."""
+    from bridge.app import operator_faults
+
+    console = settings.console
+    if console is None:
+        part.found.append("no [console]: operators have commands, and no pages")
+        return
+    part.faults += operator_faults(settings)
+    if console.unix is not None:
+        group = f" and the group {console.group}" if console.group is not None else ""
+        part.found.append(f"{console.unix}: for this service's account{group}")
+    elif console.operators is not None:
+        part.found.append(f"{console.origin}: for {', '.join(console.operators)}, by X.509-SVID")
+    else:
+        part.found.append(f"{console.origin}: for {len(console.subjects or ())} people who sign in")

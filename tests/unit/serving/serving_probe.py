@@ -96,6 +96,16 @@ class Probe:
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [b"numbers"]
 
+    def console_wsgi(self, environ: dict[str, Any], start_response: Start) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/slow":
+            self.arrived.release()
+            assert self.gate("console").wait(20)
+        told = {"served": "console", "bridge.listener": environ["bridge.listener"]}
+        told |= {"uid": environ.get("bridge.peer_uid"), "chain": len(environ["bridge.peer_chain"])}
+        told["scheme"] = environ["wsgi.url_scheme"]
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [json.dumps(told).encode()]
+
     def wsgi(self, environ: dict[str, Any], start_response: Start) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         if path.startswith("/wait/"):
