@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 import click
 
 from bridge.advice.table import advice_on
-from bridge.cli.audit_lookup import is_of_policy, nothing_under
+from bridge.cli.audit_lookup import nothing_under
 from bridge.cli.audit_rows import emit_rows, row_fields, rows_after, tab_line
 from bridge.cli.options import Moment, config_option, json_option, list_options, moment_at, settings_of
 from bridge.cli.output import Progress, emit_json, emit_json_line, emit_table, note, paint, printable, say, timestamp
 from bridge.model.audit import AuditEventKind, AuditRow
 from bridge.model.errors import Unavailable
 from bridge.model.reasons import Reason
+from bridge.policy.recorded_request import is_of_policy
 
 if TYPE_CHECKING:
     from bridge.store.ports import AuditStore

@@ -16,8 +16,8 @@ from bridge.cli.policy_words import explanation_as_json, say_explanation
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bridge.cli.audit_lookup import Recorded
     from bridge.policy.cases import Request
+    from bridge.policy.recorded_request import Recorded
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 

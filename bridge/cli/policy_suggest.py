@@ -59,9 +59,10 @@ def suggest(audit_id: str, scopes: tuple[str, ...], config: Path, as_json: bool)
 def _refused(settings: Settings, audit_id: str) -> tuple[AuditEvent, Request]:
     """The row and its request. Raises: Failure when no rule refused it."""
     from bridge.app import open_store
-    from bridge.cli.audit_lookup import decided_row, is_of_policy, recorded_of
+    from bridge.cli.audit_lookup import decided_row, recorded_of
     from bridge.model.audit import AuditEventKind
     from bridge.policy.cases import Request
+    from bridge.policy.recorded_request import is_of_policy
 
     with closing(open_store(settings)) as store:
         event = decided_row(store, audit_id)

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bridge.cli.recorded_request import Asked, asked_of_row, subject_of_row
 from bridge.cli.replay_book import ChangedAsk, ReplayBook
 from bridge.cli.replay_words import change_told, words_of
 from bridge.model.audit import AuditEventKind
 from bridge.model.evidence import Door
 from bridge.model.reasons import Reason
 from bridge.model.terms import Effect
+from bridge.policy.recorded_request import Asked, asked_of_row, subject_of_row
 from bridge.policy.replay import RecordedAsk, Verdict
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ from bridge.model.audit import AuditEvent, AuditEventKind, AuditRow
 from bridge.model.errors import Unavailable
 from bridge.model.pending import PendingWrite
 from bridge.model.reasons import Reason
-from bridge.store import audit_prune, audit_verify
+from bridge.store import audit_pages, audit_prune, audit_verify
 from bridge.store import statements as sql
 from bridge.store.audit_chain import ChainKey, line_of
 from bridge.store.connections import Readers, Row, open_reader, unavailable
 from bridge.store.group_commit import GroupCommit
 from bridge.store.issuing import IssueWrite
-from bridge.store.ports import AskRow, ChainFault, ChainHead
+from bridge.store.ports import AskRow, AuditFilter, AuditPage, ChainFault, ChainHead, IssuedRow
 from bridge.store.rows import audit_row_of
 
 # Rows are written in the order of their times but for small differences between threads and nodes.
@@ -69,8 +69,19 @@ class SqliteAudit:
         try:
             return [AskRow._make(row) for row in self._readers.rows(sql.ASKS, (after, until))]
         except Unavailable as error:
-            words = f"audit rows {after + 1} to {until} cannot be read ({error.detail}); run `bridge audit verify`"
-            raise Unavailable(Reason.STORE_UNAVAILABLE, words) from error
+            raise _unreadable(after, until, error) from error
+
+    def page(self, where: AuditFilter, *, before: int | None, limit: int, scan: int) -> AuditPage:
+        """As the port says."""
+        rows, further = audit_pages.page(self._readers.rows, where, before=before, limit=limit, scan=scan)
+        return AuditPage([_read(row) for row in rows], further)
+
+    def issued(self, after: int, until: int) -> list[IssuedRow]:
+        """As the port says. Each call is one short read of its own."""
+        try:
+            return [IssuedRow._make(row) for row in self._readers.rows(audit_pages.ISSUED, (after, until))]
+        except Unavailable as error:
+            raise _unreadable(after, until, error) from error
 
     def heads(self) -> list[ChainHead]:
         """As the port says; in the order in which the writers joined."""
@@ -127,6 +138,11 @@ def _question(
     order = "DESC" if newest_first else "ASC"
     values.append(limit)
     return f"SELECT {sql.AUDIT} FROM audit WHERE {' AND '.join(terms)} ORDER BY rowid {order} LIMIT ?", values
+
+
+def _unreadable(after: int, until: int, error: Unavailable) -> Unavailable:
+    words = f"audit rows {after + 1} to {until} cannot be read ({error.detail}); run `bridge audit verify`"
+    return Unavailable(Reason.STORE_UNAVAILABLE, words)
 
 
 def _read(row: Row) -> AuditRow:

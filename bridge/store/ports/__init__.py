@@ -6,7 +6,7 @@ write is durable when the method returns. Those of the code flow are in `authori
 
 from __future__ import annotations
 
-from bridge.store.ports.audit import AskRow, AuditStore, ChainFault, ChainHead
+from bridge.store.ports.audit import AskRow, AuditFilter, AuditPage, AuditStore, ChainFault, ChainHead, IssuedRow
 from bridge.store.ports.authorization import GrantStore, RequestStore, SessionStore, SweptFlow
 from bridge.store.ports.clients import ClientStore
 from bridge.store.ports.database import SchemaStatus, Store
@@ -28,6 +28,8 @@ from bridge.store.ports.resting import RestingGrant, RestingLease, RestingStore,
 __all__ = [
     "Access",
     "AskRow",
+    "AuditFilter",
+    "AuditPage",
     "AuditStore",
     "BucketStore",
     "BundleStore",
@@ -41,6 +43,7 @@ __all__ = [
     "Found",
     "GrantStore",
     "Issue",
+    "IssuedRow",
     "KeyStore",
     "LeaseStore",
     "ManagementStore",

@@ -49,6 +49,40 @@ class AskRow(NamedTuple):
     times: int
 
 
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which rows are meant. Empty or None leaves a column open; texts are compared byte by byte. `client` is met by a
+    row that has it as its client or as its subject."""
+
+    event: AuditEventKind | None = None
+    subject: str = ""
+    client: str = ""
+    rule: str = ""
+    outcome: str = ""
+    reason: str = ""
+    door: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """Rows, the newest first. `before`: from which rowid on downwards there may be more, None where the log begins."""
+
+    rows: list[AuditRow]
+    before: int | None
+
+
+class IssuedRow(NamedTuple):
+    """What a row keeps of a token that was issued, in short. `scopes` is JSON text: an array of the scopes that were
+    asked for by name, and of those that were given where none was; each of the two may be null."""
+
+    rowid: int
+    time: int
+    subject: str
+    client_id: str
+    rule: str
+    scopes: str
+
+
 class AuditStore(Protocol):
     """The audit log. Rows are appended and, by age, pruned behind a signed checkpoint; never updated."""
 
@@ -81,6 +115,16 @@ class AuditStore(Protocol):
     def asks(self, after: int, until: int) -> list[AskRow]:
         """The rows with a rowid above `after` and up to `until` that are about requests, in the order of writing: quick
         to read by the million. Not checked: what stands in them."""
+        ...
+
+    def page(self, where: AuditFilter, *, before: int | None, limit: int, scan: int) -> AuditPage:
+        """At most `limit` rows that meet `where`, the newest first, below the rowid `before` (None: from the end on).
+        At most about `scan` rows are looked at, so that it is always quick; a page may be empty and not the last."""
+        ...
+
+    def issued(self, after: int, until: int) -> list[IssuedRow]:
+        """The tokens in the rows with a rowid above `after` and up to `until`, in the order of writing. Not checked:
+        what stands in them."""
         ...
 
     def heads(self) -> list[ChainHead]:

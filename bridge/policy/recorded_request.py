@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from bridge.model.audit import AuditEventKind
+from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.evidence import Door, EvidenceKind, names_document
 from bridge.model.identity import BindingMethod, PolicySubject, Source
 from bridge.model.reasons import Reason
@@ -13,6 +13,9 @@ from bridge.model.spiffe_id import SpiffeId
 from bridge.model.terms import Ask
 
 _AUTHORIZATION_CODE = "authorization_code"
+# The row that says most about a request comes first: a token issued also had a registration. What an operator
+# approved is no request, and names no grant type; what a user approved is one.
+_DECIDED = (AuditEventKind.REFUSED, AuditEventKind.TOKEN_ISSUED, AuditEventKind.REGISTERED, AuditEventKind.APPROVED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,55 @@ class Asked:
     ask: Ask
     evidence: EvidenceKind
     proved: frozenset[BindingMethod]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A request as the audit log has it: who asked what, with which proved keys, and how it ended then.
+
+    `refused` is the reason of a refusal; None when there was none. `policy_version` is the one that decided,
+    empty where none did.
+    """
+
+    subject: PolicySubject
+    ask: Ask
+    proved: frozenset[BindingMethod]
+    refused: str | None = None
+    policy_version: str = ""
+
+    def then(self, *, allowed: bool, policy_version: str) -> str | None:
+        """What has to be said beside today's decision so that nobody takes it for the one of then.
+
+        `allowed` and `policy_version` are today's, which looks at policy alone.
+        """
+        if self.refused is None or not allowed:
+            return None
+        if not is_of_policy(self.refused):
+            return f"it was refused all the same, by no rule: {self.refused}; the log has the detail under this id"
+        if self.policy_version != policy_version:
+            return (
+                f"it was refused then ({self.refused}), by policies {self.policy_version}; these are {policy_version}"
+            )
+        return f"it was refused then ({self.refused}): what it asked in full is in the log under this id"
+
+
+def is_of_policy(reason: str) -> bool:
+    """Whether a refusal with this reason is one that the rules explain."""
+    return reason.startswith("policy_")
+
+
+def decided_event(events: Iterable[AuditEvent]) -> AuditEvent | None:
+    """Of the rows of one correlation id the one that says most about the request; None where policy decided none."""
+    asked = [event for event in events if "grant_type" in event.ask and event.event in _DECIDED]
+    return min(asked, key=lambda event: _DECIDED.index(event.event), default=None)
+
+
+def recorded_request(event: AuditEvent) -> Recorded:
+    """The request that a row is about. Raises: ValueError for a row that nobody here writes so."""
+    asked = asked_of_row(event.event, event.door, event.evidence, event.ask, event.reason)
+    subject = subject_of_row(event.subject, asked.evidence, event.client_id)
+    refused = event.reason if event.event is AuditEventKind.REFUSED else None
+    return Recorded(subject, asked.ask, asked.proved, refused, event.policy_version)
 
 
 def asked_of_row(event: AuditEventKind, door: str, evidence: str, ask: Mapping[str, object], reason: str) -> Asked:
