@@ -24,6 +24,8 @@ _BATCH = 100
 _BETWEEN = 0.05
 # A place that nobody has asked for so long belongs to nobody's configuration any more.
 FORGET_SECONDS = 90 * 86400
+# So many names of keys a line of the log has; the audit row has more.
+_MOST_LOGGED = 20
 _USABLE = frozenset({BundleHealth.FRESH, BundleHealth.LATE})
 
 
@@ -49,10 +51,8 @@ class BundleNews:
             extra={
                 "trust_domain": name,
                 "sequence": change.sequence,
-                "x509_added": list(change.x509_added),
-                "x509_removed": list(change.x509_removed),
-                "jwt_added": list(change.jwt_added),
-                "jwt_removed": list(change.jwt_removed),
+                **_first(x509_added=change.x509_added, x509_removed=change.x509_removed),
+                **_first(jwt_added=change.jwt_added, jwt_removed=change.jwt_removed),
             },
         )
         self._changed[name] = None
@@ -144,6 +144,14 @@ def noted_keys(status: BundleStatus) -> NotedKeys:
         tuple(sorted((key.key_id, hashlib.sha256(key.jwk.encode()).hexdigest()) for key in bundle.jwt_authorities)),
         () if shared is None else (f"{shared.key} with {shared.other}",),
     )
+
+
+def _first(**names: tuple[str, ...]) -> dict[str, list[str]]:
+    """What an endpoint changes again and again is not to fill the log."""
+    return {
+        way: [*those[:_MOST_LOGGED], *([f"and {len(those) - _MOST_LOGGED} more"] if len(those) > _MOST_LOGGED else [])]
+        for way, those in names.items()
+    }
 
 
 def _batches(names: list[str]) -> list[list[str]]:

@@ -10,6 +10,10 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol
 
+# So many keys an audit row names of each kind and way: an endpoint that changes them all again and again is not to fill
+# the log that is kept longest.
+_MOST_NAMED = 100
+
 
 @dataclass(frozen=True, slots=True)
 class PolledBundle:
@@ -85,18 +89,23 @@ class NotedKeys:
         jwt = tuple((kid, digest) for kid, digest in said["jwt"])
         return cls(tuple(said["x509"]), jwt, tuple(said.get("shared", ())))
 
-    def since(self, before: NotedKeys) -> dict[str, list[str]]:
-        """What came and went since, by name; of sharing only where there was any."""
+    def since(self, before: NotedKeys) -> dict[str, object]:
+        """What came and went since, by name, and of more than a hundred (`..._more`) how many more; of sharing only
+        where there was any."""
+        changed = {
+            "x509_added": sorted(set(self.x509) - set(before.x509)),
+            "x509_removed": sorted(set(before.x509) - set(self.x509)),
+            "jwt_added": sorted(kid for kid, _ in set(self.jwt) - set(before.jwt)),
+            "jwt_removed": sorted(kid for kid, _ in set(before.jwt) - set(self.jwt)),
+        }
         sharing = {
             "shared_begun": sorted(set(self.shared) - set(before.shared)),
             "shared_ended": sorted(set(before.shared) - set(self.shared)),
         }
         return {
-            "x509_added": sorted(set(self.x509) - set(before.x509)),
-            "x509_removed": sorted(set(before.x509) - set(self.x509)),
-            "jwt_added": sorted(kid for kid, _ in set(self.jwt) - set(before.jwt)),
-            "jwt_removed": sorted(kid for kid, _ in set(before.jwt) - set(self.jwt)),
-            **{name: said for name, said in sharing.items() if said},
+            **{way: names[:_MOST_NAMED] for way, names in changed.items()},
+            **{f"{way}_more": len(names) - _MOST_NAMED for way, names in changed.items() if len(names) > _MOST_NAMED},
+            **{way: names for way, names in sharing.items() if names},
         }
 
 

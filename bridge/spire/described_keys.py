@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from bridge.jose import base64url
 from bridge.model.bundle import TrustBundle
@@ -15,6 +16,8 @@ from bridge.model.times import rfc3339
 from bridge.spire.book import fingerprint
 
 _DIGEST_DIGITS = 32
+# A subject is the other side's text and may be as long as a bundle; so much of it is shown.
+_MAX_SUBJECT_SHOWN = 200
 # What thumbprints are over, of both types of keys (RFC 7638 section 3.2); a bundle that was read has no others there.
 _REQUIRED_MEMBERS = ("crv", "e", "kty", "n", "x", "y")
 
@@ -79,7 +82,11 @@ def _authority(der: bytes) -> dict[str, str | None]:
             "type": f"{kind} {size}".strip(),
             "from": rfc3339(int(since.timestamp())),
             "until": rfc3339(int(until.timestamp())),
-            "subject": certificate.subject.rfc4514_string(),
+            "subject": _shortened(certificate.subject.rfc4514_string()),
         }
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
         return {**found, "type": "unreadable", "from": None, "until": None, "subject": None}
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MAX_SUBJECT_SHOWN else f"{text[:_MAX_SUBJECT_SHOWN]}..."

@@ -17,10 +17,13 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from bridge.jose import strict_json
+from bridge.jose.keys import MAX_KID_LENGTH
 from bridge.model.bundle import JwtAuthority, TrustBundle
 from bridge.model.spiffe_id import TrustDomain
 
 MAX_BUNDLE_BYTES = 1024 * 1024
+# Far more than anybody rotates through. Each key costs every worker its import, and a line in what is said of a change.
+MAX_ENTRIES = 1000
 # What makes a document a map of bundles by trust domain.
 MAP_MEMBER = "trust_domains"
 _MAX_SEQUENCE = 2**64 - 1
@@ -52,9 +55,9 @@ def parse_bundle(raw: bytes, trust_domain: TrustDomain) -> TrustBundle:
     Ignored are entries of unknown or missing `use` or `kty`, CAs without `x5c`, certificates that are no
     CA, and entries with private members; of `x5c` only the first certificate counts. No usable entry at
     all is a valid bundle that trusts nothing.
-    Raises: MalformedBundle: above 1 MiB, not strict JSON, `keys` absent or no array of objects, a
-    `kid` twice or no string, an `x5c` that holds no certificate, a sequence or hint that is no count,
-    and for a bundle map: an endpoint has one bundle to serve, its trust domain's.
+    Raises: MalformedBundle: above 1 MiB, not strict JSON, `keys` absent or no array of at most 1,000 objects, a
+    `kid` twice, of more than 1,024 characters or no string, an `x5c` that holds no certificate, a sequence or hint
+    that is no count, and for a bundle map: an endpoint has one bundle to serve, its trust domain's.
     Not checked: key strength and curve, validity times; verification does, when it uses a key.
     """
     document = read_document(raw)
@@ -91,13 +94,15 @@ def parse_jwt_authorities(raw: bytes) -> tuple[JwtAuthority, ...]:
 def parse_x509_authorities(raw: bytes) -> tuple[bytes, ...]:
     """The concatenated DER certificates that the Workload API sends for one trust domain.
 
-    Raises: MalformedBundle when any part is no certificate. Certificates that are no CA are ignored.
+    Raises: MalformedBundle when any part is no certificate, or there are more than 1,000. Certificates that are no CA
+    are ignored.
     """
     if len(raw) > MAX_BUNDLE_BYTES:
         raise MalformedBundle(f"longer than {MAX_BUNDLE_BYTES} bytes")
-    return _unique(
-        certificate for part in split_certificates(raw) if (certificate := _ca_certificate(part)) is not None
-    )
+    parts = list(split_certificates(raw))
+    if len(parts) > MAX_ENTRIES:
+        raise MalformedBundle(f"more than {MAX_ENTRIES} certificates")
+    return _unique(certificate for part in parts if (certificate := _ca_certificate(part)) is not None)
 
 
 def read_document(raw: bytes) -> dict[str, object]:
@@ -113,6 +118,8 @@ def _entries(document: Mapping[str, object]) -> list[dict[str, object]]:
     keys = document.get("keys")
     if not isinstance(keys, list):
         raise MalformedBundle("'keys' is missing or no array")
+    if len(keys) > MAX_ENTRIES:
+        raise MalformedBundle(f"more than {MAX_ENTRIES} keys")
     seen: set[str] = set()
     for entry in keys:
         if not isinstance(entry, dict):
@@ -121,6 +128,8 @@ def _entries(document: Mapping[str, object]) -> list[dict[str, object]]:
             kid = entry["kid"]
             if not isinstance(kid, str):
                 raise MalformedBundle("a 'kid' is no string")
+            if len(kid) > MAX_KID_LENGTH:
+                raise MalformedBundle(f"a 'kid' has more than {MAX_KID_LENGTH} characters")
             if kid in seen:
                 raise MalformedBundle("two keys have the same 'kid'")
             seen.add(kid)

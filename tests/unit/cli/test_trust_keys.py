@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 from dataclasses import replace
 from itertools import permutations
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from bridge.jose.keys import import_public
 from bridge.lab.authority import Authority
@@ -31,9 +37,9 @@ OTHER = parse_bundle(Authority(HERE.name, jwt_alg="RS256", intermediate=False).b
 
 
 def test_order_sequence_and_hint_say_nothing_of_the_keys() -> None:
-    for x509 in permutations(BUNDLE.x509_authorities):
+    for cas in permutations(BUNDLE.x509_authorities):
         for jwt in permutations(BUNDLE.jwt_authorities):
-            shuffled = replace(BUNDLE, x509_authorities=x509, jwt_authorities=jwt, sequence=99, refresh_hint=None)
+            shuffled = replace(BUNDLE, x509_authorities=cas, jwt_authorities=jwt, sequence=99, refresh_hint=None)
             assert digest_of(shuffled) == digest_of(BUNDLE)
 
 
@@ -97,3 +103,25 @@ def test_a_digest_is_read_as_it_is_said_and_only_whole() -> None:
         assert read_digest(said) == digest
     for wrong in ("", digest[:-1], digest + "0", "g" + digest[1:], digest.replace("-", "/")):
         assert read_digest(wrong) is None
+
+
+def test_a_ca_whose_key_nobody_knows_is_shown_as_unreadable_beside_the_others() -> None:
+    """T-20: what a partner publishes never ends the command that shows it."""
+    (ca, *_) = BUNDLE.x509_authorities
+    curve = bytes.fromhex("06082a8648ce3d030107")
+    odd = ca.replace(curve, curve[:-1] + b"\x63")
+    assert odd != ca
+    shown = describe_keys(replace(BUNDLE, x509_authorities=(odd, ca)))
+    assert [key["type"] for key in shown[:2]] == ["unreadable", "EC 256"]
+
+
+@pytest.mark.parametrize(("length", "shown"), [(20, 20), (5000, 203)], ids=["short", "long"])
+def test_a_subject_is_shown_no_longer_than_people_read(length: int, shown: int) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.DOMAIN_COMPONENT, "x" * (length - 3))])
+    now = datetime.datetime(2027, 1, 1, tzinfo=datetime.UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now)
+    der = builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+    (described,) = describe_keys(TrustBundle(HERE, (der,)))
+    assert described["subject"] is not None
+    assert len(described["subject"]) == shown

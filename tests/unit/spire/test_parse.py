@@ -118,6 +118,21 @@ def test_a_bundle_without_usable_keys_is_valid_and_trusts_nothing_SPIFFE_23(raw:
     assert parse_bundle(raw, TRUST_DOMAIN).is_empty
 
 
+def test_a_bundle_may_have_a_thousand_keys_and_long_names() -> None:
+    """T-20: one more of either is malformed, below."""
+    many = [{"kty": "EC", "use": "jwt-svid"}] * 998
+    assert len(parse_bundle(document(keys=[*keys(), *many]), TRUST_DOMAIN).jwt_authorities) == 999
+    assert parse_bundle(with_jwt_key(kid="k" * 1024), TRUST_DOMAIN).jwt_authorities[0].key_id == "k" * 1024
+
+
+def test_of_the_workload_api_a_thousand_certificates_are_read_and_one_more_are_not() -> None:
+    """T-20: an agent hands on what partners publish."""
+    ca = base64.b64decode(keys()[0]["x5c"][0])
+    assert parse_x509_authorities(ca * 1000) == (ca,)
+    with pytest.raises(MalformedBundle, match="more than 1000"):
+        parse_x509_authorities(ca * 1001)
+
+
 def test_a_jwt_key_without_kid_is_kept_without_a_name() -> None:
     assert [k.key_id for k in parse_bundle(with_jwt_key(kid=None), TRUST_DOMAIN).jwt_authorities] == [""]
 
@@ -144,6 +159,8 @@ def test_a_url_beside_a_key_is_dropped_SCA_29() -> None:
         pytest.param(document(keys=[7]), id="entry-no-object"),
         pytest.param(document(keys=[*keys(), {**keys()[1], "x": "AAAA"}]), id="duplicate-kid"),
         pytest.param(with_jwt_key(kid=7), id="kid-number"),
+        pytest.param(with_jwt_key(kid="k" * 1025), id="kid-long"),
+        pytest.param(document(keys=[*keys(), *[{"kty": "EC", "use": "jwt-svid"}] * 999]), id="keys-1001"),
         pytest.param(with_ca(x5c=["!"]), id="x5c-no-base64"),
         pytest.param(with_ca(x5c=[7]), id="x5c-number"),
         pytest.param(with_ca(x5c=["MA=="]), id="x5c-no-certificate"),

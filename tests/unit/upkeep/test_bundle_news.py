@@ -13,7 +13,7 @@ from prometheus_client import REGISTRY
 
 from bridge.bundle_news import BundleNews
 from bridge.lab.authority import Authority
-from bridge.model.bundle import BundleHealth
+from bridge.model.bundle import BundleHealth, JwtAuthority, TrustBundle
 from bridge.model.errors import Unavailable
 from bridge.model.reasons import Reason
 from bridge.model.spiffe_id import TrustDomain
@@ -77,6 +77,23 @@ def test_each_change_of_keys_is_one_row_whoever_saw_it_and_a_restart_is_none(sto
     _, second = restarted.rows()
     assert second["jwt_removed"] == first["jwt_added"]
     assert (second["x509_added"], second["x509_removed"]) == ([], [])
+
+
+@pytest.mark.parametrize(("keys", "logged", "more"), [(20, 20, None), (150, 21, 50)], ids=["few", "many"])
+def test_a_change_of_very_many_keys_fills_neither_the_log_nor_the_audit_log(
+    store: SqliteStore, caplog: pytest.LogCaptureFixture, keys: int, logged: int, more: int | None
+) -> None:
+    """T-19: a partner may change all of its keys as often as it is asked."""
+    caplog.set_level("INFO", "bridge.upkeep")
+    desk = Desk(store, Authority(NAME))
+    named = tuple(JwtAuthority(f"k{number}", "{}") for number in range(keys))
+    desk.book.publish(TrustBundle(DOMAIN, (), named), confirmed_at=NOW)
+    desk.news.note(NOW)
+    (row,) = desk.rows()
+    assert isinstance(row["jwt_added"], list)
+    assert (len(row["jwt_added"]), row.get("jwt_added_more")) == (min(keys, 100), more)
+    (line,) = (one for one in caplog.records if one.message == "bundle changed")
+    assert len(vars(line)["jwt_added"]) == logged
 
 
 def test_what_the_store_does_not_take_is_noted_the_next_time(
