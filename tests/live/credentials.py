@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cryptography import x509
-
 from tests.live.client import Answer, Connection, jwt_request, part, x509_request
 from tests.live.identities import Workload, X509Svid
+from tests.live.pki import key_id_above
 from tests.live.service import BridgeService
 
 Credential = str | X509Svid
@@ -38,10 +37,7 @@ def ask(service: BridgeService, credential: Credential, connection: Connection |
 
 
 def signer(credential: Credential) -> str:
-    """Which authority of the bundle is above it, by the id that SPIRE has for it: of a JWT-SVID the `kid`, of an
-    X.509-SVID the key id that the end of its chain names as its issuer's."""
+    """Which authority of the bundle is above it, by the id that SPIRE has for it; of a JWT-SVID that is the `kid`."""
     if isinstance(credential, str):
         return str(part(credential, 0)["kid"])
-    named = credential.certificates[-1].extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
-    assert named.key_identifier is not None
-    return named.key_identifier.hex()
+    return key_id_above(credential.certificates)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,6 +99,13 @@ class Authority:
         replace_file(key, _pem_key(own), mode=0o600, owner=owner)
         replace_file(certificate, _pem(leaf), mode=0o644, owner=owner)
         return leaf
+
+
+def key_id_above(chain: Sequence[x509.Certificate]) -> str:
+    """The key id that the end of a chain names as its issuer's, hex: by which SPIRE calls its X.509 authorities."""
+    named = chain[-1].extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
+    assert named is not None
+    return named.hex()
 
 
 def _pem(certificate: x509.Certificate) -> bytes:

@@ -21,9 +21,11 @@ class Rotation:
     def __init__(self, stage: Stage, trust_domain: str, kind: str, services: Mapping[str, BridgeService]) -> None:
         self._stage, self.kind, self._services = stage, kind, services
         own, partner = stage.lab.domains
-        living = Presenter(stage.workload(BATCH, own), kind), Presenter(stage.workload(SYNC, partner), kind)
         is_own = trust_domain == OWN
-        self.domain, (self.presenter, self.bystander) = (own, living) if is_own else (partner, living[::-1])
+        (self.domain, self._path), (other, other_path) = ((own, BATCH), (partner, SYNC))[:: 1 if is_own else -1]
+        # Admitted now, so that it lives by what is active now, whatever rotated before.
+        self.presenter = Presenter(stage.admit(self._path, self.domain)[0], kind)
+        self.bystander = Presenter(stage.workload(other_path, other), kind)
         self.authority = JwtAuthority(self.domain)
         if kind == "x509":
             self.authority = X509Authority(self.domain) if is_own else SelfSignedAuthority(self.domain)
@@ -31,7 +33,7 @@ class Rotation:
     @property
     def subject(self) -> str:
         """The SPIFFE ID of the workload whose trust domain changes."""
-        return self.domain.spiffe_id(BATCH if self.domain is self._stage.lab.own else SYNC)
+        return self.domain.spiffe_id(self._path)
 
     def whole(self, name: str) -> None:
         """All four steps, one after the other."""
@@ -57,12 +59,11 @@ class Rotation:
 
     def taint(self, authority: str) -> None:
         """Taint what was replaced, and wait until no workload and no agent lives by it any more."""
-        agent_before = self.domain.agent_serial()
         self.authority.taint(authority)
         _until(lambda: authority not in self._signers(), "the agent replaced the tainted SVIDs")
         if self.kind == "x509":
             # An agent whose own certificate is below a root that is gone loses its server, and shuts down.
-            _until(lambda: self.domain.agent_serial() != agent_before, "the agent renewed its own certificate")
+            _until(lambda: self.domain.agent_authority() != authority, "the agent renewed its own certificate")
 
     def tell_the_other_server(self) -> None:
         """The servers ask each other every 15 s, which is too rare for an https_spiffe server that goes through a whole

@@ -13,6 +13,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
+
+from tests.live.pki import key_id_above
 from tests.live.processes import CommandFailed, Program, free_ports, run
 
 SPIRE_DEV = Path(__file__).resolve().parents[2] / "spire-dev"
@@ -78,10 +81,11 @@ class SpireDomain:
         """Wait until the agent answers on its socket."""
         self.agent.ready_when(lambda: self._healthy("agent"), seconds=START_SECONDS)
 
-    def agent_serial(self) -> str:
-        """The serial number of the certificate by which the agent knows itself to its server."""
-        agents = json.loads(self.server_command("agent", "list", "-output", "json"))["agents"]
-        return ",".join(sorted(str(agent["x509svid_serial_number"]) for agent in agents))
+    def agent_authority(self) -> str:
+        """The id of the authority above the certificate by which the agent is known to its server."""
+        kept = json.loads((self.directory / "agent" / "agent-data.json").read_text())
+        chain = [x509.load_pem_x509_certificate(base64.b64decode(pem)) for pem in kept["svid"]]
+        return key_id_above(chain)
 
     def stop_agent(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End the agent: SIGTERM lets it say goodbye, SIGKILL leaves its socket file behind."""

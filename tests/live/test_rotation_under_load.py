@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 
 from tests.live.client import Answer
-from tests.live.credentials import ask
+from tests.live.credentials import ask, signer
 from tests.live.removed import Removed
 from tests.live.rotating import Rotation
 from tests.live.service import BridgeService
@@ -94,6 +94,7 @@ def _load(running: ExitStack, rotation: Rotation, service: BridgeService) -> lis
 def _old_clients(running: ExitStack, rotation: Rotation, service: BridgeService) -> Removed:
     """Clients that go on with what they have now: one at each worker, and one over new connections."""
     old = rotation.presenter.credential(service)
+    assert signer(old) == rotation.authority.retiring(), "the agent handed out something older"
     svid = None if isinstance(old, str) else old
     workers = running.enter_context(connections_to_every_worker(service, svid))
     asks: dict[str, Callable[[], Answer]] = {
