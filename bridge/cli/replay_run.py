@@ -72,7 +72,7 @@ class ReplayRun:
         tally, forms, known = self.tally, self._forms, self._known
         for row in rows:
             _, time, id, event, door, subject, evidence, ask, rule, outcome, reason, client_id, version, times = row
-            columns = (event, door, evidence, ask, rule, outcome, reason, version == self._version)
+            columns = (event, door, evidence, ask, rule, outcome, reason, version in ("", self._version))
             form = forms.get(columns)
             if form is None:
                 if len(forms) >= MOST_REMEMBERED:
@@ -132,12 +132,17 @@ class ReplayRun:
             rule=row.rule,
             client_id=row.client_id,
             reason=row.reason,
-            is_of_now=row.policy_version == self._version,
+            is_of_now=self._is_of_now(row),
         )
         replayed = self._judge(recorded)
         if replayed.verdict is Verdict.UNTOLD:
             return "untold", None
         return form.counter, _change(row, recorded, replayed) if replayed.verdict is Verdict.CHANGED else None
+
+    def _is_of_now(self, row: AskRow) -> bool:
+        """Whether the policies in force made the answer. Of a refusal that names no version they have to explain it
+        too: it came of the rules and of something else, as when a refresh asks for what its grant does not have."""
+        return row.policy_version == self._version or (not row.policy_version and row.event == AuditEventKind.REFUSED)
 
     def _note_fault(self, row: AskRow, fault: str) -> None:
         if fault and len(self.tally.named) < _MOST_NAMED:

@@ -23,7 +23,7 @@ _INSTANCE = "instance-"
 @dataclass(frozen=True, slots=True)
 class RecordedAsk:
     """What a row says of a request that policy decided. `effect` ASK: it waited for an approval; one that was approved
-    is recorded as allowed. `is_of_now`: the policies in force decided it."""
+    is recorded as allowed. `is_of_now`: the policies in force have to explain it, for no others decided it."""
 
     subject: PolicySubject
     ask: Ask

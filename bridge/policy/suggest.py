@@ -7,7 +7,7 @@ mend (a deny, a missing proof, a name that does not exist) is said instead.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tomli
@@ -25,7 +25,7 @@ from bridge.policy.rule import Rule
 from bridge.policy.slips import nearest
 from bridge.policy.suggested_rule import Granted, written_rule
 from bridge.policy.trial import Tried, text_of, tried
-from bridge.policy.vocabulary import VOCABULARIES
+from bridge.policy.vocabulary import VOCABULARIES, provable
 from bridge.policy.writing import entry_text, file_text
 
 
@@ -65,9 +65,19 @@ def suggest(workshop: Workshop, request: Request, *, why: str, scopes: Sequence[
     decision = policy.decide(request.subject, request.ask, proved=request.proved)
     _require_a_rule_helps(workshop, request, decision)
     granted = _granted(policy, request, scopes)
+    found = _added(workshop, request, granted, why)
+    if found.line or not found.also:
+        return found
+    # The new rule is the heaviest: requests that name nothing get what it gives, and no more what they got so far.
+    other = _added(workshop, request, _with_what_it_has(policy, request, granted), why)
+    return other if len(other.also) < len(found.also) else found
+
+
+def _added(workshop: Workshop, request: Request, granted: Granted, why: str) -> Suggestion:
+    """The suggestion of one more rule; of an amended one where that would be a tie."""
     file = VOCABULARIES[request.subject.source].file or f"{_trust_domain(request)}.toml"
     before = text_of(workshop.folder, file)
-    written = written_rule(policy, request, granted, why)
+    written = written_rule(workshop.policy, request, granted, why)
     text = entry_text("rule", written)
     if before is None:
         text = f"{file_text(_head(request), 'rule')}\n{text}"
@@ -76,6 +86,16 @@ def suggest(workshop: Workshop, request: Request, *, why: str, scopes: Sequence[
         return _amended(workshop, request, granted, file, before)
     after, warnings, also = _held(workshop, request, granted, result)
     return Suggestion(file, 0, before is None, str(written["id"]), text, after, warnings, also)
+
+
+def _with_what_it_has(policy: PolicySet, request: Request, granted: Granted) -> Granted:
+    """Beside it what the identity gets in this way already when it names nothing."""
+    ask = replace(request.ask, scopes=(), resources=())
+    decision = policy.decide(request.subject, ask, proved=provable(request.subject.source, request.subject.evidence))
+    found = {resource: set(scopes) for resource, scopes in granted.items()}
+    for scope in decision.scopes if decision.effect is Effect.ALLOW else ():
+        found.setdefault(policy.catalogue.home[scope], set()).add(scope)
+    return {resource: sorted(scopes) for resource, scopes in found.items()}
 
 
 def place_of(folder: Path, rule: Rule) -> str:

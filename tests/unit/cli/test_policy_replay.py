@@ -218,10 +218,13 @@ def test_a_change_that_is_in_force_already_says_so_and_can_be_left_out(
     assert (told["change"], told["before"]["effect"]) == ("gains", "deny")
 
 
-def test_a_row_that_the_policies_of_then_do_not_explain_is_no_change(run: Run, record: Record, candidate: Path) -> None:
-    """Refused by the very policies in force, which allow what stands in the row: it turned on something else, as when
-    a document does not state the grant type."""
-    record(more={"event": AuditEventKind.REFUSED, "outcome": "deny", "reason": "policy_grant_type"})
+@pytest.mark.parametrize("more", [{}, {"policy_version": ""}], ids=["by these policies", "by none named"])
+def test_a_row_that_the_policies_of_then_do_not_explain_is_no_change(
+    run: Run, record: Record, candidate: Path, more: dict[str, str]
+) -> None:
+    """Refused though the rules allow what stands in the row: it turned on something else, as when a document does not
+    state the grant type, or a refresh asks for what its grant does not have."""
+    record(more={"event": AuditEventKind.REFUSED, "outcome": "deny", "reason": "policy_grant_type", **more})
     change(candidate / "example.org.toml", '["ledger.read"], token_ttl = "5m"', '["ledger.read"], token_ttl = "9m"')
     ran = run(*REPLAY)
     assert (ran.code, "1 whose row does not hold all that the answer turned on" in ran.err) == (0, True)

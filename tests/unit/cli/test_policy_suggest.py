@@ -100,6 +100,28 @@ ADMITTED = {
             "token_ttl": "5m",
         },
     ),
+    "one that asks for more: a request that names nothing gets what it got": (
+        {**TILL, "scopes": ["ledger.write"], "evidence": "x509-svid", "proved": ["x5t#S256"]},
+        {"path": "/ns/web/sa/till", "evidence": "x509-svid", "door": "token"},
+        {
+            "resources": [LEDGER],
+            "scopes": ["ledger.read", "ledger.write"],
+            "grant_types": ["client_credentials"],
+            "bind": "if-present",
+            "token_ttl": "5m",
+        },
+    ),
+    "one that asks another resource": (
+        {**TILL, "scopes": ["reports.read"]},
+        {"path": "/ns/web/sa/till", "evidence": "jwt-svid", "door": "token"},
+        {
+            "resources": ["https://reports.example.org", LEDGER],
+            "scopes": ["ledger.read", "reports.read"],
+            "grant_types": ["client_credentials"],
+            "bind": "if-present",
+            "token_ttl": "5m",
+        },
+    ),
     "another trust domain, in a file of its own": (
         {"subject": "spiffe://other.example/a", "scopes": ["ledger.read"]},
         {"path": "/a", "evidence": "jwt-svid", "door": "token"},
