@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from bridge.store.ports import AuditStore, RestingToken, Store
 
 
+# Tokens that were issued before somebody shortened `tokens.max_ttl` live as long as they were to.
+_AT_LEAST = 86400
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What the operator typed. `limit` None: all."""
@@ -59,7 +63,7 @@ class Asked:
     "--since",
     type=Moment(),
     metavar="TIME",
-    help="Look at tokens issued since then.  [default: as long ago as tokens.max_ttl]",
+    help="Look at tokens issued since then.  [default: as long ago as tokens.max_ttl, at least a day]",
 )
 @list_options
 @timeout_option
@@ -106,7 +110,8 @@ def impact(
         at = now()
         longest = settings.tokens.max_ttl
         first = moment_at(since, at)
-        search = _search(store, asked, since=at - longest if first is None else first, longest=longest)
+        ago = max(longest, _AT_LEAST)
+        search = _search(store, asked, since=at - ago if first is None else first, longest=longest)
         question, found = _found(search, asked, present, store, settings, at)
         answer = Answer(asked.trust_domain.name, found, present, search.since)
         if lists_tokens:

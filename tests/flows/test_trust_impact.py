@@ -121,6 +121,23 @@ def test_after_a_jwt_key_is_lost_exactly_what_it_vouched_for_is_found_and_ended(
     assert house.operate("audit", "verify")[0] == 0
 
 
+def test_tokens_from_before_their_longest_life_was_shortened_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever shortens it in a hurry must not lose sight of those that were issued before and live on."""
+    with running(tmp_path / "service", more='[tokens]\nmax_ttl = "6h"\ndefault_ttl = "6h"\n') as house:
+        old = house.by_jwt(WEB)
+        authority = house.stand.authority
+        authority.rotate_jwt("prepare", "activate", "taint", "revoke")
+        publish(house)
+        house.after(4 * 3600)
+        assert house.is_active(old.body["access_token"])
+        monkeypatch.setenv("BRIDGE_TOKENS__MAX_TTL", "5m")
+        monkeypatch.setenv("BRIDGE_TOKENS__DEFAULT_TTL", "5m")
+        assert listed(house) == {old.claims["jti"]}
+        assert listed(house, "--since", "1h") == set(), "unless the operator knows better"
+
+
 @pytest.mark.parametrize("named", ["nothing", "root", "root key", "intermediate", "intermediate key"])
 def test_after_a_ca_is_lost_what_came_of_it_is_found_by_any_ca_of_the_chain(house: Approving, named: str) -> None:
     """The leaf names the intermediate alone; it is the root that the bundle lost."""
