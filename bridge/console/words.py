@@ -13,7 +13,7 @@ def harmless(value: object) -> object:
     the template's own work, and what is escaped already stays as it is. None is shown as nothing."""
     if value is None:
         return ""
-    return inert(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+    return value if hasattr(value, "__html__") else inert(str(value))
 
 
 def minute(epoch: int) -> str:
