@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bridge.cli.options import config_option, json_option, list_options, settings_of, timeout_option
-from bridge.cli.output import emit_fields, emit_json, emit_table, note, say, timestamp
+from bridge.cli.output import emit_fields, emit_json, emit_table, note, printable, say, timestamp
 from bridge.cli.trust_add import add
 from bridge.cli.trust_impact import impact
 from bridge.cli.trust_looking import POLLED, Asking, look
@@ -177,7 +177,7 @@ def _show_difference(
     for name, keys in change.items() if not as_json else ():
         kind, _, way = name.partition("_")
         for key in keys:
-            say(f"{'+' if way == 'added' else '-'} {kind:<4} {key}")
+            say(f"{'+' if way == 'added' else '-'} {kind:<4} {printable(key)}")
     differs = any(change.values())
     if not differs and not as_json:
         say("the same keys")

@@ -100,6 +100,18 @@ def test_a_diff_with_a_file_works_for_every_source(run: Run, folder: Path, endpo
     assert "'keys' is missing" in run("trust", "diff", NAME, theirs).err
 
 
+def test_a_kid_adds_no_line_to_a_diff_and_moves_no_cursor(run: Run, folder: Path, endpoint: BundleEndpoint) -> None:
+    """T-49: an operator decides by these lines, and the endpoint chose the name."""
+    run("trust", "refresh")
+    theirs = folder / "theirs.json"
+    bundle = json.loads(endpoint.authority.bundle_json())
+    bundle["keys"][1]["kid"] = "k\n- x509 " + "0" * 64 + "\x1b[2K\u202e"
+    theirs.write_text(json.dumps(bundle))
+    added, removed = run("trust", "diff", NAME, theirs).out.splitlines()
+    assert added == "+ jwt  k\\n- x509 " + "0" * 64 + "\\x1b[2K\\u202e"
+    assert removed.startswith("- jwt  ")
+
+
 def test_a_diff_with_an_endpoint_that_does_not_answer_says_so(run: Run, endpoint: BundleEndpoint) -> None:
     run("trust", "refresh")
     endpoint.stop()
