@@ -19,8 +19,9 @@ from bridge.fetch.deadline import Deadline
 from bridge.fetch.failures import DocumentFailure, DocumentFault, NetworkFailure, NetworkFault
 
 MAX_HEAD_BYTES = 16 * 1024
-# Chunks of one byte take six on the wire. Whoever sends more framing than that is not sending a document.
-_WIRE_BYTES_PER_BYTE = 8
+# Chunks of one byte take five more on the wire. Whoever sends more framing than that is not sending a document; and
+# each chunk costs time of everybody's, so that a long document may not come in such small ones.
+_FRAMING_PER_BYTE, _MOST_FRAMING = 7, 64 * 1024
 _READ_BYTES = 16 * 1024
 MAX_ETAG_LENGTH = 256
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"')
@@ -103,7 +104,8 @@ def exchange(stream: ssl.SSLSocket, get: Get | Post, deadline: Deadline) -> Fetc
     body = bytearray()
     status = 200
     headers: Mapping[str, str] = {}
-    for event in _events(stream, parser, MAX_HEAD_BYTES + _WIRE_BYTES_PER_BYTE * get.max_bytes, deadline):
+    framing = MAX_HEAD_BYTES + min(_FRAMING_PER_BYTE * get.max_bytes, _MOST_FRAMING)
+    for event in _events(stream, parser, framing, deadline):
         if isinstance(event, h11.Response):
             status = event.status_code
             _check_status(status, get)
@@ -146,7 +148,8 @@ def _send(stream: ssl.SSLSocket, parser: h11.Connection, get: Get | Post, deadli
 
 
 def _events(stream: ssl.SSLSocket, parser: h11.Connection, budget: int, deadline: Deadline) -> Iterator[h11.Event]:
-    """The parts of the answer up to its end. `budget` bounds all bytes, framing and interim answers included."""
+    """The parts of the answer up to its end. `budget` bounds all bytes but the body's: heads, framing and interim
+    answers. The body is for whoever takes the parts to bound, and never more than one read ahead of that."""
     ended = False
     while True:
         try:
@@ -156,6 +159,8 @@ def _events(stream: ssl.SSLSocket, parser: h11.Connection, budget: int, deadline
         if isinstance(event, h11.EndOfMessage):
             return
         if isinstance(event, h11.Event) and not isinstance(event, h11.ConnectionClosed):
+            if isinstance(event, h11.Data):
+                budget += len(event.data)
             yield event
             continue
         if event is not h11.NEED_DATA or ended:

@@ -341,6 +341,13 @@ def test_chunks_are_counted_and_so_is_their_framing_T_6_CIMD_8() -> None:
     assert refused(padded, max_bytes=400) is DocumentFault.TOO_LARGE
 
 
+def test_a_long_document_comes_in_few_chunks_or_not_at_all_T_6() -> None:
+    """Each chunk takes time from everybody in this process: a million of them took eight seconds."""
+    mebibyte = 1024 * 1024
+    assert len(answered(chunked(*[b" " * 128] * (mebibyte // 128)), max_bytes=mebibyte).body) == mebibyte
+    assert refused(chunked(*[b" "] * 40_000), max_bytes=mebibyte) is DocumentFault.TOO_LARGE
+
+
 def test_a_body_without_a_length_ends_with_the_connection_if_tls_says_so() -> None:
     data = http(b'{"a": 1}', content_length="")
     assert answered(data).body == b'{"a": 1}'
