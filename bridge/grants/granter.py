@@ -224,6 +224,8 @@ def _event(
     decided, and there `policy replay` decides it again."""
     identity, decision = registration.identity, registration.decision
     known: dict[str, object] = {"expires_at": claims.expires_at, "epoch": claims.epoch}
+    if not ask.scopes:
+        known["granted"] = list(claims.scope)
     if user is not None:
         known |= {"user": user.grant.user.user_id, "grant": user.grant.grant_id}
     return AuditEvent.about(

@@ -35,9 +35,10 @@ class AuditEvent:
     """One row to be. Units: `time` epoch seconds. `id` is the correlation id the client was given.
 
     `ask` is the whole ask (`grant_type`, `scopes`, `resources`) so that it can be decided again; beside it stand
-    `authorities`, those of a trust domain who vouched for who asked, and of a token `expires_at` and the `epoch` of its
-    client. `credential` is the hex SHA-256 of what was presented; `key_id` its `kid`, or the CA key id that it names;
-    `issued` the hex SHA-256 of what was issued; `count` how many equal refusals the row stands for.
+    `authorities`, those of a trust domain who vouched for who asked, and of a token `expires_at`, the `epoch` of its
+    client, and where no scope was named those that were `granted`. `credential` is the hex SHA-256 of what was
+    presented; `key_id` its `kid`, or the CA key id that it names; `issued` the hex SHA-256 of what was issued; `count`
+    how many equal refusals the row stands for.
     """
 
     id: str

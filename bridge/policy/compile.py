@@ -147,6 +147,7 @@ def _compile_rule(
         offer=offer,
         client=client_of(making, grant),
         templated=_is_templated(terms),
+        why=written.why,
     )
 
 
@@ -193,6 +194,7 @@ def _deny(
         scopes=scopes,
         # Beside scopes the resources add nothing: each scope belongs to one of them.
         resources=frozenset() if scopes else resources,
+        why=making.rule.why,
     )
 
 

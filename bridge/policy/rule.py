@@ -18,7 +18,7 @@ class Rule:
 
     `evidence` and `doors` None mean any, which only denies can say: they follow a SPIFFE ID to every
     door, also where it acts for a document. `grant_types` None means any, for denies too.
-    `actors` are the SPIFFE IDs that may act for the document; None: nobody.
+    `actors` are the SPIFFE IDs that may act for the document; None: nobody. `why` is what its author says of it.
     """
 
     id: str
@@ -38,6 +38,7 @@ class Rule:
     offer: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     client: ClientChoice | None = None
     templated: bool = False
+    why: str = ""
 
     def entry(self, address: Address) -> Pattern | None:
         """The heaviest of the rule's patterns that match; the first of equals."""
