@@ -65,7 +65,7 @@ class AnchorNames:
     def __init__(self) -> None:
         self._held: dict[str, dict[bytes, _Held]] = {}
         self._turns = itertools.count(1)
-        self._left_out: set[tuple[str, bytes]] = set()
+        self._said: set[tuple[str, str]] = set()
 
     def hold(self, bundle: TrustBundle) -> None:
         """These are the trust domain's CA certificates now, and no others."""
@@ -102,8 +102,10 @@ class AnchorNames:
         return itertools.chain.from_iterable(held.values() for held in self._held.values())
 
     def _say(self, left_out: dict[tuple[str, bytes], str]) -> None:
-        for (domain, der), other in left_out.items():
-            if (domain, der) not in self._left_out:
+        """One line for two trust domains, however many certificates the one publishes and however often."""
+        pairs = {(domain, other): der for (domain, der), other in left_out.items()}
+        for (domain, other), der in pairs.items():
+            if (domain, other) not in self._said:
                 _log.error(
                     "a CA of %s goes by the name of one of %s and is left out of handshakes, which would take it for "
                     "that one: SHA-256 %s",
@@ -111,7 +113,7 @@ class AnchorNames:
                     other,
                     hashlib.sha256(der).hexdigest(),
                 )
-        self._left_out = set(left_out)
+        self._said = set(pairs)
 
 
 def _name_of(der: bytes) -> _Name | None:

@@ -87,6 +87,15 @@ def test_a_ca_under_anothers_name_ends_no_handshake_of_the_others_workloads(
     assert said[0].startswith("a CA of hostile.example goes by the name of one of victim.example")
 
 
+def test_many_such_cas_are_one_line_and_so_are_others_after_them(caplog: pytest.LogCaptureFixture) -> None:
+    book = new_book()
+    publish(book, VICTIM, ROOT)
+    for turn in range(2):
+        publish(book, HOSTILE, *(look_alike(key=f"{turn} {number}") for number in range(5)))
+        assert book.anchors().certificates == (ROOT.der,)
+    assert sum("left out of handshakes" in record.getMessage() for record in caplog.records) == 1
+
+
 def test_a_ca_of_another_name_stays_beside_it(tmp_path: Path) -> None:
     book = new_book()
     other = look_alike(common_name="CA of hostile.example", key_id=False)
