@@ -103,7 +103,7 @@ class Browser:
     ) -> None:
         """`app` gives the application; `address` is where the browser comes from, `connection` what else the server
         says of its connections."""
-        self._app, self._issuer, self._address = app, issuer, address
+        self._app, self.issuer, self._address = app, issuer, address
         self.connection = connection or {"bridge.listener": "plain", "bridge.peer_chain": ()}
         self.cookies: dict[str, str] = {}
 
@@ -129,12 +129,12 @@ class Browser:
         return page
 
     def is_here(self, url: str) -> bool:
-        return urlsplit(url)[:2] == urlsplit(self._issuer)[:2]
+        return urlsplit(url)[:2] == urlsplit(self.issuer)[:2]
 
     def _ask(self, method: str, url: str, body: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Page:
-        url = urljoin(self._issuer, url)
+        url = urljoin(self.issuer, url)
         parts = urlsplit(url)
-        assert self.is_here(url), f"{url} is not {self._issuer}"
+        assert self.is_here(url), f"{url} is not {self.issuer}"
         connection = environ_of_connection(
             scheme=parts.scheme, server=("127.0.0.1", parts.port or 443), client=(self._address, 4711)
         )
