@@ -8,30 +8,25 @@ import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, make_server
+from wsgiref.simple_server import make_server
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 from bridge.model.bundle import BundleHealth, SharedKey
 from bridge.model.client import ClientKind
 from bridge.model.spiffe_id import TrustDomain
 from bridge.observe.readiness import Readiness
+from tests.browser.served import Quiet, Threaded
 from tests.unit.console.stand import DOCUMENT, RESEARCHER, ConsoleStand, status
 
 # What somebody might have called themselves who likes to be somewhere else.
 HOSTILE = "</td></table><script>document.title='taken'</script>\x1b[2J\u202eevil"
 
 
-class _Quiet(WSGIRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing."""
-
-
 class ConsoleHouse:
     """A console with things to see in it."""
 
     def __init__(self, folder: Path) -> None:
-        self._server = make_server("127.0.0.1", 0, self._app, handler_class=_Quiet)
+        self._server = make_server("127.0.0.1", 0, self._app, Threaded, Quiet)
         self.origin = f"http://localhost:{self._server.server_port}"
         self.stand = ConsoleStand(folder, origin=self.origin, now=int(time.time()))
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()

@@ -18,12 +18,12 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from bridge.lab.web_ca import WebCa
 
 
-class _Quiet(WSGIRequestHandler):
+class Quiet(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing."""
 
 
-class _Threaded(ThreadingMixIn, WSGIServer):
+class Threaded(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
 
@@ -31,7 +31,7 @@ class ServedApplication:
     """A WSGI application over TLS. It is handed in once its address, and so its issuer, is known."""
 
     def __init__(self, folder: Path, *, now: int) -> None:
-        self._server = _Threaded(("127.0.0.1", 0), _Quiet)
+        self._server = Threaded(("127.0.0.1", 0), Quiet)
         chain, key = WebCa(now=now).issue(["127.0.0.1", "localhost"])
         pem = folder / "server.pem"
         pem.write_bytes(chain + key)

@@ -18,7 +18,7 @@ LOCAL = "http://127.0.0.1:53123/callback"
 KINDS = tuple(gallery(LOCAL))
 
 # Each text's contrast with what is behind it (WCAG 2.2, 1.4.3), as the browser paints it.
-_CONTRASTS = """
+CONTRASTS = """
 const light = rgb => rgb.map(c => c / 255).map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
   .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
 const parts = color => color.match(/[0-9.]+/g).map(Number);
@@ -49,7 +49,7 @@ def picture(chromium: Chromium, name: str) -> None:
     for scheme in ("light", "dark"):
         chromium.prefer(scheme)
         chromium.screenshot(PICTURES / f"{name}-{scheme}.png")
-        contrasts = chromium.run(_CONTRASTS)
+        contrasts = chromium.run(CONTRASTS)
         assert len(contrasts) > 2
         assert [found for found in contrasts if found[0] < 4.5] == [], scheme
 
