@@ -141,6 +141,24 @@ def test_every_state_and_fault_shows_in_metrics_and_goes_again(store: SqliteStor
     assert value("bridge_bundle_fault", fault="malformed") == 0
 
 
+def test_many_trust_domains_are_measured_some_at_a_time_and_none_is_left_out(store: SqliteStore) -> None:
+    """Whoever is served does not wait for a thousand of them; the chore says how soon it goes on."""
+    names = [f"measured{number}.example" for number in range(250)]
+    book = BundleBook(TrackedTrustDomain(TrustDomain(name), "file", 60, 5) for name in names)
+    news = BundleNews(book, store.bundles, new_id=lambda: "id", clock=lambda: NOW)
+
+    def measured() -> int:
+        labels = ({"trust_domain": name, "state": "unreachable"} for name in names)
+        return sum(REGISTRY.get_sample_value("bridge_bundle_state", each) == 1 for each in labels)
+
+    rests = []
+    for _ in range(3):
+        rests.append(news.measure(NOW))
+        assert 0 < measured() <= 100 * len(rests)
+    assert measured() == len(names)
+    assert [rest is None for rest in rests] == [False, False, True]
+
+
 def test_the_shipped_rules_name_metrics_labels_and_states_that_there_are() -> None:
     text = RULES.read_text()
     known = {name for family in REGISTRY.collect() for name in (family.name, f"{family.name}_total")}
