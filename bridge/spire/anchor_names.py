@@ -4,6 +4,9 @@ A handshake does not know the trust domain, so all CAs of all bundles are in its
 its name and key identifier alone, takes the first that it finds, and tries no other when the signature then does not
 fit. Whoever publishes a CA under the name and identifier of another trust domain's, over a key of its own, would so end
 every handshake of the other one's workloads. It would vouch for nobody: that the application decides, by one bundle.
+
+The name may also be an intermediate's, which stands in no bundle and so cannot be compared. What others serve over the
+network therefore has to carry an identifier that no other key has.
 """
 
 from __future__ import annotations
@@ -26,6 +29,12 @@ _HASHES = ("sha512", "sha384", "sha256", "sha1")
 # RFC 7093 takes so many bytes of a longer hash, as many as SHA-1 has.
 _SHORT = 20
 
+_WORDS = "a CA of %s goes by the name of one of %s and is left out of handshakes, which would take it for that one: SHA-256 %s"
+_ANYBODYS = (
+    "a CA of %s has no key identifier made from its own key (RFC 5280 section 4.2.1.2) and is left out of handshakes, "
+    'which could take it for anybody\'s; compare its bundle and configure it as source = "file": SHA-256 %s'
+)
+
 Subject = tuple[frozenset[tuple[str, str | bytes]], ...]
 
 
@@ -43,12 +52,20 @@ class _Name:
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A certificate of a trust domain. `turn` tells since when it has it; 0: since its bundle was first read."""
+    """A certificate of a trust domain. `turn` tells since when it has it; 0: since its bundle was first read.
+    `fetched`: its bundle comes from an endpoint of other people."""
 
     trust_domain: str
     certificate: bytes
     name: _Name
     turn: int
+    fetched: bool
+
+    @property
+    def may_be_anybodys(self) -> bool:
+        """Whether it could be found in place of an intermediate of whose name and identifier nothing is known here.
+        Not seen: an intermediate whose leaves do not name its identifier, which SPIRE's do."""
+        return self.fetched and not self.name.is_own
 
     @property
     def rank(self) -> tuple[bool, int, str, bytes]:
@@ -67,30 +84,34 @@ class AnchorNames:
         self._turns = itertools.count(1)
         self._said: set[tuple[str, str]] = set()
 
-    def hold(self, bundle: TrustBundle) -> None:
-        """These are the trust domain's CA certificates now, and no others."""
+    def hold(self, bundle: TrustBundle, *, fetched: bool) -> None:
+        """These are the trust domain's CA certificates now, and no others. `fetched`: from a bundle endpoint."""
         name = bundle.trust_domain.name
         before = self._held.get(name)
         turn, known = (0, {}) if before is None else (next(self._turns), before)
         self._held[name] = {
-            der: known.get(der) or _Held(name, der, named, turn)
+            der: known.get(der) or _Held(name, der, named, turn, fetched)
             for der in bundle.x509_authorities
             if (named := _name_of(der)) is not None
         }
 
     def together(self) -> tuple[bytes, ...]:
         """All that can be in one context. Of two trust domains' certificates that would be taken for one another the
-        one stays whose key identifier is its key's own; else the one that was there first. What is left out is said
-        once. Within one trust domain nothing is left out: that harms nobody else."""
+        one stays whose key identifier is its key's own; else the one that was there first. Of a fetched bundle only
+        those stay whose identifier is, as soon as there is another trust domain. What is left out is said once. Within
+        one trust domain nothing is left out: that harms nobody else."""
         found: dict[bytes, None] = {}
         seen: dict[Subject, dict[bytes, _Held]] = {}
         left_out: dict[tuple[str, bytes], str] = {}
+        is_alone = len(self._held) == 1
         for held in sorted(self._all(), key=lambda one: one.rank):
             alike = seen.setdefault(held.name.subject, {})
             key_id = held.name.key_id
             near = [alike[each] for each in (key_id, b"") if each in alike] if key_id else alike.values()
             other = next((one for one in near if one.is_taken_for(held)), None)
-            if other is None:
+            if held.may_be_anybodys and not is_alone:
+                left_out[held.trust_domain, held.certificate] = ""
+            elif other is None:
                 found[held.certificate] = None
                 alike.setdefault(key_id, held)
             else:
@@ -107,11 +128,7 @@ class AnchorNames:
         for (domain, other), der in pairs.items():
             if (domain, other) not in self._said:
                 _log.error(
-                    "a CA of %s goes by the name of one of %s and is left out of handshakes, which would take it for "
-                    "that one: SHA-256 %s",
-                    domain,
-                    other,
-                    hashlib.sha256(der).hexdigest(),
+                    _WORDS if other else _ANYBODYS, domain, *filter(None, (other,)), hashlib.sha256(der).hexdigest()
                 )
         self._said = set(pairs)
 

@@ -206,7 +206,7 @@ class BundleBook:
             changed = before is None or (before is not bundle and _keys(before) != _keys(bundle))
             if changed:
                 touched, revision = self._shared.hold(bundle), next(self._revisions)
-                self._anchor_names.hold(bundle)
+                self._anchor_names.hold(bundle, fetched=state.tracked.is_fetched)
             after = state.published(
                 LiveBundle(bundle, revision),
                 shared=self._shared.shared_by(name) if changed else state.shared,

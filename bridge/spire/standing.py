@@ -26,6 +26,11 @@ class TrackedTrustDomain:
     max_stale: int
     confirm_every: int
 
+    @property
+    def is_fetched(self) -> bool:
+        """Whether its bundle comes over the network, from an endpoint that other people may run."""
+        return self.source in ("https_web", "https_spiffe")
+
 
 @dataclass(frozen=True, slots=True)
 class Clocks:

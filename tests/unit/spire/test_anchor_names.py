@@ -22,13 +22,13 @@ LEAF = ROOT.issue(leaf_spec("spiffe://victim.example/w"))
 NOW = 1_800_000_000
 
 
-def look_alike(*, key_id: bool = True, common_name: str = "CA of victim.example", key: str = "evil") -> Issued:
+def look_alike(*, of: Issued | None = ROOT, common_name: str = "CA of victim.example", key: str = "evil") -> Issued:
     """A CA of somebody else, under the victim's name and with its key identifier, or with none."""
     spec = replace(
         ca_spec("hostile.example"), common_name=common_name, key=key_pair("P-256", key), key_identifiers=False
     )
-    if key_id:
-        spec = spec.adding(x509.SubjectKeyIdentifier.from_public_key(ROOT.key.public_key()))
+    if of is not None:
+        spec = spec.adding(x509.SubjectKeyIdentifier.from_public_key(of.key.public_key()))
     return CertificateAuthority.root("hostile.example", spec)
 
 
@@ -70,7 +70,7 @@ def handshake(book: BundleBook, folder: Path, client: Issued = LEAF) -> str:
 @pytest.mark.parametrize("hostile_first", [False, True], ids=["after", "before"])
 @pytest.mark.parametrize(
     "hostile",
-    [look_alike(), look_alike(key_id=False), look_alike(common_name=" ca OF  victim.EXAMPLE ")],
+    [look_alike(), look_alike(of=None), look_alike(common_name=" ca OF  victim.EXAMPLE ")],
     ids=["same key identifier", "no key identifier", "spelled otherwise"],
 )
 def test_a_ca_under_anothers_name_ends_no_handshake_of_the_others_workloads(
@@ -98,7 +98,7 @@ def test_many_such_cas_are_one_line_and_so_are_others_after_them(caplog: pytest.
 
 def test_a_ca_of_another_name_stays_beside_it(tmp_path: Path) -> None:
     book = new_book()
-    other = look_alike(common_name="CA of hostile.example", key_id=False)
+    other = look_alike(common_name="CA of hostile.example", of=None)
     publish(book, HOSTILE, other)
     publish(book, VICTIM, ROOT)
     assert set(book.anchors().certificates) == {ROOT.der, other.der}
@@ -128,6 +128,25 @@ def test_of_two_that_state_no_identifier_of_their_own_the_one_that_was_there_fir
     assert book.anchors().certificates == (second.der,)
 
 
+INTERMEDIATE = ROOT.intermediate("victim.example")
+BELOW = INTERMEDIATE.issue(leaf_spec("spiffe://victim.example/w"))
+
+
+@pytest.mark.parametrize("key_id", [True, False], ids=["its key identifier", "no key identifier"])
+def test_a_fetched_ca_under_the_name_of_anothers_intermediate_ends_no_handshake(
+    tmp_path: Path, key_id: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No bundle holds the intermediate, so there is nothing to compare with. The twin is a CA of an operator's file."""
+    forged = look_alike(common_name="Intermediate 1 of victim.example", of=INTERMEDIATE if key_id else None)
+    for source, ends in (("file", False), ("https_web", True), ("https_spiffe", True)):
+        book = BundleBook([TrackedTrustDomain(VICTIM, "file", 3600, 10), TrackedTrustDomain(HOSTILE, source, 3600, 10)])
+        publish(book, HOSTILE, forged)
+        assert book.anchors().certificates == (forged.der,), "alone it harms nobody"
+        publish(book, VICTIM, ROOT)
+        assert (handshake(book, tmp_path, BELOW) == "done") is ends
+    assert "hostile.example has no key identifier made from its own key" in caplog.text
+
+
 def test_within_one_trust_domain_nothing_is_left_out() -> None:
     book, again = new_book(), look_alike()
     publish(book, VICTIM, ROOT, again)
@@ -150,7 +169,7 @@ def test_key_identifiers_are_known_for_their_keys_own(kind: str, made: str) -> N
     )
     spec = replace(ca_spec("victim.example"), key=key, key_identifiers=False).adding(identifier)
     own = CertificateAuthority.root("victim.example", spec)
-    book, early = new_book(), look_alike(key_id=False)
+    book, early = new_book(), look_alike(of=None)
     publish(book, HOSTILE, early)
     publish(book, VICTIM, own)
     assert book.anchors().certificates == (own.der,)
