@@ -29,10 +29,10 @@ _HASHES = ("sha512", "sha384", "sha256", "sha1")
 # RFC 7093 takes so many bytes of a longer hash, as many as SHA-1 has.
 _SHORT = 20
 
-_WORDS = "a CA of %s goes by the name of one of %s and is left out of handshakes, which would take it for that one: SHA-256 %s"
+_WORDS = "a CA of %s goes by the name of one of %s and is left out of handshakes, where it would be taken for it: %s"
 _ANYBODYS = (
     "a CA of %s has no key identifier made from its own key (RFC 5280 section 4.2.1.2) and is left out of handshakes, "
-    'which could take it for anybody\'s; compare its bundle and configure it as source = "file": SHA-256 %s'
+    'which could take it for anybody\'s; compare its bundle and configure it as source = "file": %s'
 )
 
 Subject = tuple[frozenset[tuple[str, str | bytes]], ...]
