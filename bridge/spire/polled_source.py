@@ -104,10 +104,12 @@ class PolledSource:
             self.follow()
         except Unavailable as error:
             _log.warning("the stored trust bundles cannot be read: %s", error.detail)
-        if not self._polling.asks:
-            for domain in self._domains.values():
-                if not domain.polled.version:
-                    self._book.fail(domain.options.trust_domain, BundleHealth.UNREACHABLE, "was not fetched yet")
+        for domain in self._domains.values():
+            if not self._polling.asks and not domain.polled.version:
+                self._book.fail(domain.options.trust_domain, BundleHealth.UNREACHABLE, "was not fetched yet")
+            if self._polling.asks and domain.is_put_off:
+                # A shorter max_stale than the one before would else end a bundle that is well, before its turn comes.
+                domain.wanted_at = self._clock()
         self._turns.start()
 
     def refresh_now(self) -> None:

@@ -43,6 +43,11 @@ class PolledDomain:
         return self.wanted_at is not None and self.polled.asked_at < self.wanted_at and not self.is_asking
 
     @property
+    def is_put_off(self) -> bool:
+        """Whether its next question is further off than these options put any: others held when it was asked."""
+        return self.polled.refresh_at > self.polled.asked_at + self.options.interval(self.hint)
+
+    @property
     def hint(self) -> int | None:
         return None if self.bundle is None else self.bundle.refresh_hint
 

@@ -157,6 +157,23 @@ def test_running_workers_ask_when_it_is_time_and_all_have_the_change(stand: Web,
     assert len(stand.server.requests) == asked + 1
 
 
+def test_a_start_with_a_shorter_max_stale_asks_at_once_not_when_the_one_before_would_have(
+    stand: Web, store: SqliteStore
+) -> None:
+    """No 503 for an endpoint that is well because its turn was put further off than max_stale."""
+    before = stand.poller(store.bundles, max_stale=3600).ask()
+    stand.clock.now += HINT // 2
+    restarted = stand.poller(store.bundles, max_stale=HINT // 2)
+    assert (restarted.status.health, restarted.status.fetched_at) == (STALE, before.fetched_at)
+    try:
+        restarted.source.start()
+        assert restarted.book.wait_until(lambda: restarted.status.health is FRESH, DEADLINE)
+    finally:
+        restarted.source.close()
+    assert restarted.status.fetched_at == stand.clock.now
+    assert len(stand.server.requests) == 2
+
+
 def test_an_unknown_key_has_the_endpoint_asked_once_and_waits_for_what_comes(stand: Web, store: SqliteStore) -> None:
     """SPIFFE-34: one early question in 5 s, whichever worker met the key."""
     one, other = stand.poller(store.bundles), stand.poller(store.bundles)

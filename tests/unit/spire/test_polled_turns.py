@@ -97,3 +97,15 @@ def test_who_is_being_asked_or_was_left_for_a_moment_is_left_alone() -> None:
     left.not_before = NOW + 1
     assert chosen([asking, left, due], NOW, after=b"", asks=True) == ([due], False)
     assert chosen([asking, left], NOW + 1, after=b"", asks=True) == ([left], False)
+
+
+@pytest.mark.parametrize(
+    ("refresh_max", "put_off"), [(HINT, False), (HINT - 1, True)], ids=["as-it-was-put", "shortened-since"]
+)
+def test_only_who_was_put_off_by_a_longer_interval_than_the_configured_one_is_put_off(
+    refresh_max: int, put_off: bool
+) -> None:
+    (one,) = domains(1)
+    one.options = replace(one.options, refresh_max=refresh_max)
+    one.polled = replace(one.polled, asked_at=NOW, refresh_at=NOW + HINT)
+    assert one.is_put_off is put_off
