@@ -64,7 +64,7 @@ class ReplayRun:
         """`judge` decides a request again; `version` is that of the policies in force, None where they do not load."""
         self._judge, self._version, self._book = judge, version, book
         self._forms: dict[tuple[object, ...], _Form] = {}
-        self._known: dict[tuple[str, str, int], _Known] = {}
+        self._known: dict[tuple[str, str | None, int], _Known] = {}
         self.tally = Tally()
 
     def take(self, rows: Iterable[AskRow]) -> None:
@@ -72,14 +72,15 @@ class ReplayRun:
         tally, forms, known = self.tally, self._forms, self._known
         for row in rows:
             _, time, id, event, door, subject, evidence, ask, rule, outcome, reason, client_id, version, times = row
-            columns = (event, door, evidence, ask, rule, outcome, reason, version in ("", self._version))
+            by = (version == self._version, not version)
+            columns = (event, door, evidence, ask, rule, outcome, reason, by)
             form = forms.get(columns)
             if form is None:
                 if len(forms) >= MOST_REMEMBERED:
                     self._forget()
                 form = forms[columns] = self._form(row, len(forms))
             # Most clients are called what their subject is called.
-            who = (subject, "" if client_id == subject else client_id, form.number)
+            who = (subject, None if client_id == subject else client_id, form.number)
             found = known.get(who)
             if found is None:
                 if len(known) >= MOST_REMEMBERED:
