@@ -22,6 +22,8 @@ from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.errors import Unavailable
 from bridge.observe import metrics
 from bridge.observe.heads import MovedHeads
+from bridge.policy.evaluate import PolicySet
+from bridge.policy.gains import gained
 from bridge.policy.in_force import PolicyInForce
 from bridge.registration.lifecycle import FlowSweeper, Sweeper
 from bridge.registration.refusals import RefusalLog
@@ -153,14 +155,14 @@ class Upkeep:
         return min(max(POLICY_LOOK_SECONDS, rest), POLICY_LOOK_LONGEST)
 
     def _reload_policies(self, at: int) -> None:
-        before, was_faulty = self._policies.current.version, self._policies.is_faulty
+        old, was_faulty = self._policies.current, self._policies.is_faulty
         if not self._policies.look():
             return
         faulty = self._policies.is_faulty
         metrics.policy_reloads.labels("faulty" if faulty else "loaded").inc()
         metrics.policy_findings.set(len(self._policies.findings))
         self._say_findings(at, was_faulty=was_faulty)
-        after = self._policies.current.version
+        before, after = old.version, self._policies.current.version
         if after == before:
             return
         files = list(self._policies.changed_files)
@@ -171,7 +173,7 @@ class Upkeep:
                 self._new_id(),
                 at,
                 AuditEventKind.POLICY_CHANGED,
-                ask={"before": before, "files": files},
+                ask={"before": before, "files": files, **_gains(old, self._policies.current)},
                 outcome="loaded_in_part" if faulty else "loaded",
                 policy_version=after,
             ),
@@ -306,3 +308,9 @@ def _say_swept(swept: Swept) -> None:
 def _say_flow_swept(swept: SweptFlow) -> None:
     if swept.grants or swept.consents:
         _log.info("swept grants", extra={"grants": swept.grants, "consents": swept.consents})
+
+
+def _gains(before: PolicySet, after: PolicySet) -> dict[str, object]:
+    """What a change of policies gives anew, for its audit row."""
+    named, more = gained(before, after)
+    return {"gained": named, **({"gained_more": more} if more else {})}
