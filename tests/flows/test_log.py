@@ -85,7 +85,7 @@ def test_broken_policies_and_mended_ones_are_said_measured_and_audited_T_48(fres
         stand.write_rules(RULES + "# another\n")
         stand.until(lambda: len(lines(stand, "policies changed")) == 2, "both workers changed over")
         (row,) = (row for row in stand.audit() if row["event"] == "policy_changed")
-        assert row["ask"] == {"before": version, "files": ["example.org.toml"]}
+        assert row["ask"] == {"before": version, "files": ["example.org.toml"], "gained": {}}
 
 
 def test_a_broken_bundle_and_a_broken_certificate_are_said_and_so_is_their_mending(fresh: Callable[..., Stand]) -> None:
