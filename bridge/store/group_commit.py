@@ -118,6 +118,8 @@ class GroupCommit:
         # Guards `withdrawn` and `committing` of every waiting write, and `_closing`.
         self._lock = threading.Lock()
         self._closing = False
+        self.failed = False
+        """Whether a transaction failed since whoever reads this last set it to False."""
         self._pid = os.getpid()
         self._thread = threading.Thread(target=self._serve, name="store-writer", daemon=True)
         self._thread.start()
@@ -233,6 +235,7 @@ class GroupCommit:
 
     def _abandon(self, batch: Sequence[Submitted], error: Exception) -> None:
         """The transaction failed as a whole: everybody in it gets the same answer."""
+        self.failed = True
         with Outcome() as undone:
             self._session.rollback()
         if undone.error is not None or not isinstance(error, sqlite3.Error):

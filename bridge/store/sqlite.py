@@ -116,12 +116,13 @@ class SqliteStore:
         return cls(path, gate, key, pen, patience=patience, limits=limits, aside=aside)
 
     def ping(self) -> None:
-        """Take the write lock and let it go; after a failure, really write, so that a full disk is seen.
+        """Take the write lock and let it go; after a failure of any write, really write, so that a full disk is seen.
 
         Raises: Unavailable.
         """
         with self._lock:
-            probe = self._failed
+            # Before the probe is made: if that fails, too, it is noted anew.
+            probe, self._commit.failed = self._failed or self._commit.failed, False
         try:
             self._readers.rows("SELECT 1 FROM marker_usage")
             self._commit.submit(_probe if probe else _touch_nothing)

@@ -158,6 +158,20 @@ def test_ping_sees_a_full_disk_and_that_it_is_over(sqlite_store: SqliteStore) ->
     assert probes == [(1,)], "after a failure it really writes"
 
 
+def test_ping_really_writes_after_any_write_failed_for_want_of_room(sqlite_store: SqliteStore) -> None:
+    """Whoever asks whether the store is ready must hear of a full disk, not of a lock that is free (F-4)."""
+    store = sqlite_store
+    store.ping()
+    assert store._readers.rows("SELECT written FROM probes") == [], "without a failure it does not write"
+    fill_disk(store)
+    with pytest.raises(Unavailable):
+        store.audit.append(event(reason="x" * 20_000))
+    store.ping()
+    assert store._readers.rows("SELECT written FROM probes") == [(1,)]
+    store.ping()
+    assert store._readers.rows("SELECT written FROM probes") == [(1,)], "once that has worked, the lock will do again"
+
+
 @contextmanager
 def locked_once(store: SqliteStore) -> Iterator[None]:
     store._commit._patience = 0.1
