@@ -12,8 +12,7 @@ from bridge.console.services import ConsoleServices
 from bridge.console.sign_in import CALLBACK, BySignIn, SignInParts
 from bridge.model.bundle import BundleStatus
 from bridge.model.errors import StartRefused
-from bridge.model.identity import Source
-from bridge.model.spiffe_id import SpiffeId
+from bridge.model.identity import PolicySubject, Source
 from bridge.observe.observer import RequestObserver
 from bridge.observe.readiness import Readiness
 from bridge.policy.pattern import InvalidPattern, is_broad, spiffe_id_pattern
@@ -84,10 +83,12 @@ def _access(parts: Parts, console: ConsoleSettings) -> Access:
         return BySocket()
     if faults := operator_faults(parts.settings):
         raise StartRefused(faults)
-    clients = parts.store.clients
+    clients, policies = parts.store.clients, parts.policies
 
-    def is_denied(spiffe_id: SpiffeId) -> bool:
-        return clients.find(str(spiffe_id), subject=str(spiffe_id)).denied
+    def is_denied(subject: PolicySubject) -> bool:
+        """As at every door: by a tombstone, or by a deny rule of the trust domain's file."""
+        name = str(subject.spiffe_id)
+        return clients.find(name, subject=name).denied or policies.current.standing(subject).denied_by is not None
 
     patterns = [spiffe_id_pattern(text) for text in console.operators or ()]
     return ByCertificate(patterns, verify=parts.svids.verify_chain, is_denied=is_denied)

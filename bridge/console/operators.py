@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bridge.model.errors import ConsoleRefused
-from bridge.model.identity import VerifiedIdentity
+from bridge.model.identity import PolicySubject, VerifiedIdentity
 from bridge.model.reasons import Reason
-from bridge.model.spiffe_id import SpiffeId
 from bridge.policy.pattern import Pattern, spiffe_address
 from bridge.registration.verdicts import local_user
 from bridge.web.lean import Response
@@ -73,12 +72,13 @@ class BySocket(_WithoutSessions):
 
 
 class ByCertificate(_WithoutSessions):
-    """Whoever shows an X.509-SVID of a SPIFFE ID that the configuration names, and that nobody denied."""
+    """Whoever shows an X.509-SVID of a SPIFFE ID that the configuration names, and that neither an operator nor a rule
+    denies."""
 
     def __init__(
-        self, patterns: Sequence[Pattern], *, verify: VerifyChain, is_denied: Callable[[SpiffeId], bool]
+        self, patterns: Sequence[Pattern], *, verify: VerifyChain, is_denied: Callable[[PolicySubject], bool]
     ) -> None:
-        """`is_denied` says whether an operator has denied that identity."""
+        """`is_denied` says whether an operator or a rule denies that identity altogether; it may raise Unavailable."""
         self._patterns, self._verify, self._is_denied = tuple(patterns), verify, is_denied
 
     def identify(self, environ: Mapping[str, Any], *, now: int) -> Operator:
@@ -86,11 +86,12 @@ class ByCertificate(_WithoutSessions):
         chain: tuple[bytes, ...] = environ.get("bridge.peer_chain", ())
         if not chain:
             raise ConsoleRefused(Reason.CONSOLE_OPERATOR, "no client certificate")
-        spiffe_id = self._verify(chain, now=now).subject.spiffe_id
+        subject = self._verify(chain, now=now).subject
+        spiffe_id = subject.spiffe_id
         assert spiffe_id is not None, "a chain that was verified has one"
         address = spiffe_address(spiffe_id)
         if not any(pattern.matches(address) for pattern in self._patterns):
             raise ConsoleRefused(Reason.CONSOLE_OPERATOR, f"{spiffe_id} is no operator")
-        if self._is_denied(spiffe_id):
+        if self._is_denied(subject):
             raise ConsoleRefused(Reason.CONSOLE_OPERATOR, f"{spiffe_id} is denied")
         return Operator(str(spiffe_id), str(spiffe_id), "its X.509-SVID")

@@ -18,7 +18,7 @@ from bridge.lab.x509 import X509Svid
 from tests.browsing import FORM, Browser, Page
 from tests.flows.client import SECONDS, Answer, jwt_fields
 from tests.flows.inprocess import InProcess
-from tests.flows.stand import Stand
+from tests.flows.stand import RULES, Stand
 from tests.flows.test_sign_in import upstream
 from tests.live.processes import free_ports
 from tests.openid_provider import OpenIdProvider
@@ -26,6 +26,15 @@ from tests.openid_provider import OpenIdProvider
 RESEARCH = "/ns/research/sa/"
 OPERATOR = "/ns/ops/sa/ada"
 ASK = {"grant_type": "client_credentials", "scope": "orders.read"}
+
+
+DENIES = """
+[[rule]]
+id = "no-operator"
+why = "INC-9"
+effect = "deny"
+when = { path = "/ns/ops/sa/intruder" }
+"""
 
 
 def console_of(port: int) -> str:
@@ -134,6 +143,11 @@ def test_an_operator_who_is_denied_is_out_at_once(operated: Operated) -> None:
     assert operated.visit("/", svid=leaver).status == 200
     operated.stand.bridge("clients", "deny", "spiffe://example.org/ns/ops/sa/leaver", "--note", "left")
     assert operated.visit("/", svid=leaver).status == 403
+    # Whom a rule denies is no better off.
+    intruder = operated.stand.authority.x509_svid("/ns/ops/sa/intruder")
+    assert operated.visit("/", svid=intruder).status == 200
+    operated.stand.write_rules(RULES + DENIES)
+    operated.stand.until(lambda: operated.visit("/", svid=intruder).status == 403, "the rule holds")
 
 
 # --- on a socket --------------------------------------------------------------------------------

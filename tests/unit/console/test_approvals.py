@@ -47,7 +47,7 @@ def test_whoever_waits_is_listed_with_what_it_would_get(console: ConsoleStand) -
     assert "4 wait" not in browser.get("/").text
     assert "1 waits for a yes or no" in browser.get("/").text
     page = asked(browser)
-    for shown in (ASKS, "https://orders.example.org", "orders.read", "client_credentials", "5 min"):
+    for shown in (ASKS, "an operator looks at each", "https://orders.example.org", "orders.read", "5 min"):
         assert shown in page.text
     assert set(page.form.buttons) == {"approve", "deny"}
 

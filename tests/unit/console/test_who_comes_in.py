@@ -147,7 +147,7 @@ class ByWord:
         return ByCertificate(
             [spiffe_id_pattern(text) for text in patterns],
             verify=self,
-            is_denied=lambda spiffe_id: str(spiffe_id) in self.denied,
+            is_denied=lambda subject: str(subject.spiffe_id) in self.denied,
         )
 
 
