@@ -68,8 +68,9 @@ CHORES_SILENT_SECONDS = 120
 # So long a SIGHUP waits for the chores to have looked; what they then find is said line by line all the same.
 RELOAD_SECONDS = 30
 # So long a worker waits for the first word of every bundle source before it takes connections. Whoever came before
-# would fail in the handshake, because of a chain that no anchor is loaded for yet, and be told no reason.
-FIRST_WORD_SECONDS = 1.5
+# would fail in the handshake, because of a chain that no anchor is loaded for yet, and be told no reason. Where more
+# endpoints than so many were never asked before, not all answer in that time, and none of them is waited for.
+FIRST_WORD_SECONDS, FIRST_WORD_MOST = 1.5, 100
 # So long a request waits for a bundle that may hold the key it named.
 EARLY_PATIENCE = 3.0
 BUNDLE_SEAL = "polled-bundles"
@@ -271,7 +272,7 @@ class Worker:
         self._book.on_change(self._news.changed)
         self._book.on_sharing(self._news.shared)
         self._sources.start()
-        self._book.wait_until_reported(FIRST_WORD_SECONDS)
+        self._book.wait_until_reported(FIRST_WORD_SECONDS, but_for=self._sources.never_asked(FIRST_WORD_MOST))
         self._own.wait(FIRST_WORD_SECONDS)
         # What the store does not take now, the chore brings again. What is known is noted before anybody is served.
         with suppress(Unavailable):

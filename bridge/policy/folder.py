@@ -296,7 +296,8 @@ def _read(folder: Path) -> tuple[dict[str, bytes] | None, list[Finding]]:
 def _read_once(folder: Path) -> tuple[dict[str, bytes] | None, list[Finding]]:
     findings: list[Finding] = []
     try:
-        paths = sorted(p for p in folder.iterdir() if p.suffix == ".toml" and not p.name.startswith("."))
+        found = (path for path in folder.iterdir() if path.suffix == ".toml" and not path.name.startswith("."))
+        paths = sorted(found, key=lambda path: path.name)
     except OSError as error:
         words = f"the policy folder cannot be read ({error.strerror})"
         return None, [Finding(str(folder), 0, "", "unreadable", words)]

@@ -54,7 +54,7 @@ def _toml_in(folder: Path) -> list[Path]:
 def _listed(folder: Path) -> list[Path]:
     """What is in a folder and might have been meant to be read; nothing where it cannot be listed."""
     try:
-        entries = sorted(folder.iterdir())
+        entries = sorted(folder.iterdir(), key=lambda path: path.name)
     except OSError:
         return []
     return [

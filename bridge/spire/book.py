@@ -13,7 +13,7 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -168,11 +168,10 @@ class BundleBook:
         with self._condition:
             return self._condition.wait_for(condition, timeout)
 
-    def wait_until_reported(self, timeout: float) -> bool:
-        """Wait until every trust domain's source has said something, good or bad."""
+    def wait_until_reported(self, timeout: float, *, but_for: Collection[TrustDomain] = ()) -> bool:
+        """Wait until the source of every trust domain `but_for` these has said something, good or bad."""
         return self.wait_until(
-            lambda: all(state.has_reported for state in self._states.values()),
-            timeout,
+            lambda: all(state.has_reported or name in but_for for name, state in self._states.items()), timeout
         )
 
     def reports(self) -> tuple[int, ...]:

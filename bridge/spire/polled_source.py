@@ -112,6 +112,10 @@ class PolledSource:
                 domain.wanted_at = self._clock()
         self._turns.start()
 
+    def never_asked(self) -> frozenset[TrustDomain]:
+        """Those of which there is no record yet."""
+        return frozenset(name for name, domain in self._domains.items() if not domain.polled.version)
+
     def refresh_now(self) -> None:
         """Ask every endpoint again in the next turns, except those asked within the last 5 s."""
         now = self._clock()

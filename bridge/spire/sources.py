@@ -86,6 +86,11 @@ class BundleSources:
         for source in self._sources:
             source.start()
 
+    def never_asked(self, most: int) -> frozenset[TrustDomain]:
+        """The trust domains whose endpoints nobody asked before this start, if they are more than `most`; else none."""
+        unknown = frozenset() if self.polled is None else self.polled.never_asked()
+        return unknown if len(unknown) > most else frozenset()
+
     def refresh_now(self) -> None:
         """Have every source look again soon. Returns at once."""
         for source in self._sources:

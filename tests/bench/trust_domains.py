@@ -20,7 +20,7 @@ from tests.bench.tokens import CONNECTIONS, QUIET_RATE, known
 
 COUNT = 1000
 # Of each kind some; with the one that every bench has they are as many as there are to be.
-_MIXED = Sizes(files=489, polled=500, by_agent=10, often=10)
+_MIXED = Sizes(files=489, polled=500, by_agent=10, often=5)
 _MEGABYTE = 1024 * 1024
 _WARM_UP = 1.0
 # How long a change of each kind takes with all that is around it, for the length of the load beside it.
@@ -38,7 +38,7 @@ class Extent:
 
 
 FULL = Extent(rounds=5, seconds=5.0, changes=30, starts=5)
-QUICK = Extent(rounds=2, seconds=3.0, changes=5, starts=2)
+QUICK = Extent(rounds=3, seconds=3.0, changes=5, starts=2)
 
 
 def measure(report: Report, *, extent: Extent) -> None:

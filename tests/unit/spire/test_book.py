@@ -227,6 +227,12 @@ def test_somebody_who_waits_is_woken_by_a_report(book: BundleBook) -> None:
     assert not book.wait_until(lambda: False, 0.01)
 
 
+def test_who_need_not_report_is_not_waited_for(book: BundleBook) -> None:
+    book.publish(FULL, confirmed_at=NOW)
+    assert not book.wait_until_reported(0.01)
+    assert book.wait_until_reported(10, but_for={B})
+
+
 def test_the_status_shows_source_and_times(book: BundleBook) -> None:
     book.publish(FULL, confirmed_at=NOW)
     status = book.statuses(NOW)[0]

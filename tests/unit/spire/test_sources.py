@@ -11,7 +11,10 @@ from bridge.lab.workload_api import WorkloadApi
 from bridge.model.bundle import BundleHealth
 from bridge.model.spiffe_id import TrustDomain
 from bridge.spire.endpoint import WorkloadEndpoint
+from bridge.spire.polled_source import Polling
+from bridge.spire.polling import FetchedBundle, PolledOptions, WebEndpoint
 from bridge.spire.sources import BundleSources, FileSourceOptions, WorkloadApiOptions
+from bridge.spire.unshared_records import UnsharedRecords
 
 NOW = 1_800_000_000
 DEADLINE = 20.0
@@ -47,3 +50,25 @@ def test_one_trust_domain_cannot_have_two_sources(tmp_path: Path) -> None:
     assert BundleSources([one], clock=lambda: NOW).book
     with pytest.raises(ValueError, match="one source"):
         BundleSources([one, one], clock=lambda: NOW)
+
+
+def test_a_start_need_not_wait_for_many_endpoints_that_were_never_asked() -> None:
+    """Of few it waits for each, and for those that were asked before: their bundles are in the store."""
+    authority = Authority(A.name, clock=lambda: NOW)
+    body = authority.bundle_json()
+    polling = Polling(
+        records=UnsharedRecords(),
+        fetch=lambda endpoint, *, etag, anchors, now: FetchedBundle(body, ""),
+        seal_key=b"s" * 32,
+        holder="test",
+        share=lambda: 0.0,
+        asks=False,
+    )
+    options = [PolledOptions(name, WebEndpoint(f"https://{name}/"), 3600) for name in (A, B, C)]
+    sources = BundleSources(options, clock=lambda: NOW, polling=polling)
+    assert sources.never_asked(2) == {A, B, C}
+    assert sources.never_asked(3) == frozenset()
+    assert sources.polled is not None
+    assert sources.polled.ask_now(A)
+    assert sources.never_asked(1) == {B, C}
+    sources.close()
