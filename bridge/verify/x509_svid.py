@@ -150,7 +150,7 @@ def build_path(
     `sent` are the intermediates of the peer, in any order, useful or not (SCA-18). Held for every
     certificate of the path: signature, validity at `now`, CA rules, path length, name constraints,
     critical extensions, key policy. Raises: EvidenceRejected. Not checked: what the leaf says
-    (`check_leaf`), and revocation, for which SPIFFE has no profile.
+    (`x509_leaf.RULES`), and revocation, for which SPIFFE has no profile.
     """
     if anchors.store is None:
         raise EvidenceRejected(Reason.BUNDLE_EMPTY, "the trust domain has no usable X.509 authority")

@@ -25,7 +25,7 @@ from spiffe.svid.x509_svid import X509Svid
 from bridge.model.errors import EvidenceRejected
 from bridge.model.evidence import JwtEvidence
 from bridge.model.spiffe_id import InvalidSpiffeId, SpiffeId
-from bridge.verify.x509_leaf import Leaf, check_leaf, spiffe_id_of
+from bridge.verify.x509_leaf import RULES, Leaf, spiffe_id_of
 from tests.svid_factory import CertificateAuthority, JwtAuthoritySigner, key_usage, leaf_spec, uri
 from tests.trust import ISSUER, WORKLOAD, FixedBundles, svid_verifier, trust_bundle
 
@@ -118,7 +118,8 @@ def ours_of_leaf(certificate: x509.Certificate) -> bool:
     try:
         leaf = Leaf.of(certificate)
         spiffe_id_of(leaf)
-        check_leaf(leaf)
+        for _, rule in RULES:
+            rule(leaf)
     except EvidenceRejected:
         return False
     return True
