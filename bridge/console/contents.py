@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from bridge.console import approvals, decisions, keys, limits, overview, policies, trust
+from bridge.console import approvals, clients, decisions, keys, limits, overview, policies, trust
 from bridge.console.section import Section
 
 SECTIONS: tuple[Section, ...] = (
     overview.SECTION,
     trust.SECTION,
+    clients.SECTION,
     policies.SECTION,
     decisions.SECTION,
     approvals.SECTION,

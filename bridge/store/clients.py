@@ -12,7 +12,7 @@ from bridge.model.errors import LimitReached, RegistrationChanged
 from bridge.model.identity import Marker
 from bridge.model.pending import PendingWrite
 from bridge.model.reasons import Reason
-from bridge.store import admission, endings, foreseeing, listing, registering, sweeping, unadmitted
+from bridge.store import admission, client_parts, endings, foreseeing, listing, registering, sweeping, unadmitted
 from bridge.store import statements as sql
 from bridge.store.connections import Readers
 from bridge.store.exhausted import Exhausted
@@ -22,6 +22,7 @@ from bridge.store.management import rotate
 from bridge.store.ports import (
     Changed,
     ClientFilter,
+    ClientPart,
     Ensured,
     Found,
     Issue,
@@ -170,6 +171,16 @@ class SqliteClients:
         """As the port says."""
         found = (member_of(row) for row in self._readers.rows(sql.MEMBERSHIPS, (spiffe_id, after, limit)))
         return [member for member in found if member is not None]
+
+    def part(self, where: ClientFilter, *, after: str, until: str, limit: int, scan: int) -> ClientPart:
+        """As the port says. `state` is the stored one."""
+        query = self._readers.rows
+        rows, further = client_parts.part(query, where, after=after, until=until, limit=limit, scan=scan)
+        return ClientPart([record for row in rows if (record := client_of(row)) is not None], further)
+
+    def parents(self, *, after: str, low: str, until: str, limit: int) -> list[str]:
+        """As the port says; one step along an index for each."""
+        return client_parts.parents(self._readers.rows, after=after, low=low, until=until, limit=limit)
 
     def list(self, where: ClientFilter, *, limit: int, after: str = "") -> list[ClientRecord]:
         """`state` is the stored one: a record that idled out is listed as EXPIRED from its sweep on."""

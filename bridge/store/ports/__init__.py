@@ -14,6 +14,7 @@ from bridge.store.ports.management import Access, ManagementStore, Rotation
 from bridge.store.ports.records import (
     Changed,
     ClientFilter,
+    ClientPart,
     Ensured,
     Found,
     Issue,
@@ -37,6 +38,7 @@ __all__ = [
     "ChainHead",
     "Changed",
     "ClientFilter",
+    "ClientPart",
     "ClientStore",
     "DocumentStore",
     "Ensured",

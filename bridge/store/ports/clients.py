@@ -13,6 +13,7 @@ from bridge.store.ports.management import Rotation
 from bridge.store.ports.records import (
     Changed,
     ClientFilter,
+    ClientPart,
     Ensured,
     Found,
     Issue,
@@ -122,6 +123,17 @@ class ClientStore(Protocol):
 
     def memberships(self, spiffe_id: str, *, limit: int, after: str = "") -> list[Member]:
         """Where a SPIFFE ID is a member, ordered by `client_id`, those behind `after`."""
+        ...
+
+    def part(self, where: ClientFilter, *, after: str, until: str, limit: int, scan: int) -> ClientPart:
+        """At most `limit` records that meet `where` (its prefix aside) with a `client_id` above `after` and below
+        `until`, in order. At most about `scan` are looked at, so that it is always quick; a part may be empty and not
+        the last."""
+        ...
+
+    def parents(self, *, after: str, low: str, until: str, limit: int) -> list[str]:
+        """Names of identities that have instances, whatever their state: above `after`, from `low` on and below
+        `until`, in order."""
         ...
 
     def list(self, where: ClientFilter, *, limit: int, after: str = "") -> list[ClientRecord]:

@@ -101,6 +101,14 @@ class ClientFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientPart:
+    """Records by `client_id`. `after`: behind which name there may be more, None where there is none."""
+
+    records: list[ClientRecord]
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Changed:
     """What an operator's verb touched: the client ids, and the members under shared clients."""
 
