@@ -6,12 +6,12 @@ import json
 import subprocess
 import sys
 
-from tests.live.service import BridgeService
 from tests.live.stage import BATCH, BRIDGE, Stage
 
 
-def test_entries_of_a_real_server_are_held_against_the_rules(stage: Stage, service: BridgeService) -> None:
-    own = stage.lab.own
+def test_entries_of_a_real_server_are_held_against_the_rules(stage: Stage) -> None:
+    """Of the service only its files are needed."""
+    own, service = stage.lab.own, stage.service()
     stage.workload(BATCH)
     written = own.server_command("entry", "show", "-output", "json")
     done = subprocess.run(
