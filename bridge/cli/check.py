@@ -154,8 +154,8 @@ def _own_svid(settings: Settings, part: _Part) -> None:
     try:
         svid = fetch_x509_svid(endpoint, timeout=_BUNDLE_SECONDS, spiffe_id=own_spiffe_id(settings))
     except WorkloadApiFailed as error:
-        words = "the account that serves needs a registration entry, and so does the one that runs this command"
-        part.faults.append(f"own X.509-SVID: {error}; {words}")
+        words = "needs a registration entry, and so does the one that runs this command"
+        part.faults.append(f"own X.509-SVID: {error}; if that is its agent's socket, the account that serves {words}")
         return
     part.found.append(f"own X.509-SVID {svid.spiffe_id}, ends {timestamp(svid.not_after)}, renewed by itself")
 
@@ -251,14 +251,19 @@ def _fetches(settings: Settings, part: _Part) -> None:
         part.faults.append(f"{words}, and this service listens beyond loopback; never in production, take it out")
 
 
+def _folder_faults(path: Path) -> list[str]:
+    """What is wrong with where a socket of ours is."""
+    if path.parent.stat().st_mode & stat.S_IWOTH:
+        return [f"{path.parent}: everybody may write there, and put a socket of their own in place of ours"]
+    return []
+
+
 def _proxies(settings: Settings, part: _Part) -> None:
     """Who may say whose certificate stands behind a request. An address that every process here has is a warning at
     each start, and so a fault here (T-18). Whether a socket can be bound is found by the start."""
     claimable = settings.claimable_proxies
     for proxy in settings.trusted_proxies:
-        folder = None if proxy.unix is None else Path(proxy.unix).parent
-        if folder is not None and folder.stat().st_mode & stat.S_IWOTH:
-            part.faults.append(f"{folder}: everybody may write there, and put a socket of their own in place of ours")
+        part.faults += [] if proxy.unix is None else _folder_faults(Path(proxy.unix))
         if proxy.spiffe_id is None and proxy.address in claimable:
             words = "any process of this machine can connect from there and claim any SVID; use a unix socket"
             part.faults.append(f"{proxy.address}: {words}")
@@ -298,6 +303,7 @@ def _console(settings: Settings, part: _Part) -> None:
         return
     part.faults += operator_faults(settings)
     if console.unix is not None:
+        part.faults += _folder_faults(console.unix)
         group = f" and the group {console.group}" if console.group is not None else ""
         part.found.append(f"{console.unix}: for this service's account{group}")
     elif console.operators is not None:

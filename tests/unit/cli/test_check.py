@@ -16,7 +16,7 @@ from bridge.lab.authority import Authority
 from bridge.lab.workload_api import WorkloadApi
 from tests.unit.cli.conftest import Run
 
-PARTS = ["configuration", "tls", "policies", "store", "bundles", "statements", "fetches", "users", "proxies"]
+PARTS = ["configuration", "tls", "policies", "store", "bundles", "statements", "fetches", "users", "proxies", "console"]
 
 
 def parts(run: Run) -> dict[str, dict[str, object]]:
@@ -254,10 +254,31 @@ def test_a_trusted_proxy_is_named_and_one_that_anybody_here_could_be_is_a_fault(
 
 
 @pytest.mark.parametrize(("mode", "code"), [(0o750, 0), (0o2770, 0), (0o777, 1), (0o1777, 1)])
-def test_a_proxys_socket_is_not_where_everybody_may_put_another(run: Run, folder: Path, mode: int, code: int) -> None:
+@pytest.mark.parametrize(
+    "section",
+    [
+        '[[trusted_proxies]]\nunix = "run/proxy.sock"\nheader = "xfcc"\n',
+        '[console]\nlisten = "unix:run/console.sock"\n',
+    ],
+    ids=["proxy", "console"],
+)
+def test_a_socket_is_not_where_everybody_may_put_another(
+    run: Run, folder: Path, mode: int, code: int, section: str
+) -> None:
     file = folder / "bridge.toml"
     (folder / "run").mkdir()
     (folder / "run").chmod(mode)
-    file.write_text(f'{file.read_text()}\n[[trusted_proxies]]\nunix = "run/proxy.sock"\nheader = "xfcc"\n')
+    file.write_text(f"{file.read_text()}\n{section}")
     ran = run("check")
     assert (ran.code, "a socket of their own" in ran.out) == (code, bool(code)), ran.out
+
+
+@pytest.mark.parametrize(
+    ("pattern", "code"), [("spiffe://example.org/ns/ops/sa/*", 0), ("spiffe://example.org/**", 1), ("ops", 1)]
+)
+def test_operators_that_are_none_or_everybody_are_a_fault(run: Run, folder: Path, pattern: str, code: int) -> None:
+    file = folder / "bridge.toml"
+    file.write_text(f'{file.read_text()}\n[console]\nlisten = "127.0.0.1:8500"\noperators = ["{pattern}"]\n')
+    ran = run("check", "--json")
+    (console,) = [part for part in ran.json if part["part"] == "console"]
+    assert (ran.code, len(console["faults"])) == (code, code), console
