@@ -25,6 +25,7 @@ _COLOURS = {
     **dict.fromkeys(("active", "allow", "ok", "fresh", "signing"), "green"),
     **dict.fromkeys(("pending", "ask", "late", "waiting", "expired", "retiring"), "yellow"),
     **dict.fromkeys(("denied", "deny", "revoked", "refused", "fault", "stale", "malformed", "unreachable"), "red"),
+    **dict.fromkeys(("empty", "shared"), "red"),
 }
 _PROGRESS_SECONDS = 0.2
 # What commands call it.
@@ -96,25 +97,37 @@ def lay_out_for_people(context: click.Context, parameter: click.Parameter, value
     context.meta[ALIGNED] = value
 
 
-def _aligned() -> bool:
+def aligned() -> bool:
+    """Whether people look at the output: at a terminal, or because somebody shows it to them."""
     context = click.get_current_context(silent=True)
     return sys.stdout.isatty() or (context is not None and bool(context.meta.get(ALIGNED)))
 
 
-def emit_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Rows for people: aligned at a terminal, else separated by tabs and written as they come."""
+def emit_table(
+    headers: Sequence[str], rows: Iterable[Sequence[object]], *, below: Iterable[Sequence[str]] = ()
+) -> None:
+    """Rows for people: aligned at a terminal, else separated by tabs and written as they come. `below`: lines, already
+    printable, that belong to each row and stand under it at a terminal."""
     cells = ([printable(cell) for cell in row] for row in rows)
-    if not _aligned():
+    if not aligned():
         say("\t".join(headers))
         for row in cells:
             say("\t".join(row))
         return
-    from tabulate import tabulate
+    import tabulate
 
+    # Else two more columns for each header than anything in it needs, and a terminal has eighty.
+    tabulate.MIN_PADDING = 0
+    under = iter(below)
     # Alignment needs all rows of a table; a long list is cut into tables so that the first one comes soon.
     while block := list(itertools.islice(cells, 1000)):
         painted = [[paint(cell) for cell in row] for row in block]
-        say(tabulate(painted, headers=headers, tablefmt="simple", disable_numparse=True))
+        lines = tabulate.tabulate(painted, headers=headers, tablefmt="simple", disable_numparse=True).splitlines()
+        head = len(lines) - len(block)
+        for number, line in enumerate(lines):
+            say(line)
+            for more in next(under, ()) if number >= head else ():
+                say(f"  {more}")
 
 
 def emit_fields(fields: Mapping[str, object]) -> None:

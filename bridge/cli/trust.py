@@ -5,24 +5,32 @@ An agent decides by the caller: run it as the service's user, or the agent may h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from bridge.cli.options import config_option, json_option, list_options, settings_of, timeout_option
-from bridge.cli.output import emit_fields, emit_json, emit_table, note, printable, say, timestamp
+from bridge.cli.options import Failure, config_option, json_option, list_options, settings_of, timeout_option
+from bridge.cli.output import emit_fields, emit_json, note, printable, say, timestamp
 from bridge.cli.trust_add import add
 from bridge.cli.trust_impact import impact
 from bridge.cli.trust_looking import POLLED, Asking, look
 from bridge.cli.trust_sharing import shared_beside, shared_fields
+from bridge.cli.trust_table import emit_standing, worst_first
 from bridge.model.bundle import BundleHealth
 
 if TYPE_CHECKING:
     from bridge.config import Settings
     from bridge.model.bundle import BundleStatus, SharedKey, TrustBundle
     from bridge.model.spiffe_id import TrustDomain
+
+
+# What says nothing of the bundle that a running service has in force.
+_UNREAD = (BundleHealth.MALFORMED, BundleHealth.UNREACHABLE)
+# `trust show` lists the keys below, and the reason says with whom one is shared.
+_TOLD_ELSEWHERE = ("x509_authorities", "jwt_authorities", "shared")
 
 
 @click.group()
@@ -45,7 +53,11 @@ trust.add_command(impact)
 @timeout_option
 @json_option
 def list_bundles(config: Path, limit: int | None, timeout: float, as_json: bool) -> int:
-    """Show every configured trust domain: what is trusted, how old it is, what is wrong.
+    """Show every configured trust domain: what is trusted, how old it is, what is wrong. Those come first whose
+    workloads are refused.
+
+    `age` is since its source last confirmed the bundle, `next` until it is asked again, `stale in` until nothing of it
+    is accepted unless it is confirmed before. A pipe gets the times.
 
     Run it as the service's user: an agent answers by who asks. `empty` bundles trust nothing. `shared`: another trust
     domain holds one of the keys, and both get 503 until one gives it up. Of a trust domain with an endpoint this is
@@ -58,7 +70,8 @@ def list_bundles(config: Path, limit: int | None, timeout: float, as_json: bool)
       bridge trust list --json
     """
     looked = look(settings_of(config), timeout)
-    _show(looked.statuses[:limit], looked.now, as_json)
+    ordered = worst_first(looked.statuses)
+    _show(ordered[:limit], looked.now, as_json, of=ordered)
     return 0
 
 
@@ -86,7 +99,7 @@ def show(config: Path, timeout: float, trust_domain: str, as_json: bool) -> int:
     if as_json:
         emit_json({**fields, "keys": keys})
         return 0
-    emit_fields({name: value for name, value in fields.items() if not name.endswith("_authorities")})
+    emit_fields({name: value for name, value in fields.items() if name not in _TOLD_ELSEWHERE})
     say()
     emit_keys(keys)
     return 0
@@ -118,8 +131,8 @@ def refresh(config: Path, timeout: float, accept_lower: bool, trust_domain: str 
     if accept_lower and only is None:
         raise click.UsageError("--accept-lower needs a TRUST_DOMAIN: say whose sequence may go back")
     looked = look(settings, timeout, asking=Asking.SHARED, only=only, accept_lower=accept_lower)
-    wanted = [status for status in looked.statuses if only in (None, status.trust_domain)]
-    _show(wanted, looked.now, as_json)
+    wanted = worst_first(status for status in looked.statuses if only in (None, status.trust_domain))
+    _show(wanted, looked.now, as_json, of=wanted)
     return 0 if all(status.health.value in ("fresh", "empty") for status in wanted) else 1
 
 
@@ -132,6 +145,9 @@ def refresh(config: Path, timeout: float, accept_lower: bool, trust_domain: str 
 def diff(config: Path, timeout: float, trust_domain: str, file: Path | None, as_json: bool) -> int:
     """Compare the keys that are trusted with a bundle in FILE, or with what the endpoint says now. Exit 1 when they
     differ, or when another trust domain holds one of the keys. Nothing is taken over.
+
+    `+` is a key that is there and not trusted, `-` one that is trusted and not there. The digests are what people
+    compare out of band, as `trust show` says them.
 
     \b
     Example:
@@ -150,14 +166,16 @@ def diff(config: Path, timeout: float, trust_domain: str, file: Path | None, as_
     after = next(one for one in looked.statuses if one.trust_domain == wanted)
     bundle = after.bundle
     if file is None and after.fault is not None:
-        raise click.ClickException(f"{trust_domain}: {after.reason}")
+        raise Failure(f"{trust_domain}: {printable(after.reason)}")
     if file is not None:
         from bridge.files.paths import TooLarge, read_bounded
 
         try:
             bundle = parse_bundle_file(read_bounded(file, MAX_BUNDLE_BYTES), wanted)
         except (TooLarge, MalformedBundle) as error:
-            raise click.ClickException(f"{file}: {error}") from error
+            raise Failure(
+                f"{printable(file)}: {printable(error)}; it is to be a SPIFFE bundle or a bundle map"
+            ) from error
     shared = shared_beside(bundle, looked.statuses)
     return _show_difference(wanted, before.bundle, bundle, shared, as_json)
 
@@ -170,19 +188,25 @@ def _show_difference(
     as_json: bool,
 ) -> int:
     from bridge.spire.book import difference
+    from bridge.spire.described_keys import digest_of
 
     change = difference(before, after)
+    digests = [None if bundle is None else digest_of(bundle) for bundle in (before, after)]
+    differs = any(change.values())
     if as_json:
-        emit_json({"trust_domain": trust_domain.name, **change, "shared": shared_fields(shared)})
-    for name, keys in change.items() if not as_json else ():
+        told = {"shared": shared_fields(shared), "digest": digests[0], "digest_there": digests[1]}
+        emit_json({"trust_domain": trust_domain.name, **change, **told})
+        return 1 if differs or shared is not None else 0
+    for name, keys in change.items():
         kind, _, way = name.partition("_")
         for key in keys:
             say(f"{'+' if way == 'added' else '-'} {kind:<4} {printable(key)}")
-    differs = any(change.values())
-    if not differs and not as_json:
+    if differs:
+        note(f"digest of what is trusted {digests[0] or 'none'}, of what is there {digests[1] or 'none'}")
+    else:
         say("the same keys")
     if shared is not None:
-        note(f"{trust_domain} then {shared}: requests of both get 503 for as long as both have it")
+        note(f"{trust_domain} then {printable(shared.in_brief)}: requests of both get 503 for as long as both have it")
     return 1 if differs or shared is not None else 0
 
 
@@ -190,7 +214,11 @@ def _named(settings: Settings, trust_domain: str) -> TrustDomain:
     from bridge.model.spiffe_id import TrustDomain
 
     if trust_domain not in settings.trust_domains:
-        raise click.BadParameter(f"no trust domain {trust_domain} is configured", param_hint="TRUST_DOMAIN")
+        near = difflib.get_close_matches(trust_domain, settings.trust_domains, n=1)
+        hint = f"did you mean {near[0]}?" if near else "`bridge trust list --all` names those that are"
+        raise click.BadParameter(
+            f"no trust domain {printable(trust_domain)} is configured; {hint}", param_hint="TRUST_DOMAIN"
+        )
     return TrustDomain.parse(trust_domain)
 
 
@@ -226,30 +254,13 @@ def fields_of(status: BundleStatus) -> dict[str, object]:
     }
 
 
-def _show(statuses: list[BundleStatus] | Any, now: int, as_json: bool) -> None:
+def _show(shown: Sequence[BundleStatus], now: int, as_json: bool, *, of: Sequence[BundleStatus]) -> None:
     if as_json:
-        emit_json([fields_of(status) for status in statuses])
+        emit_json([fields_of(status) for status in shown])
         return
-    headers = ("trust domain", "source", "state", "sequence", "x509", "jwt", "age", "refresh", "stale at", "reason")
-    emit_table(headers, (_row(status, now) for status in statuses))
-    if any(status.health is not BundleHealth.FRESH and status.source not in POLLED for status in statuses):
+    emit_standing(shown, now, of=of)
+    if any(status.health in _UNREAD and status.source not in POLLED for status in shown):
         note(
             "this is what files and agents hold now; a running service uses its last good bundle until max_stale: "
             "see /readyz on metrics_listen"
         )
-
-
-def _row(status: BundleStatus, now: int) -> tuple[object, ...]:
-    bundle = status.bundle
-    return (
-        status.trust_domain.name,
-        status.source,
-        status.health.value,
-        None if bundle is None else bundle.sequence,
-        None if bundle is None else len(bundle.x509_authorities),
-        None if bundle is None else len(bundle.jwt_authorities),
-        None if status.fetched_at is None else f"{now - status.fetched_at}s",
-        timestamp(status.refresh_at),
-        timestamp(status.stale_at),
-        status.reason,
-    )

@@ -60,9 +60,14 @@ class SharedKey:
     here_since: int | None = None
     there_since: int | None = None
 
-    def __str__(self) -> str:
+    @property
+    def in_brief(self) -> str:
+        """Which key it is and with whom, without who came by it when."""
         called = self.here if self.here == self.there else f"here {self.here}, there {self.there}"
-        said = f"shares key {self.key} ({called}) with {self.other}; "
+        return f"shares key {self.key} ({called}) with {self.other}"
+
+    def __str__(self) -> str:
+        said = f"{self.in_brief}; "
         said += f"{self.last} came by it last" if self.last is not None else "both had it when they were first read"
         for words, at in (("here", self.here_since), ("there", self.there_since)):
             if at is not None:

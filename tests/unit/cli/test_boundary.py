@@ -115,7 +115,7 @@ def test_a_pipe_gets_lines_of_cells_and_a_terminal_gets_a_table(
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setenv("NO_COLOR", "1")
     emit_table(("name", "state"), [("x", "active")])
-    assert capsys.readouterr().out == "name    state\n------  -------\nx       active\n"
+    assert capsys.readouterr().out == "name  state\n----  ------\nx     active\n"
 
 
 def test_whoever_shows_the_output_to_people_gets_tables_too(run: Run, folder: Path) -> None:
