@@ -12,10 +12,11 @@ from bridge.config import Settings
 from bridge.config.settings import TrustDomainSettings
 from bridge.fetch.bundle_endpoints import BundleEndpoints
 from bridge.fetch.exchange import Fetched
-from bridge.fetch.failures import DocumentFailure, DocumentFault, NetworkFailure
+from bridge.fetch.failures import DocumentFailure, DocumentFault, NetworkFailure, NetworkFault
 from bridge.model.bundle import BundleHealth, TrustBundle
 from bridge.model.errors import EvidenceRejected, StartRefused
 from bridge.model.polled_bundle import PolledBundles
+from bridge.model.reasons import Reason
 from bridge.model.spiffe_id import SpiffeId, TrustDomain
 from bridge.observe import metrics
 from bridge.serving.peer import sent_chain
@@ -36,6 +37,12 @@ from bridge.verify.endpoint_svid import check_endpoint
 
 # What was sent and makes no sense; everything else is a server that could not be asked.
 _SENSELESS = {DocumentFault.TOO_LARGE, DocumentFault.ENCODING, DocumentFault.MALFORMED, DocumentFault.MEDIA_TYPE}
+
+# What an operator can do about a server that does not prove to be the configured one.
+_REMEDIES = {
+    Reason.X509_LEAF: "; a server with an ordinary web certificate is of profile https_web",
+    Reason.X509_PATH: "; where no bundle announced its CA, a new `bootstrap` bundle from its people cures that",
+}
 
 # The certificates that the other end of a connection sent, DER, leaf first.
 ChainOf = Callable[[ssl.SSLSocket], tuple[bytes, ...]]
@@ -63,15 +70,26 @@ def bundle_fetch(endpoints: BundleEndpoints, chain_of: ChainOf) -> FetchBundle:
             health = BundleHealth.MALFORMED if error.fault in _SENSELESS else BundleHealth.UNREACHABLE
             raise PollFailed(health, error.fault.value, error.detail) from error
         except NetworkFailure as error:
-            raise PollFailed(BundleHealth.UNREACHABLE, error.fault.value, error.detail) from error
+            words = error.detail + (_web_anchors(endpoint) if error.fault is NetworkFault.TLS else "")
+            raise PollFailed(BundleHealth.UNREACHABLE, error.fault.value, words) from error
         except EvidenceRejected as error:
             words = f"the server is not {getattr(endpoint, 'endpoint_id', 'the endpoint')}: {error}"
+            words += _REMEDIES.get(error.reason, "")
             raise PollFailed(BundleHealth.UNREACHABLE, "tls", words) from error
         except OSError as error:
             raise PollFailed(BundleHealth.UNREACHABLE, "ca_file", f"ca_file cannot be used ({error})") from error
         return FetchedBundle(None if fetched.status == 304 else fetched.body, fetched.etag or "")
 
     return fetch
+
+
+def _web_anchors(endpoint: Endpoint) -> str:
+    """By whose word the server of an https_web endpoint is verified: most often that is what is missing."""
+    if not isinstance(endpoint, WebEndpoint):
+        return ""
+    return "; verified by the system's CAs" + (
+        f" and those of {endpoint.ca_file}" if endpoint.ca_file else ", `ca_file` names others"
+    )
 
 
 def bundle_options(settings: Settings) -> list[SourceOptions]:

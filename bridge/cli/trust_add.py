@@ -90,7 +90,9 @@ def _digest_of_option(fingerprint: str | None) -> str | None:
         return None
     digest = read_digest(fingerprint)
     if digest is None:
-        raise click.BadParameter("is no digest: 32 hex digits, in groups or not", param_hint="--fingerprint")
+        raise click.BadParameter(
+            f"{printable(fingerprint)} is no digest: 32 hex digits, in groups or not", param_hint="--fingerprint"
+        )
     return digest
 
 
@@ -107,7 +109,13 @@ def _see(configuration: Configuration, planned: Planned, given: dict[str, Any], 
     status = next(one for one in looked.statuses if one.trust_domain == section.trust_domain)
     before = next(one for one in looked.before if one.trust_domain == section.trust_domain)
     if status.bundle is None or status.fault is not None or status.health is not BundleHealth.FRESH:
-        raise Failure(f"{section.trust_domain}: {status.health.value}: {printable(status.reason)}; nothing was written")
+        why = f"{status.health.value}: {printable(status.reason)}"
+        if status.health is BundleHealth.EMPTY and "socket" in section.values:
+            why = (
+                "the agent gives this account no key of it; is it that trust domain's agent, or does the account's "
+                f"registration entry federate with it (-federatesWith {section.trust_domain.id})?"
+            )
+        raise Failure(f"{section.trust_domain}: {why}; nothing was written")
     proved_by = given["bootstrap"] or given["bootstrap_from"]
     is_polled = "url" in section.values
     return Seen(

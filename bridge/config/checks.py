@@ -58,7 +58,7 @@ def serving_faults(settings: Settings) -> Faults:
     missing: Faults = [(key, f"no such file: {path}") for key, path in files if not Path(path).is_file()]
     for place, proxy in enumerate(settings.trusted_proxies):
         if proxy.unix is not None and not Path(proxy.unix).parent.is_dir():
-            missing.append((("trusted_proxies", place, "unix"), f"no such folder: {Path(proxy.unix).parent}"))
+            missing.append((("trusted_proxies", place, "unix"), f"no such folder: {Path(proxy.unix).parent}; make it"))
     return [*missing, *console_file_faults(settings)]
 
 

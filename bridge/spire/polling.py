@@ -171,6 +171,7 @@ def _sequence(question: Question, bundle: TrustBundle) -> int | None:
         return bundle.sequence
     if bundle.sequence is not None and bundle.sequence < known:
         words = f"spiffe_sequence went back from {known} to {bundle.sequence}; the bundle is ignored"
+        words += f". Made anew? Compare by `bridge trust diff {bundle.trust_domain}`, then refresh with --accept-lower"
         raise PollFailed(BundleHealth.MALFORMED, "lower_sequence", words)
     return known if bundle.sequence is None else bundle.sequence
 

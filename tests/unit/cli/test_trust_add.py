@@ -343,10 +343,10 @@ REFUSED: dict[str, tuple[list[str], int, str]] = {
     "max-stale": ([*WEB, "--max-stale", "soon"], 2, "max_stale: a duration is"),
     "an-id-that-is-none": (instead([*SPIFFE, *BOOTSTRAP], "--endpoint-spiffe-id", "partner"), 2, "starts with spiffe"),
     "socket": (["--socket", "http://127.0.0.1"], 2, "is no Workload API address"),
-    "digest-that-is-short": ([*WEB, "--fingerprint", "1234-5678"], 2, "is no digest"),
+    "digest-that-is-short": ([*WEB, "--fingerprint", "1234-5678"], 2, "1234-5678 is no digest"),
     "control-character": (instead(WEB, "--url", "https://127.0.0.1/\x7f"), 2, "control character"),
     "half-a-character": (instead(WEB, "--url", "https://127.0.0.1/\udc80"), 2, "TOML can hold"),
-    "SPIFFE-27-unknown-ca": (without(WEB, "--ca-file"), 1, "certificate"),
+    "SPIFFE-27-unknown-ca": (without(WEB, "--ca-file"), 1, "verified by the system's CAs, `ca_file`"),
     "another-server": (
         instead([*SPIFFE, *BOOTSTRAP], "--endpoint-spiffe-id", f"spiffe://{NAME}/other"),
         1,

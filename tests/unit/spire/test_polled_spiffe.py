@@ -119,6 +119,7 @@ def test_a_server_whose_ca_no_bundle_announced_is_refused_until_an_operator_brin
     status = polled.ask()
     assert (status.health, status.fault, polled.outcomes[-1]) == (LATE, UNREACHABLE, "tls")
     assert "the server is not spiffe://partner.example/spire/server" in status.reason
+    assert "a new `bootstrap` bundle" in status.reason
     partner.write_bootstrap(old)
     assert polled.ask().health is LATE
     partner.write_bootstrap(partner.authority)
@@ -186,6 +187,7 @@ def test_a_web_certificate_proves_nothing_here(tmp_path: Path) -> None:
         polled = poller(endpoint, clock)
         assert polled.ask().health is UNREACHABLE
         assert polled.outcomes == ["tls"]
+        assert polled.status.reason.endswith("is of profile https_web")
 
 
 def test_an_expired_svid_of_the_server_is_refused(partner: Partner) -> None:

@@ -172,6 +172,7 @@ def test_a_server_of_a_ca_that_nobody_named_gives_nothing(stand: Web, tmp_path: 
     assert (poller.ask().health, poller.outcomes) == (UNREACHABLE, ["ca_file"])
     own = stand.poller(endpoint=type(stand.endpoint)(stand.endpoint.url, None))
     assert (own.ask().health, own.outcomes) == (UNREACHABLE, ["tls"])
+    assert own.status.reason.endswith("verified by the system's CAs, `ca_file` names others")
     assert stand.server.requests == []
 
 
@@ -224,7 +225,11 @@ def test_a_bundle_without_a_sequence_lets_no_older_one_in_after_it(stand: Web) -
     stand.says_its_bundle(spiffe_sequence=None)
     assert poller.ask().health is FRESH
     stand.says_its_bundle(spiffe_sequence=8)
-    assert poller.ask().reason.endswith("spiffe_sequence went back from 9 to 8; the bundle is ignored")
+    assert (
+        poller.ask()
+        .reason.split(": ", 2)[2]
+        .startswith("spiffe_sequence went back from 9 to 8; the bundle is ignored.")
+    )
 
 
 def test_ignored_for_too_long_an_older_bundle_makes_the_trust_domain_stale(stand: Web) -> None:
