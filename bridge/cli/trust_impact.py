@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,6 +50,21 @@ class Asked:
     key: str | None
     limit: int | None
     as_json: bool
+
+
+@dataclass(slots=True)
+class _Looking:
+    """How much was looked at, on a line of a terminal that has to end before anything else is said."""
+
+    progress: Progress
+    done: int = 0
+
+    def at(self, more: int) -> None:
+        self.done += more
+        self.progress.at(self.done)
+
+    def end(self) -> None:
+        self.progress.end(self.done)
 
 
 @click.command()
@@ -101,6 +116,7 @@ def impact(
       bridge trust impact example.org 9f86d081884c --revoke --note "INC-42"
     """
     from bridge.app import now, open_store
+    from bridge.registration.impact import Search
 
     _require_sense(lists_tokens=lists_tokens, revoke=revoke, yes=yes, reason=reason)
     settings = settings_of(config)
@@ -111,16 +127,20 @@ def impact(
         longest = settings.tokens.max_ttl
         first = moment_at(since, at)
         ago = max(longest, _AT_LEAST)
-        search = _search(store, asked, since=at - ago if first is None else first, longest=longest)
+        looking = _Looking(Progress("rows and records looked at"))
+        start = at - ago if first is None else first
+        search = Search(store.resting, asked.trust_domain.name, start, longest, looking.at)
         question, found = _found(search, asked, present, store, settings, at)
+        looking.end()
         answer = Answer(asked.trust_domain.name, found, present, search.since)
         if lists_tokens:
-            show_tokens(islice(_decided(search, question, at), asked.limit), as_json=as_json)
+            quietly = replace(search, looked_at=lambda more: None)
+            show_tokens(islice(_decided(quietly, question, at), asked.limit), as_json=as_json)
             answer.tell()
             return _exit_code(found)
         if not revoke:
             return _shown(answer, asked)
-        return _revoked(answer, asked, search, question, reason, said=yes)
+        return _revoked(answer, asked, search, question, reason, said=yes, looking=looking)
 
 
 def _require_sense(*, lists_tokens: bool, revoke: bool, yes: bool, reason: str) -> None:
@@ -150,19 +170,6 @@ def _present(settings: Settings, trust_domain: TrustDomain, timeout: float) -> M
     statuses = look(settings, timeout).statuses
     status = next(one for one in statuses if one.trust_domain == trust_domain)
     return None if status.bundle is None else Missing(authorities_of_bundle(status.bundle))
-
-
-def _search(store: Store, asked: Asked, *, since: int, longest: int) -> Search:
-    from bridge.registration.impact import Search
-
-    progress, done = Progress("rows and records looked at"), 0
-
-    def looked_at(more: int) -> None:
-        nonlocal done
-        done += more
-        progress.at(done)
-
-    return Search(store.resting, asked.trust_domain.name, since, longest, looked_at)
 
 
 def _found(
@@ -244,7 +251,9 @@ def _shown(answer: Answer, asked: Asked) -> int:
     return _exit_code(answer.found)
 
 
-def _revoked(answer: Answer, asked: Asked, search: Search, question: Question, reason: str, *, said: bool) -> int:
+def _revoked(
+    answer: Answer, asked: Asked, search: Search, question: Question, reason: str, *, said: bool, looking: _Looking
+) -> int:
     """Show what will end, ask, and end it."""
     from bridge.app import new_id, now
 
@@ -255,6 +264,7 @@ def _revoked(answer: Answer, asked: Asked, search: Search, question: Question, r
         raise Failure("nothing was revoked")
     run, at = new_id(), now()
     ended = search.end(question, _event_of(run, reason, at), now=at)
+    looking.end()
     if asked.as_json:
         emit_json(answer.fields(asked.limit, ended, run))
     else:
