@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import urlencode
 
+from bridge.console.clients import link_to_client
+from bridge.console.decisions import link_to
 from bridge.console.section import Desk, Glance, Route, Section, Standing
 from bridge.console.services import ConsoleServices
 from bridge.console.visits import Visit
@@ -104,7 +106,8 @@ class Approvals:
         wanted = visit.query().require("id")
         kinds = (AuditEventKind.APPROVED, AuditEventKind.DENIED)
         rows = self._services.store.audit.rows(correlation_id=wanted, events=kinds, limit=1)
-        return self._desk.show(visit, "approval_done.html", event=rows[0].event if rows else None, wanted=wanted)
+        event = rows[0].event if rows else None
+        return self._desk.show(visit, "approval_done.html", event=event, wanted=wanted, row_link=link_to(wanted))
 
     def _client(self, visit: Visit, client_id: str) -> WaitingClient:
         return waiting_client(
@@ -129,6 +132,7 @@ class Approvals:
             visit,
             "approval.html",
             client=client,
+            record_link=link_to_client(client.client_id),
             is_document=is_document,
             # Former terms let nobody in, and a document has to be seen.
             can_approve=any(one.is_current for one in client.waits) and (seen is not None or not is_document),

@@ -67,6 +67,8 @@ def test_a_yes_lets_the_client_in_and_names_the_operator_and_the_note(console: C
     page = browser.follow(done)
     for shown in (RESEARCHER, "approved", ME, "SEC-7, reviewed", f"bridge audit show {event.id}"):
         assert shown in page.text
+    assert browser.get(f"/decisions/request?id={event.id}").status == 200
+    assert f'href="/decisions/request?id={event.id}"' in page.text
     assert "Nobody waits." in browser.get("/approvals").text
 
 
