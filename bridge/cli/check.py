@@ -200,10 +200,14 @@ def _store(settings: Settings, part: _Part) -> None:
 
 def _bundles(settings: Settings, part: _Part) -> None:
     from bridge.cli.trust_looking import Asking, look
+    from bridge.cli.trust_table import what_is_wrong
     from bridge.model.bundle import BundleHealth
 
-    for status in look(settings, _BUNDLE_SECONDS, asking=Asking.APART).statuses:
-        if status.health is BundleHealth.FRESH and status.bundle is not None:
+    looked = look(settings, _BUNDLE_SECONDS, asking=Asking.APART)
+    for status in looked.statuses:
+        if status.health is BundleHealth.FRESH and (wrong := what_is_wrong(status, looked.now)):
+            part.faults.append(f"{status.trust_domain}: {wrong}")
+        elif status.health is BundleHealth.FRESH and status.bundle is not None:
             keys = (
                 f"{len(status.bundle.x509_authorities)} X.509 and {len(status.bundle.jwt_authorities)} JWT authorities"
             )

@@ -70,7 +70,7 @@ def list_bundles(config: Path, limit: int | None, timeout: float, as_json: bool)
       bridge trust list --json
     """
     looked = look(settings_of(config), timeout)
-    ordered = worst_first(looked.statuses)
+    ordered = worst_first(looked.statuses, looked.now)
     _show(ordered[:limit], looked.now, as_json, of=ordered)
     return 0
 
@@ -131,7 +131,8 @@ def refresh(config: Path, timeout: float, accept_lower: bool, trust_domain: str 
     if accept_lower and only is None:
         raise click.UsageError("--accept-lower needs a TRUST_DOMAIN: say whose sequence may go back")
     looked = look(settings, timeout, asking=Asking.SHARED, only=only, accept_lower=accept_lower)
-    wanted = worst_first(status for status in looked.statuses if only in (None, status.trust_domain))
+    asked = (status for status in looked.statuses if only in (None, status.trust_domain))
+    wanted = worst_first(asked, looked.now)
     _show(wanted, looked.now, as_json, of=wanted)
     return 0 if all(status.health.value in ("fresh", "empty") for status in wanted) else 1
 
@@ -234,8 +235,9 @@ def _place(settings: Settings, trust_domain: str) -> Mapping[str, object]:
 
 def fields_of(status: BundleStatus) -> dict[str, object]:
     """A status as `trust list --json` shows it. X.509 authorities go by the hex SHA-256 of their certificate,
-    JWT authorities by their `kid`."""
+    JWT authorities by their `kid`. `x509_until` is when the last of the former ends."""
     from bridge.spire.book import fingerprint
+    from bridge.spire.described_keys import x509_until
 
     bundle = status.bundle
     return {
@@ -248,6 +250,7 @@ def fields_of(status: BundleStatus) -> dict[str, object]:
         "fetched_at": timestamp(status.fetched_at),
         "refresh_at": timestamp(status.refresh_at),
         "stale_at": timestamp(status.stale_at),
+        "x509_until": None if bundle is None else timestamp(x509_until(bundle)),
         "fault": None if status.fault is None else status.fault.value,
         "reason": status.reason,
         "shared": shared_fields(status.shared),

@@ -21,14 +21,27 @@ _BRIEF = ("trust domain", "state", "age", "next", "stale in", "seq", "x509", "jw
 _EXACT = ("trust domain", "source", "state", "sequence", "x509", "jwt", "age", "refresh", "stale at", "reason")
 
 
-def worst_first(statuses: Iterable[BundleStatus]) -> list[BundleStatus]:
-    """Those first whose workloads are refused, then the late ones, each kind by name: `--limit` hides nobody ill."""
-    order = (BundleHealth.LATE, BundleHealth.FRESH)
+def worst_first(statuses: Iterable[BundleStatus], now: int) -> list[BundleStatus]:
+    """Those first whose workloads are refused, then those that are late or whose authorities have ended, each kind by
+    name: `--limit` hides nobody ill."""
 
     def rank(status: BundleStatus) -> tuple[int, str]:
-        return order.index(status.health) if status.health in order else -1, status.trust_domain.name
+        if status.health not in (BundleHealth.LATE, BundleHealth.FRESH):
+            return 0, status.trust_domain.name
+        return 1 if what_is_wrong(status, now) else 2, status.trust_domain.name
 
     return sorted(statuses, key=rank)
+
+
+def what_is_wrong(status: BundleStatus, now: int) -> str:
+    """The reason of its state; or that nothing is left of what it holds for X.509-SVIDs, however fresh it is: a file
+    may be read every second and have been forgotten for days. Empty: nothing is wrong."""
+    from bridge.spire.described_keys import x509_until
+
+    until = None if status.reason or status.bundle is None else x509_until(status.bundle)
+    if until is None or now < until:
+        return status.reason
+    return f"the last of its X.509 authorities ended {timestamp(until)}: its X.509-SVIDs get 401; bring a newer bundle"
 
 
 def emit_standing(shown: Sequence[BundleStatus], now: int, *, of: Sequence[BundleStatus]) -> None:
@@ -36,12 +49,12 @@ def emit_standing(shown: Sequence[BundleStatus], now: int, *, of: Sequence[Bundl
     with times instead of spans."""
     if aligned():
         width = shutil.get_terminal_size(_COLUMNS).columns
-        below = (_wrapped(status.reason, width) for status in shown)
+        below = (_wrapped(what_is_wrong(status, now), width) for status in shown)
         emit_table(_BRIEF, (_brief(status, now) for status in shown), below=below)
     else:
         emit_table(_EXACT, (_exact(status, now) for status in shown))
     if aligned() and len(of) > 1:
-        counted = Counter(status.health.value for status in worst_first(of))
+        counted = Counter(status.health.value for status in of)
         say(f"\n{len(of)} trust domains: {', '.join(f'{number} {health}' for health, number in counted.items())}")
     if len(shown) < len(of):
         note(f"{len(of) - len(shown)} more, none of them worse off: --all shows them")
@@ -73,7 +86,7 @@ def _exact(status: BundleStatus, now: int) -> tuple[object, ...]:
         None if status.fetched_at is None else f"{now - status.fetched_at}s",
         timestamp(status.refresh_at),
         timestamp(status.stale_at),
-        status.reason,
+        what_is_wrong(status, now),
     )
 
 

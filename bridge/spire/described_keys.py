@@ -36,6 +36,17 @@ def describe_keys(bundle: TrustBundle) -> list[dict[str, str | None]]:
     return keys
 
 
+def x509_until(bundle: TrustBundle) -> int | None:
+    """Until when the last of its X.509 authorities holds (epoch seconds). None: there is none that can be read."""
+    ends = []
+    for der in bundle.x509_authorities:
+        try:
+            ends.append(int(x509.load_der_x509_certificate(der).not_valid_after_utc.timestamp()))
+        except ValueError:
+            continue
+    return max(ends, default=None)
+
+
 def digest_of(bundle: TrustBundle) -> str:
     """All keys of a bundle in 128 bits, to be read over the phone: hex digits in groups of four.
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from bridge.cli.trust_table import emit_standing, worst_first
+from bridge.cli.trust_table import emit_standing, what_is_wrong, worst_first
 from bridge.lab.authority import Authority
 from bridge.model.bundle import BundleHealth, BundleStatus
 from bridge.model.spiffe_id import TrustDomain
+from bridge.spire.described_keys import x509_until
 from bridge.spire.parse import parse_bundle
 from tests.unit.cli.conftest import Run
 
@@ -40,7 +41,7 @@ NAMES = ("a.example", "b.example", "c.example")
 
 
 def status(name: str, health: BundleHealth, reason: str = "") -> BundleStatus:
-    bundle = parse_bundle(Authority(name).bundle_json(), TrustDomain(name))
+    bundle = parse_bundle(Authority(name, clock=lambda: NOW).bundle_json(), TrustDomain(name))
     fresh = BundleStatus(
         trust_domain=bundle.trust_domain,
         source="https_spiffe",
@@ -74,7 +75,7 @@ def test_at_a_terminal_who_is_ill_stands_first_with_what_is_wrong_below_in_eight
         status("b.example", BundleHealth.LATE, "late: " + reason),
         status("c.example", BundleHealth.STALE, reason),
     ]
-    emit_standing(worst_first(known), NOW, of=known)
+    emit_standing(worst_first(known, NOW), NOW, of=worst_first(known, NOW))
     shown = capsys.readouterr().out
     rows = {line.split()[0]: line.split() for line in shown.splitlines() if ".example " in line and "https_" in line}
     assert list(rows) == ["c.example", "b.example", "a.example"]
@@ -120,3 +121,28 @@ def test_a_misspelt_trust_domain_is_told_which_are_configured(run: Run, folder: 
     ran = run("trust", "show", typed)
     assert ran.code == 2
     assert hint in ran.err
+
+
+def test_a_file_that_is_read_and_was_forgotten_is_told_by_its_authorities_end(run: Run, folder: Path) -> None:
+    """Fresh it is: the file is there, and is read."""
+    path = folder / "bundles" / "example.org.json"
+    (row,) = run("trust", "list", "--json").json
+    assert row["x509_until"] is not None
+    assert run("check").code == 0
+    path.write_bytes(Authority("example.org", clock=lambda: NOW - 10**9).bundle_json())
+    (row,) = run("trust", "list", "--json").json
+    assert (row["state"], row["x509_until"][:2]) == ("fresh", "19")
+    assert f"the last of its X.509 authorities ended {row['x509_until']}" in run("trust", "list").out
+    checked = run("check")
+    assert checked.code == 1
+    assert "bring a newer bundle" in checked.out
+
+
+def test_authorities_have_ended_with_their_last_second() -> None:
+    one = status("a.example", BundleHealth.FRESH)
+    assert one.bundle is not None
+    until = x509_until(one.bundle)
+    assert until is not None
+    assert what_is_wrong(one, until - 1) == ""
+    assert "ended" in what_is_wrong(one, until)
+    assert what_is_wrong(replace(one, health=BundleHealth.LATE, reason="late"), until) == "late"
