@@ -75,6 +75,13 @@ lab.add_command(resource)
 @click.option("--jwt-issuer", metavar="URL", help="The `iss` of a new lab's JWT-SVIDs; absent by default, as in SPIRE.")
 @click.option("--intermediate/--no-intermediate", default=True, help="Whether a new lab has an intermediate CA.")
 @click.option("--bundle-listen", default="127.0.0.1:0", show_default=True, metavar="HOST:PORT", help="Bundle endpoint.")
+@click.option(
+    "--bundle-profile",
+    type=click.Choice(["https_web", "https_spiffe"]),
+    default="https_web",
+    show_default=True,
+    help="How the bundle endpoint proves itself: by web-ca.pem, or by its X.509-SVID.",
+)
 @click.option("--detach", is_flag=True, help="Return once everything listens; `bridge lab down` ends it.")
 @json_option
 def up(
@@ -86,6 +93,7 @@ def up(
     jwt_issuer: str | None,
     intermediate: bool,
     bundle_listen: str,
+    bundle_profile: str,
     detach: bool,
     as_json: bool,
 ) -> int:
@@ -94,12 +102,14 @@ def up(
     \b
     Example:
       bridge lab up --trust-domain example.org --identity /ns/web/sa/api --identity /ns/pay/sa/batch
+      bridge lab up --trust-domain factory.example --dir factory --bundle-profile https_spiffe --detach
     """
     from bridge.lab.service import LabOptions
     from bridge.lab.state import LabFolder
 
     if detach:
         same = [f"--dir={folder}", f"--bundle-listen={bundle_listen}", f"--jwt-alg={jwt_alg}"]
+        same += [f"--bundle-profile={bundle_profile}"]
         same += [f"--identity={path}" for path in identities] + [f"--federated={pair}" for pair in federated]
         same += [f"--trust-domain={trust_domain}"] if trust_domain else []
         same += [f"--jwt-issuer={jwt_issuer}"] if jwt_issuer else []
@@ -108,7 +118,7 @@ def up(
     host, _, port = bundle_listen.rpartition(":")
     if not host or not port.isdigit():
         raise click.BadParameter("write HOST:PORT", param_hint="--bundle-listen")
-    options = LabOptions(identities, _federated(federated), host, int(port))
+    options = LabOptions(identities, _federated(federated), host, int(port), by_svid=bundle_profile == "https_spiffe")
     new = {"jwt_alg": jwt_alg, "jwt_issuer": jwt_issuer, "intermediate": intermediate}
     return _serve(LabFolder(folder), trust_domain, options, new, as_json)
 

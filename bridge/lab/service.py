@@ -32,22 +32,26 @@ _LOOK_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class LabOptions:
-    """What `bridge lab up` was asked for. `identities` are paths; `federated` bundle files by trust domain."""
+    """What `bridge lab up` was asked for. `identities` are paths; `federated` bundle files by trust domain;
+    `by_svid`: the bundle endpoint is of profile https_spiffe, else https_web."""
 
     identities: Sequence[str]
     federated: Mapping[str, Path]
     host: str = "127.0.0.1"
     port: int = 0
+    by_svid: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class LabAddresses:
-    """Where a running lab can be reached. `sockets` are Workload API addresses by SPIFFE ID."""
+    """Where a running lab can be reached. `sockets` are Workload API addresses by SPIFFE ID; `endpoint_spiffe_id` is
+    what the server of the bundle endpoint proves to be, None where `web_ca` vouches for it."""
 
     trust_domain: str
     agent_socket: str
     sockets: Mapping[str, str]
     bundle_url: str
+    endpoint_spiffe_id: str | None
     bundle_file: str
     web_ca: str
     pid: int
@@ -134,13 +138,16 @@ def run(
             }
             web_ca = WebCa(now=clock())
             folder.web_ca.write_bytes(web_ca.certificate_pem)
-            endpoint = stack.enter_context(BundleEndpoint(authority, web_ca, host=options.host, port=options.port))
+            endpoint = stack.enter_context(
+                BundleEndpoint(authority, None if options.by_svid else web_ca, host=options.host, port=options.port)
+            )
             ready(
                 LabAddresses(
                     trust_domain=authority.trust_domain.name,
                     agent_socket=apis[BRIDGE_IDENTITY].address,
                     sockets={str(authority.spiffe_id(path)): api.address for path, api in apis.items()},
                     bundle_url=endpoint.url,
+                    endpoint_spiffe_id=endpoint.endpoint_spiffe_id if options.by_svid else None,
                     bundle_file=str(folder.bundle),
                     web_ca=str(folder.web_ca),
                     pid=os.getpid(),

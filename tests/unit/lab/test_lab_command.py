@@ -282,6 +282,26 @@ def test_trust_list_asks_a_live_agent(run: Run, lab: tuple[Path, dict[str, Any]]
     assert fetch_jwt_svid(workload, "a", timeout=DEADLINE)
 
 
+def test_a_labs_bundle_endpoint_may_prove_itself_by_its_svid_instead_of_a_ca(
+    run: Run, lab: tuple[Path, dict[str, Any]], short_folder: Path, tmp_path: Path
+) -> None:
+    """SPIFFE-28: so https_spiffe can be tried without SPIRE."""
+    assert lab[1]["endpoint_spiffe_id"] is None
+    folder, config = short_folder / "s", tmp_path / "bridge.toml"
+    code, out, err = run("lab", "up", "--dir", folder, "--bundle-profile", "https_spiffe", "--detach", "--json")
+    assert code == 0, err
+    try:
+        at = json.loads(out)
+        assert at["endpoint_spiffe_id"] == "spiffe://example.org/spire/server"
+        named = {"url": "bundle_url", "endpoint_spiffe_id": "endpoint_spiffe_id", "bootstrap": "bundle_file"}
+        source = 'source = "https_spiffe"\n' + "".join(f'{key} = "{at[name]}"\n' for key, name in named.items())
+        config.write_text(CONFIGURATION.replace('source = "file"\npath = "bundle.json"\n', source))
+        code, out, err = run("trust", "refresh", "--config", config, "--json")
+        assert (code, json.loads(out)[0]["state"]) == (0, "fresh"), err
+    finally:
+        RunLock(LabFolder(folder)).end_holder(timeout=DEADLINE)
+
+
 def test_a_lab_without_its_folder_ends_all_the_same(run: Run, lab: tuple[Path, dict[str, Any]]) -> None:
     """A test run may remove the folder under a lab; `down` before that is the right order, and works."""
     folder, _ = lab
