@@ -18,8 +18,8 @@ from bridge.policy.cases import BadRequest
 from bridge.web.lean import Response
 
 PATH, RESOURCE, SCOPE, TRY = "/policy", "/policy/resource", "/policy/scope", "/policy/try"
-# Lines of one resource beside others, lines of a page, and those who used a scope.
-FEW, PAGE, USERS = 12, 100, 100
+# Lines of one resource beside others, and lines of a page.
+FEW, PAGE = 12, 100
 # Resources whose lines stand on the first page; a catalogue with more is a list of links.
 MATRICES = 10
 _NAMED = 3
@@ -116,7 +116,6 @@ class PolicyPages:
             part=part,
             onward=f"{SCOPE}?{onward}" if len(having) > skip + PAGE else None,
             uses=uses,
-            used=uses.found[:USERS],
             here=link_to_scope(scope),
         )
 

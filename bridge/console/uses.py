@@ -6,18 +6,22 @@ is new first and then further and further back, and says how far back it has com
 
 from __future__ import annotations
 
+import heapq
 import json
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bridge.store.ports import AuditStore, IssuedRow
 
 DAY, HOUR = 86_400, 3600
 # Rows of the log that one look reads at most, and how many counts are kept.
-ROWS_AT_ONCE = 8_000
-MOST_COUNTS = 200_000
+ROWS_AT_ONCE = 6_000
+MOST_COUNTS = 100_000
+# With so many new rows it is quicker to begin again at the end of the log.
+MOST_BEHIND = 200_000
+MOST_SHOWN = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +37,12 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Uses:
-    """All such, those with the most tokens first. `since` (epoch seconds): how far back the log was looked at;
+    """Those with the most tokens, of `number` identities. `since` (epoch seconds): how far back the log was looked at;
     `whole`: that is the whole day; `full`: it goes no further back because there are too many; `unsaid`: tokens whose
     rows do not say their scopes, of an earlier release."""
 
     found: Sequence[Use]
+    number: int
     since: int
     whole: bool
     full: bool
@@ -45,7 +50,9 @@ class Uses:
 
 
 @dataclass(slots=True)
-class _Count:
+class _Total:
+    """What one identity got with one scope in all hours that are kept."""
+
     tokens: int = 0
     last: int = 0
     rule: str = ""
@@ -53,27 +60,68 @@ class _Count:
 
 
 class _Hour:
-    """What was issued in one hour, by scope and subject."""
+    """What was issued in one hour: tokens by scope and subject, to be taken off again when the hour is over."""
 
-    __slots__ = ("counts", "size", "unsaid")
+    __slots__ = ("tokens", "unsaid")
 
     def __init__(self) -> None:
-        self.counts: dict[str, dict[str, _Count]] = defaultdict(dict)
-        self.size = self.unsaid = 0
+        self.tokens: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        self.unsaid = 0
+
+
+class _Counts:
+    """All hours together. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._hours: dict[int, _Hour] = defaultdict(_Hour)
+        self._totals: dict[str, dict[str, _Total]] = defaultdict(dict)
+        self._most: dict[str, tuple[Use, ...]] = {}
+        self.size = 0
 
     def add(self, row: IssuedRow) -> None:
         """Count one token."""
-        scopes = _scopes(row.scopes)
-        self.unsaid += not scopes
+        scopes, hour = _scopes(row.scopes), self._hours[row.time // HOUR * HOUR]
+        hour.unsaid += not scopes
         for scope in scopes:
-            subjects = self.counts[scope]
-            count = subjects.get(row.subject)
-            if count is None:
-                count = subjects[row.subject] = _Count()
-                self.size += 1
-            count.tokens += 1
-            if row.time >= count.last:
-                count.last, count.rule, count.client = row.time, row.rule, row.client_id
+            totals = self._totals[scope]
+            total = totals.get(row.subject)
+            if total is None:
+                total = totals[row.subject] = _Total()
+            tokens = hour.tokens[scope]
+            self.size += row.subject not in tokens
+            tokens[row.subject] += 1
+            total.tokens += 1
+            if row.time >= total.last:
+                total.last, total.rule, total.client = row.time, row.rule, row.client_id
+            self._most.pop(scope, None)
+
+    def drop(self, before: int) -> None:
+        """Take off the hours that began before then. Whose tokens are left had the last of them later."""
+        for start in [start for start in self._hours if start < before]:
+            for scope, tokens in self._hours.pop(start).tokens.items():
+                totals = self._totals[scope]
+                self.size -= len(tokens)
+                self._most.pop(scope, None)
+                for subject, number in tokens.items():
+                    totals[subject].tokens -= number
+                    if not totals[subject].tokens:
+                        del totals[subject]
+
+    def number(self, scope: str) -> int:
+        """How many identities got tokens with the scope."""
+        return len(self._totals.get(scope, ()))
+
+    def most(self, scope: str) -> tuple[Use, ...]:
+        """Those of them with the most tokens."""
+        if scope not in self._most:
+            totals = self._totals.get(scope, {}).items()
+            found = heapq.nsmallest(MOST_SHOWN, totals, key=lambda item: (-item[1].tokens, item[0]))
+            self._most[scope] = tuple(Use(name, one.tokens, one.last, one.rule, one.client) for name, one in found)
+        return self._most[scope]
+
+    def unsaid(self) -> int:
+        """How many tokens have rows that do not say their scopes."""
+        return sum(hour.unsaid for hour in self._hours.values())
 
 
 class UseBook:
@@ -81,7 +129,7 @@ class UseBook:
 
     def __init__(self, audit: AuditStore) -> None:
         self._audit, self._lock = audit, threading.Lock()
-        self._hours: dict[int, _Hour] = defaultdict(_Hour)
+        self._counts = _Counts()
         # The rows that were counted: those above the first and up to the second.
         self._low: int | None = None
         self._high = 0
@@ -92,52 +140,38 @@ class UseBook:
         with self._lock:
             since = (now - DAY) // HOUR * HOUR
             whole, full = self._look(since, now)
-            hours = [hour for start, hour in self._hours.items() if start >= since]
-            uses = _together(hour.counts.get(scope, {}) for hour in hours)
-            unsaid = sum(hour.unsaid for hour in hours)
-        return Uses(uses, since if whole else self._reached, whole, full, unsaid)
+            found, number, unsaid = self._counts.most(scope), self._counts.number(scope), self._counts.unsaid()
+            return Uses(found, number, since if whole else self._reached, whole, full, unsaid)
 
     def _look(self, since: int, now: int) -> tuple[bool, bool]:
         """Count one more part; whether all since then is counted, and whether there is no room for more."""
-        for start in [start for start in self._hours if start < since]:
-            del self._hours[start]
+        self._counts.drop(since)
         begin, end = self._audit.span(since=since)
-        if self._low is None or self._high < begin or end - self._high > MOST_COUNTS:
+        if self._low is None or self._high < begin or end - self._high > MOST_BEHIND:
             # Nothing that was counted is of use any more, or too much is new: begin again at the end.
-            self._hours.clear()
+            self._counts = _Counts()
             self._low, self._high, self._reached = end, end, now
         left = ROWS_AT_ONCE
-        while self._high < end and left > 0:
+        if self._high < end:
             until = min(self._high + left, end)
             left -= until - self._high
-            self._count(self._audit.issued(self._high, until), since)
+            self._count(self._high, until, since)
             self._high = until
-        full = sum(hour.size for hour in self._hours.values()) >= MOST_COUNTS
+        full = self._counts.size >= MOST_COUNTS
         if left > 0 and self._low > begin and not full:
             after = max(self._low - left, begin)
-            rows = self._audit.issued(after, self._low)
-            self._count(rows, since)
+            self._reached = min(self._reached, self._count(after, self._low, since))
             self._low = after
-            self._reached = min([self._reached, *(row.time for row in rows)])
         return self._low <= begin and self._high >= end, full
 
-    def _count(self, rows: Sequence[IssuedRow], since: int) -> None:
-        for row in rows:
+    def _count(self, after: int, until: int, since: int) -> int:
+        """Count the tokens of these rows; when the first of them was issued."""
+        first = self._reached
+        for row in self._audit.issued(after, until):
             if row.time >= since:
-                self._hours[row.time // HOUR * HOUR].add(row)
-
-
-def _together(hours: Iterable[Mapping[str, _Count]]) -> list[Use]:
-    """The counts of single hours added up, the most tokens first."""
-    found: dict[str, _Count] = {}
-    for hour in hours:
-        for subject, count in hour.items():
-            whole = found.setdefault(subject, _Count())
-            whole.tokens += count.tokens
-            if count.last >= whole.last:
-                whole.last, whole.rule, whole.client = count.last, count.rule, count.client
-    uses = [Use(subject, one.tokens, one.last, one.rule, one.client) for subject, one in found.items()]
-    return sorted(uses, key=lambda use: (-use.tokens, use.subject))
+                self._counts.add(row)
+                first = min(first, row.time)
+        return first
 
 
 def _scopes(text: str) -> Sequence[str]:

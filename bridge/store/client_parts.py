@@ -25,20 +25,21 @@ def part(
     """The rows of one page with a `client_id` above `after` and below `until`, and behind which name the next one
     begins; None when there is none. Prefixes are the caller's: they are such a stretch."""
     index, walked, rest = _walk(where)
-    place = f"{index} WHERE client_id > ? AND client_id < ? {''.join(f'AND {term} ' for term, _ in walked)}"
-    given: list[object] = [after, until, *(value for _, value in walked if value is not None)]
-    edge = query(f"SELECT client_id FROM clients {place} ORDER BY client_id LIMIT 1 OFFSET ?", [*given, scan - 1])
-    if edge:
-        place += "AND client_id <= ? "
-        given.append(edge[0][0])
+    own = "".join(f"AND {term} " for term, _ in walked)
+    given = [value for _, value in walked if value is not None]
+    # One upper bound: of two, SQLite would use the first and walk on to there.
+    bound, edge = ("client_id < ?", until), None
+    if rest:
+        statement = f"SELECT client_id FROM clients {index} WHERE client_id > ? AND {bound[0]} {own}"
+        found = query(f"{statement}ORDER BY client_id LIMIT 1 OFFSET ?", [after, until, *given, scan - 1])
+        if found:
+            edge = str(found[0][0])
+            bound = ("client_id <= ?", edge)
     terms = "".join(f"AND +{term} " for term, _ in rest)
-    rows = query(
-        f"SELECT {CLIENT} FROM clients {place}{terms}ORDER BY client_id LIMIT ?",
-        [*given, *(value for _, value in rest), limit],
-    )
-    if len(rows) == limit:
-        return rows, str(rows[-1][0])
-    return rows, str(edge[0][0]) if edge else None
+    statement = f"SELECT {CLIENT} FROM clients {index} WHERE client_id > ? AND {bound[0]} {own}{terms}"
+    values = [after, bound[1], *given, *(value for _, value in rest)]
+    rows = query(f"{statement}ORDER BY client_id LIMIT ?", [*values, limit])
+    return rows, str(rows[-1][0]) if len(rows) == limit else edge
 
 
 def parents(query: Query, *, after: str, low: str, until: str, limit: int) -> list[str]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from tests.bench import (
+    console,
     documents,
     floods,
     floor,
@@ -81,6 +82,12 @@ def _parts(*, quick: bool) -> dict[str, Callable[[Callable[[Figure], None]], Non
         "refresh": lambda report: flows.refresh(report, rounds=1 if quick else 3, seconds=seconds),
         "rules": rules.measure,
         "replay": lambda report: replaying.measure(report, rows=100_000 if quick else 1_000_000),
+        "console": lambda report: console.measure(
+            report,
+            records=100_000 if quick else 1_000_000,
+            rows=50_000 if quick else 500_000,
+            visits=40 if quick else 100,
+        ),
         "trust-domains": lambda report: trust_domains.measure(
             report, extent=trust_domains.QUICK if quick else trust_domains.FULL
         ),

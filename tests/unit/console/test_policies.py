@@ -294,7 +294,7 @@ def test_tokens_of_the_last_day_are_counted_by_identity(console: ConsoleStand) -
     assert book.of("ledger.write", now=NOW).found[0].tokens == 3
     later = book.of("ledger.write", now=NOW + 86_400 - HOUR)
     assert [use.tokens for use in later.found] == [2, 1]
-    assert book.of("ledger.write", now=NOW + 3 * 86_400).found == []
+    assert book.of("ledger.write", now=NOW + 3 * 86_400).found == ()
 
 
 def test_a_long_day_is_read_in_parts_from_its_end(console: ConsoleStand, monkeypatch: pytest.MonkeyPatch) -> None:
