@@ -102,6 +102,22 @@ def open_ring(settings: Settings, store: Store, seal: SealKey | None = None) -> 
     return ring
 
 
+def open_store_to_change(settings: Settings) -> Store:
+    """The store, for a command that writes an audit row. Reading it needs no particular seal key, and a store whose key
+    was lost should be readable; but what is written under another key than its own can never be verified again.
+
+    Raises: StartRefused as `open_store`, and when the seal file is not the one that belongs to this store.
+    """
+    seal = read_seal_key(settings.seal_file)
+    store = open_store(settings, seal)
+    try:
+        open_ring(settings, store, seal)
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
 def open_bundles(settings: Settings, polling: Polling | None = None) -> tuple[BundleBook, BundleSources]:
     """The book of trust bundles and the sources that fill it, not started. Without `polling` nothing that is fetched
     from endpoints is shared with a service. Raises: StartRefused."""

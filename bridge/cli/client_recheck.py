@@ -100,14 +100,14 @@ def recheck(
       bridge clients recheck --rule web-reads-ledger
       bridge clients recheck --apply
     """
-    from bridge.app import new_id, now, open_store
+    from bridge.app import new_id, now, open_store, open_store_to_change
     from bridge.store.ports import ClientFilter
 
     settings = settings_of(config)
     policy = _policies(config)
     where = ClientFilter(trust_domain=trust_domain, rule=rule)
     tally, run = _Tally(), new_id()
-    with closing(open_store(settings)) as store:
+    with closing((open_store_to_change if is_applied else open_store)(settings)) as store:
         judged = _counted(_judged(store.clients, policy, where, now()), tally)
         if is_applied:
             judged = _ended(judged, store, policy.version, run, tally)

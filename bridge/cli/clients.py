@@ -176,7 +176,7 @@ def _change(
     seen: SeenDocument | None = None,
 ) -> int:
     """Take one decision, and say what it touched. `seen` is what was looked at before."""
-    from bridge.app import new_id, now, open_store
+    from bridge.app import new_id, now, open_store_to_change
     from bridge.cli.operator import operator_name
     from bridge.registration.verdicts import UnfitVerdict, Verdict, Verdicts, read_note
 
@@ -186,7 +186,7 @@ def _change(
         verdict = Verdict(operator_name(), read_note(reason), new_id(), now(), beside)
     except UnfitVerdict as error:
         raise click.BadParameter(str(error), param_hint="--note") from error
-    with closing(open_store(settings)) as store:
+    with closing(open_store_to_change(settings)) as store:
         already = was_revoked(store, identifier)
         try:
             changed = verb(Verdicts(store.clients), verdict)

@@ -115,14 +115,14 @@ def impact(
       bridge trust impact example.org 9f86d081884c
       bridge trust impact example.org 9f86d081884c --revoke --note "INC-42"
     """
-    from bridge.app import now, open_store
+    from bridge.app import now, open_store, open_store_to_change
     from bridge.registration.impact import Search
 
     _require_sense(lists_tokens=lists_tokens, revoke=revoke, yes=yes, reason=reason)
     settings = settings_of(config)
     asked = Asked(_trust_domain(trust_domain), key, limit, as_json)
     present = _present(settings, asked.trust_domain, timeout)
-    with closing(open_store(settings)) as store:
+    with closing((open_store_to_change if revoke else open_store)(settings)) as store:
         at = now()
         longest = settings.tokens.max_ttl
         first = moment_at(since, at)

@@ -22,6 +22,7 @@ from tests.flows.enrolling import Office, Registering
 from tests.flows.stand import RULES
 
 ID = "spiffe://example.org"
+IMPACT = ("trust", "impact", "example.org", "--revoke", "--yes")
 METADATA = "/.well-known/oauth-authorization-server"
 SHOP, ONCE, INTRUDED = "/ns/web/sa/shop", "/ns/once/sa/teller", "/ns/web/sa/intruded"
 
@@ -150,10 +151,14 @@ def test_without_its_seal_key_a_store_does_not_start_can_be_read_with_any_and_a_
         with pytest.raises(StartRefused, match="was not sealed with this seal key"):
             prepare(load_settings(house.office.stand.config))
         monkeypatch.setenv("BRIDGE_STORE__URL", f"sqlite:///{lost}")
+        rows = len(house.rows())
         denied = json.loads(house.bridge("clients", "list", "--state", "denied", "--all", "--json")[1])
         assert [row["subject"] for row in denied] == [ID + INTRUDED]
         assert [row["event"] for row in house.rows("--event", "denied", "--event", "approved")] == ["denied"]
         assert house.bridge("audit", "verify")[0] == 1, "under another key no row verifies"
+        for change in (("clients", "revoke", ID + SHOP), ("clients", "recheck", "--apply"), IMPACT):
+            assert house.bridge(*change)[0] == 1, "and what was written under it never would"
+        assert len(house.rows()) == rows
         monkeypatch.delenv("BRIDGE_STORE__URL")
         house.put_away("lost")
         assert house.bridge("db", "migrate")[0] == 0
