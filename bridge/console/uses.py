@@ -22,6 +22,8 @@ MOST_COUNTS = 100_000
 # With so many new rows it is quicker to begin again at the end of the log.
 MOST_BEHIND = 200_000
 MOST_SHOWN = 100
+# Rows are written almost in the order of their times: so many may stand before the first one of the day.
+MOST_ASIDE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,7 @@ class UseBook:
         """Count one more part; whether all since then is counted, and whether there is no room for more."""
         self._counts.drop(since)
         begin, end = self._audit.span(since=since)
+        begin = max(begin - MOST_ASIDE, 0)
         if self._low is None or self._high < begin or end - self._high > MOST_BEHIND:
             # Nothing that was counted is of use any more, or too much is new: begin again at the end.
             self._counts = _Counts()

@@ -8,18 +8,24 @@ import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 from wsgiref.simple_server import make_server
 from wsgiref.types import StartResponse, WSGIEnvironment
 
+from bridge.model.audit import AuditEventKind
 from bridge.model.bundle import BundleHealth, SharedKey
 from bridge.model.client import ClientKind
 from bridge.model.spiffe_id import TrustDomain
 from bridge.observe.readiness import Readiness
 from tests.browser.served import Quiet, Threaded
+from tests.contract.records import ensure, event, instance, shared, spiffe
 from tests.unit.console.stand import DOCUMENT, RESEARCHER, ConsoleStand, status
 
 # What somebody might have called themselves who likes to be somewhere else.
 HOSTILE = "</td></table><script>document.title='taken'</script>\x1b[2J\u202eevil"
+ASKED: dict[str, object] = {"grant_type": "client_credentials", "resources": [], "proved": ["x5t#S256"]}
+# Whom the policies let write to the ledger.
+WRITER = "spiffe://example.org/ns/payments/sa/batch"
 
 
 class ConsoleHouse:
@@ -56,6 +62,7 @@ class ConsoleHouse:
         )
         stand.waiting("spiffe://example.org/ns/research/sa/grace", digest="0" * 64)
         stand.waiting(DOCUMENT, rule="apps", metadata={"client_name": HOSTILE})
+        self._work()
         stand.readiness = Readiness(
             False,
             {
@@ -65,6 +72,39 @@ class ConsoleHouse:
                 "tls": {"ready": False, "reason": "no X.509-SVID yet: the agent does not answer"},
             },
         )
+
+    def _work(self) -> None:
+        """Clients at work, for a day: tokens, refusals, and a change of policies."""
+        stand, now = self.stand, self.stand.now
+        version = stand.policies.current.version
+        reads, writes = ("web-reads-ledger", "ledger.read"), ("payments-writes-ledger", "ledger.write")
+        for number, name in enumerate(("ns/payments/sa/batch", "ns/web/sa/api", "ns/web/sa/shop")):
+            who, (rule, scope) = f"spiffe://example.org/{name}", reads if number else writes
+            ensure(stand.store.clients, spiffe(who, rule=rule), now=now)
+            for minute in range(3 + number):
+                ask = {"scopes": [scope], **ASKED}
+                self._log(AuditEventKind.TOKEN_ISSUED, who, rule, ask, time=now - 600 * minute)
+        fleet = shared("spiffe://example.org/ns/batch/sa/run", client_id="batch", subject="batch")
+        ensure(stand.store.clients, fleet, now=now)
+        for number in range(7):
+            ensure(stand.store.clients, instance(number, parent="spiffe://example.org/ns/fleet/sa/car"), now=now)
+        self._log(AuditEventKind.REFUSED, HOSTILE, HOSTILE, {"scopes": [HOSTILE], **ASKED}, reason="jwt_expired")
+        gains = {"before": "v-before", "files": ["example.org.toml"], "gained": {"ledger.write": [f"{WRITER[:-5]}*"]}}
+        self._log(AuditEventKind.POLICY_CHANGED, "", "", gains, policy_version=version)
+        self._log(
+            AuditEventKind.REFUSED,
+            WRITER,
+            "",
+            {"scopes": ["orders.read"], **ASKED},
+            id="refused-today",
+            reason="policy_scope",
+            policy_version=version,
+        )
+
+    def _log(self, kind: AuditEventKind, subject: str, rule: str, ask: dict[str, object], **more: Any) -> None:
+        given = {"time": self.stand.now, "door": "token", "evidence": "x509-svid", "client_id": subject}
+        row = event(kind, subject=subject, rule=rule, ask=ask, **(given | more))
+        self.stand.store.audit.append(row)
 
     def _app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         # As the service's own server does it: the body is there, and ends; the kernel says who connected.

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
 from tests.browser.chromium import ENTER, TAB, Chromium
-from tests.browser.console_house import HOSTILE, ConsoleHouse
+from tests.browser.console_house import HOSTILE, WRITER, ConsoleHouse
 from tests.browser.house import PICTURES
 from tests.browser.served import Client
 from tests.browser.test_looks import CONTRASTS, fits
 from tests.unit.console.stand import ASKS, DOCUMENT, RESEARCHER
 
+TRIED = {"subject": WRITER, "evidence": "jwt-svid", "scope": "ledger.write"}
 PAGES = {
     "overview": "/",
     "trust": "/trust",
     "trust-domain": "/trust/domain?name=shared.example",
+    "clients": "/clients",
+    "client": f"/clients/client?{urlencode({'id': WRITER})}",
+    "policy": "/policy",
+    "policy-scope": "/policy/scope?scope=ledger.write",
+    "policy-resource": "/policy/resource?name=https%3A%2F%2Forders.example.org",
+    "policy-try": f"/policy/try?{urlencode(TRIED)}",
+    "decisions": "/decisions",
+    "decision": "/decisions/request?id=refused-today",
     "approvals": "/approvals",
     "approval": f"/approvals/client?client={RESEARCHER}",
     "approval-document": f"/approvals/client?client={DOCUMENT}",
@@ -74,6 +84,26 @@ def test_a_name_that_somebody_gave_itself_is_text(chromium: Chromium, furnished:
     assert "\u202e" not in chromium.text
     assert "taken" not in chromium.title
     assert HOSTILE not in chromium.text
+
+
+def test_two_clicks_lead_to_who_can_get_a_scope_and_who_used_it(chromium: Chromium, furnished: ConsoleHouse) -> None:
+    chromium.go(furnished.origin)
+    chromium.click(".card a[href='/policy']")
+    chromium.click("a[href='/policy/scope?scope=ledger.write']")
+    assert chromium.find("main h1").text == "ledger.write"
+    assert chromium.shows("settlement")
+    assert chromium.shows(WRITER)
+    assert chromium.find("#used").text.startswith("Who used it since")
+
+
+def test_a_filter_is_a_form_that_leads_to_a_link(scriptless: Chromium, furnished: ConsoleHouse) -> None:
+    scriptless.go(furnished.origin + "/decisions")
+    scriptless.fill("#subject", WRITER)
+    scriptless.click("main button")
+    assert scriptless.shows("refused-today")
+    assert scriptless.find("#subject").attribute("value") == WRITER
+    scriptless.click("a[href='/decisions/request?id=refused-today']")
+    assert scriptless.shows("no one rule covers all of")
 
 
 def test_a_screen_reader_finds_its_way(chromium: Chromium, furnished: ConsoleHouse) -> None:
