@@ -201,6 +201,16 @@ class Chromium:
         said = [str(entry["message"]) for entry in self._call("POST", "/se/log", {"type": "browser"})]
         return [line for line in said if "Content Security Policy" in line]
 
+    def refuses(self, directive: str) -> bool:
+        """Whether the page's own policy refused something by this directive. The line in the console comes some time
+        after what it tells of, so it is waited for."""
+        try:
+            return wait_until(
+                lambda: any(directive in line for line in self.refusals()), seconds=PAGE_SECONDS, what=directive
+            )
+        except NotInTime:
+            return False
+
     def _call(self, method: str, path: str, body: object = None) -> Any:
         return self._driver.call(method, self._path + path, body)
 
