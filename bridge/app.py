@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from wsgiref.types import WSGIApplication
 
 from bridge import __version__
@@ -13,53 +12,39 @@ from bridge.bundle_news import BundleNews
 from bridge.chores import Chores
 from bridge.config import Settings, settings_from
 from bridge.console.application import create_console_app
-from bridge.fetch.connecting import tls_context
 from bridge.fetch.failures import FetchDelayed
-from bridge.fetch.fetcher import Fetcher
-from bridge.fetch.slots import ThreadShare
 from bridge.files.as_read import FileAsRead
 from bridge.measures import Measures
 from bridge.model.bundle import BundleHealth, BundleStatus
-from bridge.model.errors import StartRefused, Unavailable
+from bridge.model.errors import Unavailable
 from bridge.model.own_svid import OwnSvid
 from bridge.model.spiffe_id import TrustDomain
-from bridge.observe import metrics
 from bridge.observe.log import configure
 from bridge.observe.readiness import PartState, Readiness, readiness
 from bridge.observe.serving_metrics import ServingMetrics
-from bridge.own_certificate import OwnCertificate
-from bridge.own_certificate import own_endpoint as own_endpoint
-from bridge.own_certificate import own_spiffe_id as own_spiffe_id
-from bridge.policy.folder import PolicyDefaults, PolicyFolder
+from bridge.opening import (
+    open_bundles,
+    open_fetcher,
+    open_issuers,
+    open_polling,
+    open_ring,
+    open_store,
+    policy_defaults,
+    trust_rules_of,
+)
+from bridge.own_certificate import OwnCertificate, own_endpoint
+from bridge.policy.folder import PolicyFolder
 from bridge.policy.in_force import PolicyInForce
 from bridge.registration.refusals import RefusalLog
-from bridge.serving.crew import standing_aside
-from bridge.spire.book import BundleBook
-from bridge.spire.polled_source import Polling
-from bridge.spire.sources import BundleSources
-from bridge.store.migrations import create_if_empty, require_current
-from bridge.store.ports import Store
-from bridge.store.sqlite import SqliteStore
-from bridge.tokens.key_ring import KeyRing
+from bridge.store.migrations import create_if_empty
 from bridge.tokens.sealing import SealKey, create_seal_key, read_seal_key
 from bridge.upkeep import Periods, Upkeep
 from bridge.verify.dpop import DpopNonces
-from bridge.verify.issuer_urls import UrlKeySet
-from bridge.verify.jwt_svid import TrustDomainRules
-from bridge.verify.pinned_issuers import PinnedIssuers
 from bridge.verify.verifier import SvidVerifier
 from bridge.web.application import create_app, create_metrics_app
-from bridge.wiring import Parts, key_set_fetch, services_of
-from bridge.wiring import document_getter as document_getter
-from bridge.wiring import limits_of as limits_of
-from bridge.wiring import new_id as new_id
-from bridge.wiring import now as now
-from bridge.wiring_bundles import bundle_options, bundle_polling, copied_polling
-from bridge.wiring_bundles import unshared_polling as unshared_polling
+from bridge.wiring import Parts, limits_of, new_id, now, services_of
 from bridge.wiring_console import console_services
-from bridge.wiring_console import operator_faults as operator_faults
-from bridge.wiring_pages import login_provider as login_provider
-from bridge.wiring_pages import upstream_secret as upstream_secret
+from bridge.wiring_pages import upstream_secret
 
 _log = logging.getLogger("bridge.app")
 
@@ -73,92 +58,6 @@ RELOAD_SECONDS = 30
 FIRST_WORD_SECONDS, FIRST_WORD_MOST = 1.5, 100
 # So long a request waits for a bundle that may hold the key it named.
 EARLY_PATIENCE = 3.0
-BUNDLE_SEAL = "polled-bundles"
-
-
-def policy_defaults(settings: Settings) -> PolicyDefaults:
-    """What the policy loader must know of the configuration."""
-    return PolicyDefaults(
-        default_ttl=settings.tokens.default_ttl,
-        max_ttl=settings.tokens.max_ttl,
-        idle_expiry=settings.registration.idle_expiry,
-        trust_domains=frozenset(settings.trust_domains),
-        statement_issuers=frozenset(settings.statement_issuers),
-    )
-
-
-def open_store(settings: Settings, seal: SealKey | None = None) -> Store:
-    """The store of this configuration. Raises: StartRefused when its schema is not this release's."""
-    seal = seal or read_seal_key(settings.seal_file)
-    require_current(settings.database)
-    return SqliteStore.open(settings.database, audit_key=seal.derive("audit"), clock=now, aside=standing_aside)
-
-
-def open_ring(settings: Settings, store: Store, seal: SealKey | None = None) -> KeyRing:
-    """The signing keys, made now if the store has none. Raises: StartRefused when they do not open."""
-    seal = seal or read_seal_key(settings.seal_file)
-    ring = KeyRing(store.keys, seal, alg=settings.tokens.signing_alg, token_life=settings.tokens.max_ttl, new_id=new_id)
-    ring.start(now())
-    return ring
-
-
-def open_store_to_change(settings: Settings) -> Store:
-    """The store, for a command that writes an audit row. Reading it needs no particular seal key, and a store whose key
-    was lost should be readable; but what is written under another key than its own can never be verified again.
-
-    Raises: StartRefused as `open_store`, and when the seal file is not the one that belongs to this store.
-    """
-    seal = read_seal_key(settings.seal_file)
-    store = open_store(settings, seal)
-    try:
-        open_ring(settings, store, seal)
-    except BaseException:
-        store.close()
-        raise
-    return store
-
-
-def open_bundles(settings: Settings, polling: Polling | None = None) -> tuple[BundleBook, BundleSources]:
-    """The book of trust bundles and the sources that fill it, not started. Without `polling` nothing that is fetched
-    from endpoints is shared with a service. Raises: StartRefused."""
-    sources = BundleSources(bundle_options(settings), clock=now, polling=polling or unshared_polling())
-    return sources.book, sources
-
-
-def open_polling(seal: SealKey, store: Store, *, asks: bool = True) -> Polling:
-    """How a service's processes poll bundle endpoints together. One that only looks on does not ask by itself."""
-    return bundle_polling(store.bundles, seal_key=seal.derive(BUNDLE_SEAL), holder=new_id(), asks=asks)
-
-
-def copied_bundle_polling(settings: Settings, seal: SealKey, store: Store) -> Polling:
-    """How a command looks at bundle endpoints as the service would, without a change to what that goes by."""
-    return copied_polling(settings, store.bundles, seal.derive(BUNDLE_SEAL))
-
-
-def open_fetcher(settings: Settings) -> Fetcher:
-    """What fetches from outside, within this process's part of `outbound_fetches`. Raises: StartRefused."""
-    try:
-        context = tls_context(settings.fetch.ca_file)
-    except OSError as error:
-        raise StartRefused(
-            [f"fetch.ca_file: {settings.fetch.ca_file}: holds no certificate that can be read"]
-        ) from error
-    return Fetcher(
-        at_once=max(1, settings.limits.outbound_fetches // settings.workers),
-        threads=ThreadShare(settings.threads, aside=standing_aside),
-        context=context,
-        allow_hosts=frozenset(settings.fetch.allow_hosts),
-        observe=lambda purpose, outcome, seconds: metrics.fetched(purpose.value, outcome, seconds),
-    )
-
-
-def open_issuers(settings: Settings, fetcher: Fetcher) -> PinnedIssuers:
-    """The pinned statement issuers, their files read, their URLs not asked yet."""
-    issuers, fetch = settings.statement_issuers, key_set_fetch(fetcher)
-    return PinnedIssuers(
-        {name: Path(own.jwks_file) for name, own in issuers.items() if own.jwks_file is not None},
-        {name: UrlKeySet(own.jwks_uri, fetch) for name, own in issuers.items() if own.jwks_uri is not None},
-    )
 
 
 def prepare(settings: Settings) -> None:
@@ -195,9 +94,9 @@ def prepare(settings: Settings) -> None:
     own_endpoint(settings)
     open_fetcher(settings)
     PolicyFolder(settings.policy_directory, policy_defaults(settings)).load()
-    store = open_store(settings, seal)
+    store = open_store(settings, seal, clock=now)
     try:
-        open_ring(settings, store, seal)
+        open_ring(settings, store, seal, clock=now)
     finally:
         store.close()
 
@@ -216,10 +115,10 @@ class Worker:
         """`configuration` is where the settings came from, for the log."""
         self._settings, self._configuration = settings, configuration
         seal = read_seal_key(settings.seal_file)
-        self._store = open_store(settings, seal)
-        self._ring = open_ring(settings, self._store, seal)
+        self._store = open_store(settings, seal, clock=now)
+        self._ring = open_ring(settings, self._store, seal, clock=now)
         self._policies = PolicyInForce(PolicyFolder(settings.policy_directory, policy_defaults(settings)))
-        self._book, self._sources = open_bundles(settings, open_polling(seal, self._store))
+        self._book, self._sources = open_bundles(settings, open_polling(seal, self._store), clock=now)
         self._refusals = RefusalLog(self._store.audit.begin_append)
         self._fetcher = open_fetcher(settings)
         self._issuers = open_issuers(settings, self._fetcher)
@@ -410,15 +309,4 @@ def _bundle_detail(status: BundleStatus) -> dict[str, object]:
             name: None if at is None else f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
             for name, at in times.items()
         },
-    }
-
-
-def trust_rules_of(settings: Settings) -> dict[str, TrustDomainRules]:
-    """How each trust domain's JWT-SVIDs are judged, by its name."""
-    return {
-        name: TrustDomainRules(
-            max_assertion_life=domain.max_assertion_life,
-            jwt_issuers=None if domain.jwt_issuers is None else frozenset(domain.jwt_issuers),
-        )
-        for name, domain in settings.trust_domains.items()
     }

@@ -40,12 +40,16 @@ ALLOWED: dict[str, set[str]] = {
     "wiring_bundles": L0 | L1 | {"config", "serving"},
     "wiring_console": L0 | L1 | {"registration", "web", "console", "config", "wiring", "wiring_pages"},
     "own_certificate": L0 | L1 | {"config"},
+    "opening": L0 | L1 | {"serving", "config", "wiring", "wiring_bundles"},
     "app": L0
     | L1
-    | {"registration", "grants", "web", "serving", "config", "bundle_news", "chores", "measures", "upkeep"}
+    | {"registration", "grants", "web", "serving", "config", "bundle_news", "chores", "measures", "upkeep", "opening"}
     | {"console", "own_certificate", "wiring", "wiring_bundles", "wiring_console", "wiring_pages"},
     "lab": L0 | {"spire", "config"},
-    "cli": L0 | L1 | {"registration", "doctor", "grants", "serving", "config", "app", "lab"},
+    "cli": L0
+    | L1
+    | {"registration", "doctor", "grants", "serving", "config", "app", "lab"}
+    | {"opening", "own_certificate", "wiring", "wiring_bundles", "wiring_console", "wiring_pages"},
 }
 
 # Which packages may import which third-party distribution.
@@ -113,6 +117,7 @@ ROOT = {
     "app.py",
     "bundle_news.py",
     "chores.py",
+    "opening.py",
     "own_certificate.py",
     "upkeep.py",
     "wiring.py",

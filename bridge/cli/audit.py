@@ -82,7 +82,8 @@ def tail(
     Example:
       bridge audit tail --follow --event refused --event registered
     """
-    from bridge.app import now, open_store
+    from bridge.opening import open_store
+    from bridge.wiring import now
 
     kinds = [AuditEventKind(event) for event in events]
     with closing(open_store(settings_of(config))) as store:
@@ -116,7 +117,7 @@ def show(identifier: str, as_json: bool, config: Path) -> int:
     Example:
       bridge audit show 5Zk0cX2rQmWcVbB1nV9s3A
     """
-    from bridge.app import open_store
+    from bridge.opening import open_store
 
     with closing(open_store(settings_of(config))) as store:
         rows = [row_fields(row) for row in rows_after(store.audit, 0, correlation_id=identifier)]
@@ -154,7 +155,7 @@ def verify(as_json: bool, config: Path) -> int:
     Example:
       bridge audit verify
     """
-    from bridge.app import open_store
+    from bridge.opening import open_store
 
     with closing(open_store(settings_of(config))) as store:
         seen = 0
@@ -197,7 +198,8 @@ def export(since: int | None, until: int | None, events: tuple[str, ...], config
     Example:
       bridge audit export --since 2026-01-01T00:00:00Z --until 2026-02-01T00:00:00Z > january.jsonl
     """
-    from bridge.app import now, open_store
+    from bridge.opening import open_store
+    from bridge.wiring import now
 
     at = now()
     first, before = moment_at(since, at), moment_at(until, at)

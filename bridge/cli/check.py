@@ -125,8 +125,8 @@ def _tls(settings: Settings, part: _Part) -> None:
 
 
 def _certificate_files(settings: Settings, part: _Part) -> None:
-    from bridge.app import now
     from bridge.serving.tls import read_certificate
+    from bridge.wiring import now
 
     if faults := tls_faults(settings):
         part.faults += faults
@@ -146,7 +146,7 @@ def _certificate_files(settings: Settings, part: _Part) -> None:
 
 def _own_svid(settings: Settings, part: _Part) -> None:
     """The service's own identity, as the agent gives it to whoever runs this command."""
-    from bridge.app import own_endpoint, own_spiffe_id
+    from bridge.own_certificate import own_endpoint, own_spiffe_id
     from bridge.spire.workload_client import WorkloadApiFailed, fetch_x509_svid
 
     endpoint = own_endpoint(settings)
@@ -161,7 +161,7 @@ def _own_svid(settings: Settings, part: _Part) -> None:
 
 
 def _policies(settings: Settings, part: _Part) -> None:
-    from bridge.app import policy_defaults
+    from bridge.opening import policy_defaults
     from bridge.policy.folder import PolicyFolder
 
     loaded = PolicyFolder(settings.policy_directory, policy_defaults(settings)).load()
@@ -171,7 +171,7 @@ def _policies(settings: Settings, part: _Part) -> None:
 
 
 def _store(settings: Settings, part: _Part) -> None:
-    from bridge.app import open_ring, open_store
+    from bridge.opening import open_ring, open_store
     from bridge.store.migrations import status
     from bridge.tokens.sealing import read_seal_key
 
@@ -219,7 +219,8 @@ def _bundles(settings: Settings, part: _Part) -> None:
 
 
 def _statements(settings: Settings, part: _Part) -> None:
-    from bridge.app import now, open_fetcher, open_issuers
+    from bridge.opening import open_fetcher, open_issuers
+    from bridge.wiring import now
 
     at = now()
     issuers = open_issuers(settings, open_fetcher(settings))
@@ -240,8 +241,8 @@ def _statements(settings: Settings, part: _Part) -> None:
 def _fetches(settings: Settings, part: _Part) -> None:
     """An exemption from the address guard is for development: here it is a fault as soon as anybody but this machine
     can reach the service (CIMD-13)."""
-    from bridge.app import open_fetcher
     from bridge.config.settings import is_loopback
+    from bridge.opening import open_fetcher
 
     open_fetcher(settings)
     if not settings.fetch.allow_hosts:
@@ -279,7 +280,9 @@ def _proxies(settings: Settings, part: _Part) -> None:
 
 def _users(settings: Settings, part: _Part) -> None:
     """Who signs people in: asked as at the first sign-in."""
-    from bridge.app import login_provider, now, open_fetcher, upstream_secret
+    from bridge.opening import open_fetcher
+    from bridge.wiring import now
+    from bridge.wiring_pages import login_provider, upstream_secret
 
     users = settings.users
     if users is None:
@@ -299,7 +302,7 @@ def _users(settings: Settings, part: _Part) -> None:
 
 def _console(settings: Settings, part: _Part) -> None:
     """Who the operators are that may open the console."""
-    from bridge.app import operator_faults
+    from bridge.wiring_console import operator_faults
 
     console = settings.console
     if console is None:

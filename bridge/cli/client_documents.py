@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 def seen_at(settings: Settings, url: str) -> SeenDocument:
     """Fetch the document and, where they are elsewhere, the keys. Raises: Failure, which says why there is nothing
     to see; StartRefused for a `[fetch] ca_file` that cannot be read."""
-    from bridge.app import document_getter, open_fetcher
+    from bridge.opening import open_fetcher
     from bridge.registration.seen_documents import look_at
+    from bridge.wiring import document_getter
 
     try:
         return look_at(url, document_getter(open_fetcher(settings), in_request=False))

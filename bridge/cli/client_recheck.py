@@ -100,8 +100,9 @@ def recheck(
       bridge clients recheck --rule web-reads-ledger
       bridge clients recheck --apply
     """
-    from bridge.app import new_id, now, open_store, open_store_to_change
+    from bridge.opening import open_store, open_store_to_change
     from bridge.store.ports import ClientFilter
+    from bridge.wiring import new_id, now
 
     settings = settings_of(config)
     policy = _policies(config)
@@ -127,7 +128,7 @@ def recheck(
 def _policies(config: Path) -> PolicySet:
     """The files as they stand. Raises: ConfigurationRefused (exit 2, for 1 means that something changes) with
     their errors."""
-    from bridge.app import policy_defaults
+    from bridge.opening import policy_defaults
     from bridge.policy.folder import PolicyFolder
 
     settings = settings_of(config)
@@ -166,7 +167,7 @@ def _counted(judged: Iterable[_Judged], tally: _Tally) -> Iterator[_Judged]:
 
 def _ended(judged: Iterator[_Judged], store: Store, policy_version: str, run: str, tally: _Tally) -> Iterator[_Judged]:
     """End, batch by batch, those that nobody can use, unless they changed since they were looked at."""
-    from bridge.app import now
+    from bridge.wiring import now
 
     while batch := list(islice(judged, BATCH)):
         at = now()

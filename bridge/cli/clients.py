@@ -153,7 +153,7 @@ def approve(identifier: str, note: str, yes: bool, as_json: bool, config: Path) 
 
 def _look(config: Path, url: str, yes: bool, as_json: bool) -> SeenDocument:
     """Show the document of a client that waits, and have it approved. Raises: Failure when it is not."""
-    from bridge.app import open_store
+    from bridge.opening import open_store
 
     settings = settings_of(config)
     with closing(open_store(settings)) as store:
@@ -176,9 +176,10 @@ def _change(
     seen: SeenDocument | None = None,
 ) -> int:
     """Take one decision, and say what it touched. `seen` is what was looked at before."""
-    from bridge.app import new_id, now, open_store_to_change
     from bridge.cli.operator import operator_name
+    from bridge.opening import open_store_to_change
     from bridge.registration.verdicts import UnfitVerdict, Verdict, Verdicts, read_note
+    from bridge.wiring import new_id, now
 
     settings = settings_of(config)
     beside = {} if seen is None else {"document": seen.digest}

@@ -26,7 +26,7 @@ BUNDLE_SECONDS = 10.0
 def store_of(settings: Settings) -> Iterator[Store | None]:
     """The store of a service that was started before; None without one. Raises: ConfigurationRefused when there is
     one that this command cannot open."""
-    from bridge.app import open_store
+    from bridge.opening import open_store
     from bridge.store.migrations import status
 
     found = status(settings.database)
@@ -48,11 +48,12 @@ def examiner_of(settings: Settings, store: Store | None) -> Iterator[tuple[Exami
     """Everything that a diagnosis needs, and the time (epoch seconds) that it goes by.
 
     Raises: ConfigurationRefused for policies that do not load."""
-    from bridge.app import now, trust_rules_of
     from bridge.cli.trust_looking import reported_bundles
     from bridge.doctor.examination import Examiner
     from bridge.doctor.surroundings import Surroundings
+    from bridge.opening import trust_rules_of
     from bridge.verify.verifier import SvidVerifier
+    from bridge.wiring import now
 
     policies = _policies(settings)
     with reported_bundles(settings, BUNDLE_SECONDS) as book:
@@ -65,7 +66,7 @@ def examiner_of(settings: Settings, store: Store | None) -> Iterator[tuple[Exami
 
 def _policies(settings: Settings) -> PolicySet:
     """The files as they stand, as a service takes them when it starts."""
-    from bridge.app import policy_defaults
+    from bridge.opening import policy_defaults
     from bridge.policy.folder import PolicyFolder
 
     try:
@@ -75,9 +76,9 @@ def _policies(settings: Settings) -> PolicySet:
 
 
 def _outlook(settings: Settings, policies: PolicySet, store: Store | None) -> Outlook:
-    from bridge.app import limits_of
     from bridge.doctor.nobody import NobodyYet
     from bridge.registration.foresight import Outlook
+    from bridge.wiring import limits_of
 
     nobody = NobodyYet()
     return Outlook(

@@ -139,8 +139,8 @@ def _hypothetical(asked: Asked) -> Request:
 
 def _recorded(audit_id: str, config: Path) -> Recorded:
     """The request of an audit row, from the store of the configuration."""
-    from bridge.app import open_store
     from bridge.cli.audit_lookup import ask_of
+    from bridge.opening import open_store
 
     with closing(open_store(settings_of(config))) as store:
         return ask_of(store, audit_id)

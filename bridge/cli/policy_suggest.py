@@ -58,9 +58,9 @@ def suggest(audit_id: str, scopes: tuple[str, ...], config: Path, as_json: bool)
 
 def _refused(settings: Settings, audit_id: str) -> tuple[AuditEvent, Request]:
     """The row and its request. Raises: Failure when no rule refused it."""
-    from bridge.app import open_store
     from bridge.cli.audit_lookup import decided_row, recorded_of
     from bridge.model.audit import AuditEventKind
+    from bridge.opening import open_store
     from bridge.policy.cases import Request
     from bridge.policy.recorded_request import is_of_policy
 

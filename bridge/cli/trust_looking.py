@@ -54,7 +54,7 @@ def look(
 
     `only` is the trust domain whose endpoint is asked, all when None. Raises: StartRefused, Unavailable for the store.
     """
-    from bridge.app import now
+    from bridge.wiring import now
 
     with _sources(settings, asking) as sources:
         sources.start()
@@ -80,7 +80,7 @@ def reported_bundles(settings: Settings, timeout: float) -> Iterator[BundleBook]
 
 @contextmanager
 def _sources(settings: Settings, asking: Asking) -> Iterator[BundleSources]:
-    from bridge.app import open_bundles
+    from bridge.opening import open_bundles
 
     with ExitStack() as stack:
         _, sources = open_bundles(settings, _polling(settings, asking, stack))
@@ -90,8 +90,9 @@ def _sources(settings: Settings, asking: Asking) -> Iterator[BundleSources]:
 
 def _polling(settings: Settings, asking: Asking, stack: ExitStack) -> Polling:
     """With the store where there is one and something in it is wanted."""
-    from bridge.app import copied_bundle_polling, open_polling, open_store, unshared_polling
+    from bridge.opening import copied_bundle_polling, open_polling, open_store
     from bridge.tokens.sealing import read_seal_key
+    from bridge.wiring_bundles import unshared_polling
 
     if not any(domain.source in POLLED for domain in settings.trust_domains.values()) or not settings.database.exists():
         return unshared_polling(asks=False)

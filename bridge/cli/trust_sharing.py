@@ -43,7 +43,7 @@ def with_history(settings: Settings, statuses: Sequence[BundleStatus]) -> list[B
 
 
 def _history(settings: Settings, sides: set[tuple[str, str]]) -> dict[tuple[str, str], int]:
-    from bridge.app import open_store
+    from bridge.opening import open_store
 
     if not settings.database.exists():
         return {}

@@ -13,10 +13,10 @@ from urllib.parse import urlencode
 
 import pytest
 
-from bridge.app import open_store
 from bridge.config import load_settings
 from bridge.lab.authority import Authority
 from bridge.model.audit import AuditEventKind
+from bridge.opening import open_store
 from tests.flows.client import Answer, jwt_fields
 from tests.flows.inprocess import InProcess
 from tests.flows.stand import ORDERS, Stand

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from bridge.app import now
 from bridge.cli.audit_lookup import ask_of
 from bridge.cli.options import Failure, Moment, moment_at
 from bridge.model.audit import AuditEvent, AuditEventKind
@@ -23,7 +22,7 @@ from bridge.model.evidence import Door, EvidenceKind
 from bridge.model.identity import BindingMethod, Source
 from bridge.model.terms import Ask
 from bridge.store.ports import Store
-from bridge.wiring import new_id
+from bridge.wiring import new_id, now
 from tests.unit.cli.conftest import ROOT, Run
 
 API = "spiffe://example.org/ns/example/sa/api"

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from bridge.app import now
 from bridge.config import Settings
 from bridge.lab.authority import Authority
 from bridge.lab.broken_x509 import BrokenX509, X509Order
@@ -26,7 +25,7 @@ from bridge.lab.x509 import BACKDATE, X509Svid, leaf_profile
 from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.client import ClientState
 from bridge.store.ports import Store
-from bridge.wiring import new_id
+from bridge.wiring import new_id, now
 from tests.unit.cli.conftest import Records, Run
 
 PATH = "/ns/example/sa/api"

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from bridge.app import now
 from bridge.config import Settings
 from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.terms import Decision, Effect
@@ -23,6 +22,7 @@ from bridge.policy.evaluate import PolicySet
 from bridge.policy.folder import PolicyDefaults, check_folder
 from bridge.policy.permits import permit_of
 from bridge.store.ports import Store
+from bridge.wiring import now
 from tests.unit.cli.conftest import ROOT, Run
 
 SHIPPED = ROOT / "policies"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bridge.app import operator_faults
 from bridge.config import Settings, load_settings
 from bridge.model.errors import StartRefused
+from bridge.wiring_console import operator_faults
 
 BASE = """\
 issuer      = "https://bridge.example.org"
