@@ -150,14 +150,15 @@ def _require_agreement(seen: Seen, wanted: str | None, *, asked: bool) -> None:
 
 def _write(configuration: Configuration, planned: Planned) -> None:
     """The bootstrap bundle first, so that no section names a file that is not there. Raises: Failure."""
-    from bridge.files.appending import ChangedMeanwhile, append_to_file
+    from bridge.files.replacing import ChangedMeanwhile, replace_file
 
     file, named = configuration.as_read.path, printable(configuration.as_read.named)
     made = None
     try:
         if planned.new_file is not None:
             made = _create(planned.new_file, planned.content)
-        append_to_file(file, configuration.addition(planned.section), before=configuration.raw)
+        raw = configuration.raw
+        replace_file(file, raw + configuration.addition(planned.section), was=raw)
     except (ChangedMeanwhile, OSError) as error:
         if made is not None:
             made.unlink(missing_ok=True)

@@ -1,46 +1,86 @@
-"""A file replaced as a whole: whoever reads it sees the old content or the new one, and never a part."""
+"""A file that people keep, replaced as a whole: whoever reads it sees the old content or the new one, never a part."""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import secrets
+import stat
 from pathlib import Path
-
-from bridge.files.paths import read_bounded
+from typing import BinaryIO
 
 
 class ChangedMeanwhile(ValueError):
-    """Somebody else wrote the file since it was read."""
+    """The file is not what it was when it was read, or somebody else is writing it. It was left alone."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} was changed meanwhile: it is left as it is")
 
 
 def replace_file(path: Path, content: bytes, *, was: bytes) -> None:
-    """Put `content` in the place of `was`. What a link leads to is replaced, not the link; the rights stay.
+    """Put `content` in the place of what the file holds, which must be exactly `was`, by one rename.
 
-    Raises: ChangedMeanwhile when the file does not hold `was` any more; OSError. Not seen: a write in the very moment
-    between looking and replacing.
+    A link stays a link: what it leads to is replaced, in the folder where that is. The new file has the old one's
+    owner, group, rights and extended attributes, access lists among them; where one of these cannot be kept, nothing
+    is changed. Other names of the same file (hard links) keep the old content.
+    Raises: ChangedMeanwhile; OSError. Not seen: a change in the moment between the last look and the rename, unless
+    it is made by this function, which lets one at a time in.
     """
     real = Path(os.path.realpath(path, strict=True))
-    mode = real.stat().st_mode & 0o7777
-    beside = real.with_name(f".{real.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    # Looked at before it is opened: a pipe would be waited for.
+    if not stat.S_ISREG(os.stat(real).st_mode):
+        raise OSError(errno.EINVAL, "is no plain file", str(real))
+    with real.open("rb") as old:
+        try:
+            fcntl.flock(old, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ChangedMeanwhile(path) from error
+        # One byte more than expected is enough to see that the file grew. Whoever had the lock before may have put
+        # another file here.
+        if old.read(len(was) + 1) != was or not os.path.samestat(os.fstat(old.fileno()), os.stat(real)):
+            raise ChangedMeanwhile(path)
+        _replace(real, old, content)
+
+
+def _replace(real: Path, old: BinaryIO, content: bytes) -> None:
+    draft = real.with_name(f".{real.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.chmod(mode)
-        if read_bounded(real, len(was) + 1) != was:
-            raise ChangedMeanwhile(f"{path} was changed meanwhile: it is left as it is")
-        os.replace(beside, real)
+        with os.fdopen(descriptor, "wb") as new:
+            new.write(content)
+            new.flush()
+            _take_after(new.fileno(), old.fileno())
+            os.fsync(new.fileno())
+        draft.rename(real)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)
         raise
-    _sync_folder(real.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    folder = os.open(real.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        os.fsync(folder)
     finally:
-        os.close(descriptor)
+        os.close(folder)
+
+
+def _take_after(new: int, old: int) -> None:
+    """Owner and group before rights, which a change of owner may take away; access lists after rights, which they
+    refine. Raises: OSError when this account may not set one of them."""
+    wanted, found = os.fstat(old), os.fstat(new)
+    if (wanted.st_uid, wanted.st_gid) != (found.st_uid, found.st_gid):
+        os.fchown(new, wanted.st_uid, wanted.st_gid)
+    os.fchmod(new, stat.S_IMODE(wanted.st_mode))
+    has = _attributes(new)
+    for name, value in _attributes(old).items():
+        if has.get(name) != value:
+            os.setxattr(new, name, value)
+
+
+def _attributes(descriptor: int) -> dict[str, bytes]:
+    """None on a file system that has none."""
+    try:
+        return {name: os.getxattr(descriptor, name) for name in os.listxattr(descriptor)}
+    except OSError as error:
+        if error.errno == errno.ENOTSUP:
+            return {}
+        raise

@@ -1,4 +1,4 @@
-"""Text behind what a file holds: the old bytes, the same owner and rights, all or nothing."""
+"""A file in the place of another: the same owner and rights, all or nothing."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bridge.files.appending import ChangedMeanwhile, append_to_file
+from bridge.files.replacing import ChangedMeanwhile, replace_file
 
-OLD, NEW = b"# kept\r\n\xc3\xa4 = 1", b"\nb = 2\n"
+OLD, NEW = b"# kept\r\n\xc3\xa4 = 1", b"# another\r\n\xc3\xa4 = 2"
 
 
 @pytest.fixture
@@ -28,10 +28,10 @@ def only(path: Path) -> bool:
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o664])
-def test_what_was_there_stays_byte_for_byte_and_so_do_the_rights(file: Path, mode: int) -> None:
+def test_the_new_content_is_there_byte_for_byte_and_the_rights_stay(file: Path, mode: int) -> None:
     file.chmod(mode)
-    append_to_file(file, NEW, before=OLD)
-    assert file.read_bytes() == OLD + NEW
+    replace_file(file, NEW, was=OLD)
+    assert file.read_bytes() == NEW
     assert stat.S_IMODE(file.stat().st_mode) == mode
     assert only(file)
 
@@ -40,7 +40,7 @@ def test_owner_and_group_stay(file: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root may give a file away")
     os.chown(file, 12, 34)
-    append_to_file(file, NEW, before=OLD)
+    replace_file(file, NEW, was=OLD)
     assert (file.stat().st_uid, file.stat().st_gid) == (12, 34)
 
 
@@ -51,7 +51,7 @@ def test_attributes_of_the_file_stay(file: Path) -> None:
         if error.errno != errno.ENOTSUP:
             raise
         pytest.skip("this file system has no such attributes")
-    append_to_file(file, NEW, before=OLD)
+    replace_file(file, NEW, was=OLD)
     assert os.getxattr(file, "user.reviewed") == b"yes"
 
 
@@ -60,31 +60,31 @@ def test_a_link_stays_one_and_leads_to_the_new_content(file: Path, tmp_path: Pat
     folder.mkdir()
     link = folder / "bridge.toml"
     link.symlink_to(Path("..") / file.name)
-    append_to_file(link, NEW, before=OLD)
+    replace_file(link, NEW, was=OLD)
     assert link.is_symlink()
-    assert file.read_bytes() == OLD + NEW
+    assert file.read_bytes() == NEW
     assert only(link)
 
 
 def test_a_file_that_changed_since_it_was_read_is_left_alone(file: Path) -> None:
     file.write_bytes(OLD + b"c = 3\n")
     with pytest.raises(ChangedMeanwhile):
-        append_to_file(file, NEW, before=OLD)
+        replace_file(file, NEW, was=OLD)
     assert file.read_bytes() == OLD + b"c = 3\n"
-    append_to_file(file, NEW, before=OLD + b"c = 3\n")
-    assert file.read_bytes().endswith(b"c = 3\n" + NEW)
+    replace_file(file, NEW, was=OLD + b"c = 3\n")
+    assert file.read_bytes() == NEW
 
 
-def test_of_two_who_append_one_is_told_and_nothing_is_lost(file: Path) -> None:
+def test_of_two_who_write_one_is_told_and_nothing_is_lost(file: Path) -> None:
     with file.open("rb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(ChangedMeanwhile):
-            append_to_file(file, NEW, before=OLD)
+            replace_file(file, NEW, was=OLD)
         assert file.read_bytes() == OLD
-    append_to_file(file, NEW, before=OLD)
+    replace_file(file, NEW, was=OLD)
     with pytest.raises(ChangedMeanwhile):
-        append_to_file(file, NEW, before=OLD)
-    assert file.read_bytes() == OLD + NEW
+        replace_file(file, NEW, was=OLD)
+    assert file.read_bytes() == NEW
 
 
 @pytest.mark.parametrize("call", ["fsync", "fchmod"])
@@ -97,11 +97,11 @@ def test_a_disk_or_a_system_that_says_no_leaves_the_old_file_and_nothing_beside_
     with monkeypatch.context() as patch:
         patch.setattr(os, call, refuse)
         with pytest.raises(OSError, match="No space"):
-            append_to_file(file, NEW, before=OLD)
+            replace_file(file, NEW, was=OLD)
     assert file.read_bytes() == OLD
     assert only(file)
-    append_to_file(file, NEW, before=OLD)
-    assert file.read_bytes() == OLD + NEW
+    replace_file(file, NEW, was=OLD)
+    assert file.read_bytes() == NEW
 
 
 def test_what_is_no_plain_file_is_refused(tmp_path: Path) -> None:
@@ -109,4 +109,4 @@ def test_what_is_no_plain_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     for place, words in ((pipe, "is no plain file"), (tmp_path, "is no plain file"), (tmp_path / "no", "No such file")):
         with pytest.raises(OSError, match=words):
-            append_to_file(place, NEW, before=b"")
+            replace_file(place, NEW, was=b"")
