@@ -12,7 +12,7 @@ import click
 from bridge.cli.doctor_given import fetch_svid, is_id, read_svid
 from bridge.cli.doctor_parts import examiner_of, store_of
 from bridge.cli.doctor_words import diagnosis_as_json, say_diagnosis
-from bridge.cli.options import Failure, config_option, json_option, settings_of
+from bridge.cli.options import Failure, config_option, json_option, request_options, settings_of
 from bridge.cli.output import emit_json, printable
 from bridge.cli.policy_folder import note_what_is_off
 
@@ -58,14 +58,7 @@ def _request_options(command: _Command) -> _Command:
         click.option("--spiffe-id", metavar="ID", help="With --socket: which identity.  [default: the agent's first]"),
         click.option("--door", type=click.Choice(["token", "par", "register"]), help="[default: token]"),
         click.option("--grant-type", metavar="TYPE", help="[default: client_credentials; authorization_code at par]"),
-        click.option("--scope", "scopes", multiple=True, metavar="SCOPE", help="May be given several times."),
-        click.option("--resource", "resources", multiple=True, metavar="URI", help="May be given several times."),
-        click.option(
-            "--proved",
-            multiple=True,
-            type=click.Choice(["x5t#S256", "jkt"]),
-            help="A key the request proves beside a certificate's own; jkt is DPoP.",
-        ),
+        request_options("A key the request proves beside a certificate's own; jkt is DPoP."),
         click.option("--client-id", metavar="ID", help="The client_id it sends.  [default: what it has to be]"),
     )
     for option in reversed(options):

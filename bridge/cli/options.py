@@ -69,6 +69,19 @@ def timeout_option(command: _Command) -> _Command:
     )(command)
 
 
+def request_options(proved: str) -> Callable[[_Command], _Command]:
+    """What a token request asks for, given to the command as `scopes`, `resources` and `proved` (tuples of str).
+    `proved` says what the last one means to this command."""
+    several = "May be given several times."
+
+    def take(command: _Command) -> _Command:
+        command = click.option("--proved", multiple=True, type=click.Choice(["x5t#S256", "jkt"]), help=proved)(command)
+        command = click.option("--resource", "resources", multiple=True, metavar="URI", help=several)(command)
+        return click.option("--scope", "scopes", multiple=True, metavar="SCOPE", help=several)(command)
+
+    return take
+
+
 def list_options(command: _Command) -> _Command:
     """`--limit N` and `--all`, given to the command as `limit: int | None` (None: all)."""
 

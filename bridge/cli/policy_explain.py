@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 import click
 
-from bridge.cli.options import config_option, json_option, settings_of
+from bridge.cli.options import config_option, json_option, request_options, settings_of
 from bridge.cli.output import emit_json, note
 from bridge.cli.policy_folder import note_what_is_off, policies_option, usable_policies
 from bridge.cli.policy_words import explanation_as_json, say_explanation
@@ -47,14 +47,7 @@ def _asked_options(command: _Command) -> _Command:
         click.option("--evidence", type=kinds, help="Kind of evidence; a SPIFFE ID needs one."),
         click.option("--door", type=doors, help="[default: token; par for codes]"),
         click.option("--grant-type", metavar="TYPE", help="[default: the first one of the source]"),
-        click.option("--scope", "scopes", multiple=True, metavar="SCOPE", help="May be given several times."),
-        click.option("--resource", "resources", multiple=True, metavar="URI", help="May be given several times."),
-        click.option(
-            "--proved",
-            multiple=True,
-            type=click.Choice(["x5t#S256", "jkt"]),
-            help="A key the request proves.  [default: the certificate's, for x509-svid]",
-        ),
+        request_options("A key the request proves.  [default: the certificate's, for x509-svid]"),
     )
     for option in reversed(options):
         command = option(command)
