@@ -41,11 +41,5 @@ def stage() -> Iterator[Stage]:
 @pytest.fixture(scope="module")
 def service(stage: Stage) -> Iterator[BridgeService]:
     """A running service, stopped with SIGTERM at the end, which must be a clean end."""
-    service = stage.service()
-    service.start()
-    try:
+    with stage.service().running() as service:
         yield service
-    except BaseException:
-        service.stop()
-        raise
-    assert service.stop() == 0, service.log

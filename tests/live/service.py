@@ -7,8 +7,8 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -165,6 +165,17 @@ directory = "policies"
     def stop(self) -> int | None:
         """SIGTERM, drain; returns the exit status."""
         return self._program.stop(number=signal.SIGTERM, seconds=30)
+
+    @contextmanager
+    def running(self) -> Iterator[BridgeService]:
+        """Started, and stopped with SIGTERM at the end, which must be a clean end."""
+        self.start()
+        try:
+            yield self
+        except BaseException:
+            self.stop()
+            raise
+        assert self.stop() == 0, self.log
 
     @property
     def log(self) -> str:

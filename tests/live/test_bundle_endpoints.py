@@ -35,14 +35,8 @@ both_kinds = pytest.mark.parametrize("kind", ["jwt", "x509"])
 @pytest.fixture(scope="module")
 def service(stage: Stage) -> Iterator[BridgeService]:
     """A running service that has only the endpoints, asked as often as they say."""
-    service = stage.service(stage.endpoints())
-    service.start()
-    try:
+    with stage.service(stage.endpoints()).running() as service:
         yield service
-    except BaseException:
-        service.stop()
-        raise
-    assert service.stop() == 0, service.log
 
 
 def _domain(stage: Stage, trust_domain: str) -> SpireDomain:

@@ -86,13 +86,8 @@ def service(stage: Stage) -> Iterator[BridgeService]:
     service = stage.service()
     own = {"workload_api": agent(stage.lab)["socket"], "spiffe_id": SERVICE}
     service.configure({OWN: agent(stage.lab), PARTNER: agent(stage.lab)}, tls=own)
-    service.start()
-    try:
+    with service.running():
         yield service
-    except BaseException:
-        service.stop()
-        raise
-    assert service.stop() == 0, service.log
 
 
 def test_its_callers_know_it_by_its_spiffe_id_and_lose_no_request_when_its_svid_is_replaced(

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bridge.config import Settings, load_settings
+from bridge.config import load_settings
 from bridge.model.errors import StartRefused
 from bridge.wiring_console import operator_faults
+from tests.unit.config.loading import load
 
 BASE = """\
 issuer      = "https://bridge.example.org"
@@ -29,19 +30,6 @@ SOCKET = '[console]\nlisten = "unix:run/console.sock"\n'
 ADDRESS = '[console]\nlisten = "127.0.0.1:8500"\n'
 OPERATORS = 'operators = ["spiffe://example.org/ns/ops/sa/*"]\n'
 SUBJECTS = 'subjects = ["248289761001"]\n'
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "run").mkdir()
-    for name in ("server.pem", "server.key"):
-        (tmp_path / name).touch()
-    return tmp_path
-
-
-def load(folder: Path, text: str) -> Settings:
-    (folder / "bridge.toml").write_text(text)
-    return load_settings(folder / "bridge.toml", {}, serving=True)
 
 
 def faults(folder: Path, text: str) -> list[str]:

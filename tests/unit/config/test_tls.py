@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.config import Settings, load_settings
 from bridge.model.errors import StartRefused
+from tests.unit.config.loading import load
 
 BASE = """\
 issuer      = "https://bridge.example.org"
@@ -23,18 +23,6 @@ path   = "bundle.json"
 FILES = 'certificate = "server.pem"\nprivate_key = "server.key"\n'
 AGENT = 'workload_api = "unix:///run/spire/agent.sock"\n'
 WHICH = 'spiffe_id = "spiffe://example.org/bridge"\n'
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    for name in ("server.pem", "server.key"):
-        (tmp_path / name).touch()
-    return tmp_path
-
-
-def load(folder: Path, text: str) -> Settings:
-    (folder / "bridge.toml").write_text(text)
-    return load_settings(folder / "bridge.toml", {}, serving=True)
 
 
 @pytest.mark.parametrize("tls", [FILES, AGENT, FILES + AGENT, AGENT + WHICH, FILES + AGENT + WHICH])

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bridge.config import Settings, load_settings
 from bridge.model.errors import StartRefused
 from bridge.model.forwarding import CertificateHeader
+from tests.unit.config.loading import load
 
 BASE = """\
 issuer      = "https://bridge.example.org"
@@ -27,19 +27,6 @@ TLS = '[tls]\ncertificate = "server.pem"\nprivate_key = "server.key"\n'
 SOCKET = '[[trusted_proxies]]\nunix = "run/proxy.sock"\nheader = "client-cert"\n'
 ADDRESS = '[[trusted_proxies]]\naddress = "10.0.0.7/32"\nheader = "xfcc"\n'
 IDENTITY = ADDRESS.replace("header", 'spiffe_id = "spiffe://example.org/proxy"\nheader')
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "run").mkdir()
-    for name in ("server.pem", "server.key"):
-        (tmp_path / name).touch()
-    return tmp_path
-
-
-def load(folder: Path, text: str) -> Settings:
-    (folder / "bridge.toml").write_text(text)
-    return load_settings(folder / "bridge.toml", {}, serving=True)
 
 
 def faults(folder: Path, text: str) -> list[str]:
