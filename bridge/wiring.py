@@ -42,8 +42,8 @@ from bridge.store.ports import RegistrationLimits, Store
 from bridge.tokens.access_token import AccessTokens
 from bridge.tokens.key_ring import KeyRing
 from bridge.tokens.sealing import SealKey
-from bridge.verify.client_assertions import VerifiedAssertion, verify_client_assertion
-from bridge.verify.dpop import DpopNonces, DpopVerifier
+from bridge.verify.assertion_verifier import VerifiedAssertion, verify_client_assertion
+from bridge.verify.dpop_verifier import DpopNonces, DpopVerifier
 from bridge.verify.issuer_urls import MAX_KEY_SET_BYTES, FetchedKeySet, KeySetFetch
 from bridge.verify.key_sets import JwtKeys
 from bridge.verify.metadata_documents import VerifiedDocument, read_document, read_keys

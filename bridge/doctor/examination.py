@@ -20,12 +20,13 @@ from bridge.model.errors import BridgeError, EvidenceRejected, Unavailable
 from bridge.model.evidence import Door, EvidenceKind, JwtEvidence
 from bridge.model.identity import BindingMethod, Marker, PolicySubject, Source, VerifiedIdentity
 from bridge.model.spiffe_id import SpiffeId
+from bridge.model.steps import Looked, walk
 from bridge.model.terms import Ask
 from bridge.policy.evaluate import PolicySet
 from bridge.registration.admission import assertion_markers
 from bridge.registration.foresight import ASK_STEPS, AskCase, Outlook
-from bridge.verify.statements import STATEMENT_STEPS, check_of_svid
-from bridge.verify.steps import Looked, walk
+from bridge.verify.statement_claims import check_of_svid
+from bridge.verify.statement_steps import STATEMENT_STEPS
 from bridge.verify.verifier import SvidVerifier
 
 _UNVERIFIED = (

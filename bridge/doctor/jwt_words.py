@@ -13,7 +13,7 @@ from bridge.doctor.words import listed, shown, span, when
 from bridge.jose.jws import MalformedToken
 from bridge.verify.jwt_steps import JwtCase
 from bridge.verify.signed_jwt import LEEWAY, MAX_ASSERTION_BYTES
-from bridge.verify.statements import MAX_LIFE
+from bridge.verify.statement_claims import MAX_LIFE
 
 Words = tuple[str, str]
 

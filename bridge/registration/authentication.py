@@ -33,8 +33,9 @@ from bridge.model.terms import Ask
 from bridge.registration.naming import subject_of
 from bridge.registration.refused import Refusals
 from bridge.store.ports import ClientStore
+from bridge.verify.assertion_verifier import VerifiedAssertion
 from bridge.verify.claimed import claimed_by_jwt
-from bridge.verify.client_assertions import VerifiedAssertion, keys_of_jwks, unverified_subject
+from bridge.verify.client_assertions import keys_of_jwks, unverified_subject
 from bridge.verify.key_sets import JwtKeys
 from bridge.verify.metadata_documents import VerifiedDocument
 

@@ -15,13 +15,13 @@ from bridge.model.client import ClientKind, ClientRecord, ClientState, ProposedC
 from bridge.model.errors import ApprovalPending, CredentialReplayed, IdentityDenied
 from bridge.model.identity import BindingMethod, Marker, PolicySubject
 from bridge.model.reasons import Reason
+from bridge.model.steps import Step
 from bridge.model.terms import Ask, ClientMode, Decision, Effect, Replay, Terms
 from bridge.registration.admission import Policy
 from bridge.registration.denials import require_granted
 from bridge.registration.naming import ClientName, name_of, require_named, thumbprint_of
 from bridge.registration.promises import require_kept
 from bridge.store.ports import Ensured, Found, RegistrationLimits
-from bridge.verify.steps import Step
 
 # In place of the thumbprint of an instance's key that nobody has told: it would be an instance not seen before.
 UNTOLD_KEY = "a-key-that-nobody-told"

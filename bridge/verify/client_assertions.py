@@ -8,7 +8,6 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from bridge.jose.jws import MalformedToken, parse_compact
 from bridge.jose.keys import VerificationKey
@@ -16,18 +15,8 @@ from bridge.model.errors import EvidenceRejected
 from bridge.model.identity import Marker
 from bridge.model.reasons import Reason
 from bridge.verify import signed_jwt
-from bridge.verify.claimed import claimed_by_jwt
 from bridge.verify.key_sets import JwtKeys, MalformedKeySet, keys_of_jwk_set, select_key
 from bridge.verify.signed_jwt import LEEWAY, MAX_ASSERTION_BYTES, JwtHeader
-
-__all__ = [
-    "ASSERTION_MARKER",
-    "VerifiedAssertion",
-    "keys_of_jwks",
-    "unverified_key_id",
-    "unverified_subject",
-    "verify_client_assertion",
-]
 
 # The marker kind of these assertions: each is good for once (KBC-33).
 ASSERTION_MARKER = "private_key_jwt"
@@ -35,23 +24,6 @@ TYPES = ("JWT", "client-authentication+jwt")
 MAX_LIFE = 600
 MAX_JTI_LENGTH = 256
 _CLIENT_ID = re.compile(r"[!-~]{1,2048}")
-
-
-@dataclass(frozen=True, slots=True)
-class VerifiedAssertion:
-    """A client assertion that held: a key of the client's record signed it for this service.
-
-    `credential_hash` is the hex SHA-256 of the assertion, `key_id` the key's `kid` or else its thumbprint,
-    `algorithm` what it was signed by, `expires_at` its end in epoch seconds. Not checked: that it is new. `marker`
-    must be claimed in the store, in the same transaction as what is issued.
-    """
-
-    client_id: str
-    credential_hash: str
-    key_id: str
-    algorithm: str
-    expires_at: int
-    marker: Marker
 
 
 def keys_of_jwks(jwks: Mapping[str, object]) -> JwtKeys:
@@ -85,60 +57,22 @@ def unverified_key_id(assertion: str) -> str | None:
     return kid if isinstance(kid, str) else None
 
 
-def verify_client_assertion(
-    assertion: str, *, client_id: str, keys: JwtKeys, audience: str, now: int
-) -> VerifiedAssertion:
-    """That the client of this record made this assertion, for this service, of late.
-
-    `keys` are those of the record of `client_id`; `audience` the issuer string, which `aud` must be, as a
-    string (KBC-31, T-22). `exp` is at most 600 s ahead, and each assertion is good for once by its `jti`,
-    which it therefore must have (KBC-33, 34). Raises: EvidenceRejected, with what the assertion `claimed`.
-    Spec: RFC 7523 3; KBC-30 to 34. Not checked: that the assertion is new (claim the marker), and that the
-    record is alive.
-    """
-    signed_jwt.check_size(assertion)
-    try:
-        return _verify(assertion, client_id, keys, audience, now)
-    except EvidenceRejected as error:
-        error.claimed = claimed_by_jwt(assertion)
-        raise
-
-
-def _verify(assertion: str, client_id: str, keys: JwtKeys, audience: str, now: int) -> VerifiedAssertion:
-    token = signed_jwt.parse(assertion)
-    header = signed_jwt.read_header(token, TYPES)
-    payload = signed_jwt.read_payload(token)
-    _check_names(payload, client_id)
-    jti = _jti(payload)
-    expires_at = signed_jwt.numeric_date(payload, "exp")
-    key = _select_key(keys, header, client_id)
-    signed_jwt.check_signature(token, key, header)
-    _check_times(payload, expires_at, now)
-    _check_audience(payload, audience)
-    return VerifiedAssertion(
-        client_id=client_id,
-        credential_hash=hashlib.sha256(assertion.encode("ascii")).hexdigest(),
-        key_id=key.kid or key.thumbprint,
-        algorithm=header.alg,
-        expires_at=math.ceil(expires_at),
-        marker=_marker(client_id, jti, expires_at),
-    )
-
-
-def _check_names(payload: Mapping[str, object], client_id: str) -> None:
-    """`iss` and `sub` are both the client (KBC-30)."""
+def check_names(payload: Mapping[str, object], client_id: str) -> None:
+    """`iss` and `sub` are both the client (KBC-30). Raises: EvidenceRejected."""
     if payload.get("iss") != client_id or payload.get("sub") != client_id:
         raise EvidenceRejected(Reason.ASSERTION_CLAIMS, "iss and sub are not both the client_id")
 
 
-def _jti(payload: Mapping[str, object]) -> str:
+def read_jti(payload: Mapping[str, object]) -> str:
+    """`jti`, by which the assertion is good for once, is there (KBC-33). Raises: EvidenceRejected."""
     jti = payload.get("jti")
     if not isinstance(jti, str) or not 0 < len(jti) <= MAX_JTI_LENGTH:
         raise EvidenceRejected(Reason.ASSERTION_CLAIMS, f"jti is not a string of 1 to {MAX_JTI_LENGTH} characters")
     return jti
 
 
-def _select_key(keys: JwtKeys, header: JwtHeader, client_id: str) -> VerificationKey:
+def select_own_key(keys: JwtKeys, header: JwtHeader, client_id: str) -> VerificationKey:
+    """The client's key that may have signed, by `kid`, or the only one that fits. Raises: EvidenceRejected."""
     try:
         return select_key(keys, header, f"the assertion of {client_id}")
     except EvidenceRejected as error:
@@ -146,24 +80,30 @@ def _select_key(keys: JwtKeys, header: JwtHeader, client_id: str) -> Verificatio
         raise EvidenceRejected(Reason.ASSERTION_KEY, error.detail) from error
 
 
-def _check_times(payload: Mapping[str, object], expires_at: float, now: int) -> None:
-    """`exp`, and `nbf` and `iat` if they are there (KBC-34)."""
+def check_times(payload: Mapping[str, object], expires_at: float, now: int) -> None:
+    """`exp`, and `nbf` and `iat` if they are there (KBC-34). Raises: EvidenceRejected."""
     signed_jwt.check_alive(expires_at, signed_jwt.optional_date(payload, "nbf"), now)
     issued_at = signed_jwt.optional_date(payload, "iat")
     if issued_at is not None:
         signed_jwt.check_issued(issued_at, expires_at, now)
+
+
+def check_lifetime(expires_at: float, now: int) -> None:
+    """No more than 600 s to live (KBC-34). Raises: EvidenceRejected."""
     if expires_at - now > MAX_LIFE:
         raise EvidenceRejected(Reason.JWT_LIFETIME, f"the assertion would live longer than {MAX_LIFE} s from now")
 
 
-def _check_audience(payload: Mapping[str, object], audience: str) -> None:
+def check_own_audience(payload: Mapping[str, object], audience: str) -> None:
+    """`aud` is this service's issuer, as a string (KBC-31, T-22). Raises: EvidenceRejected."""
     # An array of one is for SVIDs, whose libraries write nothing else; a client can write the string.
     if not isinstance(payload.get("aud"), str):
         raise EvidenceRejected(Reason.JWT_AUDIENCE, "aud is missing or not a string")
     signed_jwt.check_audience(signed_jwt.audiences(payload), audience)
 
 
-def _marker(client_id: str, jti: str, expires_at: float) -> Marker:
+def marker_of(client_id: str, jti: str, expires_at: float) -> Marker:
+    """What makes an assertion good for once; kept until no clock takes it any more."""
     # JSON keeps the parts apart whatever is in them. The key is none of them: a client that has two keys
     # has one space of names.
     unique = json.dumps([client_id, jti]).encode("ascii")

@@ -17,11 +17,9 @@ from bridge.jose.jws import MalformedToken, UnverifiedToken, parse_compact, sign
 from bridge.jose.keys import UnfitKey, VerificationKey, import_public
 from bridge.model.errors import NonceRequired, ProofRejected
 from bridge.model.evidence import DpopEvidence
-from bridge.model.identity import DPOP_MARKER, BindingMethod, KeyBinding, Marker, VerifiedProof
+from bridge.model.identity import DPOP_MARKER, Marker
 from bridge.model.reasons import Reason
-from bridge.verify.dpop_nonces import DpopNonces
-
-__all__ = ["DpopNonces", "DpopVerifier"]
+from bridge.verify.dpop_nonces import DpopNonces as DpopNonces
 
 TYPE = "dpop+jwt"
 MAX_PROOF_BYTES = 16 * 1024
@@ -123,14 +121,24 @@ def normalise_url(url: str) -> str | None:
     return f"{scheme}://{authority}{path or '/'}"
 
 
-def check_target(claims: ProofClaims, evidence: DpopEvidence) -> str:
-    """The proof was made for this method and this URL; the URL's normal form. Raises: ProofRejected."""
+def check_method(claims: ProofClaims, evidence: DpopEvidence) -> None:
+    """The proof was made for this method. Raises: ProofRejected."""
     if claims.method != evidence.method:
         raise ProofRejected(Reason.DPOP_MISMATCH, "htm is another method")
+
+
+def check_url(claims: ProofClaims, evidence: DpopEvidence) -> str:
+    """The proof was made for this URL; its normal form. Raises: ProofRejected."""
     asked = normalise_url(evidence.url)
     if asked is None or normalise_url(claims.url) != asked:
         raise ProofRejected(Reason.DPOP_MISMATCH, "htu is another URL")
     return asked
+
+
+def check_signature(token: UnverifiedToken, key: VerificationKey, alg: str) -> None:
+    """The proof's own key signed it. Raises: ProofRejected."""
+    if not signature_holds(token, key, alg):
+        raise ProofRejected(Reason.DPOP_MALFORMED, "the signature does not hold")
 
 
 def check_age(claims: ProofClaims, now: int) -> None:
@@ -147,33 +155,8 @@ def check_nonce(claims: ProofClaims, nonces: DpopNonces, now: int) -> None:
         raise NonceRequired(nonces.fresh(now))
 
 
-class DpopVerifier:
-    """Checks proofs. With `nonces`, each must have a current one; without, a nonce in it is ignored."""
-
-    def __init__(self, *, nonces: DpopNonces | None = None) -> None:
-        self._nonces = nonces
-
-    def verify(self, evidence: DpopEvidence, *, now: int) -> VerifiedProof:
-        """The key that the caller proved, as thumbprint and as JWK, and the mark that makes the proof good for once.
-
-        Raises: ProofRejected; NonceRequired, with the nonce to use, before its age is looked at, so that
-        a caller without a right clock gets so far. Spec: RFC 9449 4.3, 8, 11.1. Not checked: that the proof
-        is new (claim the marker), and `ath`.
-        """
-        token = parse(evidence.proof)
-        alg, key = read_header(token)
-        claims = read_claims(token)
-        target = check_target(claims, evidence)
-        if not signature_holds(token, key, alg):
-            raise ProofRejected(Reason.DPOP_MALFORMED, "the signature does not hold")
-        if self._nonces is not None:
-            check_nonce(claims, self._nonces, now)
-        check_age(claims, now)
-        binding = KeyBinding(BindingMethod.JKT, key.thumbprint, jwk=key.public_members())
-        return VerifiedProof(binding, _marker(key, claims, target))
-
-
-def _marker(key: VerificationKey, claims: ProofClaims, target: str) -> Marker:
+def marker_of(key: VerificationKey, claims: ProofClaims, target: str) -> Marker:
+    """What makes the proof good for once; kept until it is too old. `target` is the normal form of its URL."""
     # JSON keeps the parts apart whatever is in them.
     unique = json.dumps([key.thumbprint, claims.jti, target]).encode("ascii")
     return Marker(DPOP_MARKER, hashlib.sha256(unique).hexdigest(), math.ceil(claims.issued_at) + MAX_AGE)

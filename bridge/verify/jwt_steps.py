@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from bridge.jose.jws import UnverifiedToken
 from bridge.jose.keys import VerificationKey
 from bridge.model.bundle import LiveBundle
+from bridge.model.steps import Step
 from bridge.verify import jwt_svid, signed_jwt
 from bridge.verify.jwt_svid import SvidClaims, TrustDomainRules
 from bridge.verify.signed_jwt import JwtHeader
-from bridge.verify.steps import Step
 from bridge.verify.trust import Trust
 
 

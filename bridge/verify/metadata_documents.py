@@ -9,20 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from bridge.jose import strict_json
-from bridge.jose.keys import PRIVATE_MEMBERS, UnfitKey, import_public
-from bridge.metadata import members
-from bridge.metadata.consistency import AuthKind, auth_kind
-from bridge.metadata.uris import UnfitUri, require_secure
-from bridge.model.errors import EvidenceRejected, InvalidClientMetadata
+from bridge.metadata.consistency import AuthKind
 from bridge.model.metadata import ClientMetadata
-from bridge.model.reasons import Reason
 from bridge.model.spiffe_id import SpiffeId
-from bridge.verify.key_sets import JwtKeys, MalformedKeySet, keys_of_jwk_set
+from bridge.model.steps import Looked, Step, run, walk
+from bridge.verify import document_checks as checks
+from bridge.verify.document_checks import NONE, PRIVATE_KEY_JWT, SPIFFE_JWT, require_client_url
+from bridge.verify.key_sets import JwtKeys
 
 __all__ = [
     "NONE",
@@ -33,16 +29,10 @@ __all__ = [
     "read_document",
     "read_keys",
     "require_client_url",
+    "walk_document",
 ]
 
-NONE, PRIVATE_KEY_JWT, SPIFFE_JWT = "none", "private_key_jwt", "spiffe_jwt"
-_SECRETS = ("client_secret", "client_secret_expires_at")
-_CERTIFICATE_BOUND = "tls_client_certificate_bound_access_tokens"
 _WILDCARD = "/*"
-# A set behind `jwks_uri` is bounded by the fetch as well.
-MAX_DOCUMENT_BYTES = 256 * 1024
-# Far beyond any date, and still a number that a store keeps exactly.
-_LATEST = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,22 +68,75 @@ class VerifiedDocument:
         return self.expires_at is not None and self.expires_at <= now
 
 
-def require_client_url(client_id: str) -> None:
-    """That a `client_id` is a Client Identifier URL, judged by the raw string and never normalised (CIMD-1 to 4).
+@dataclass(slots=True)
+class DocumentCase:
+    """A document on its way through the steps: what was fetched from `url`. The other fields are there once the step
+    that puts them has held; `usable` is `raw` without keys that are of no use here."""
 
-    Raises: EvidenceRejected for another scheme than https, a user part, no path, dot segments also when encoded,
-    a fragment, a query, and for whatever two readers could take for two URLs (T-7).
-    Not checked: that anything is there, or that policy wants it.
-    """
-    try:
-        web = require_secure(client_id, loopback=False)
-    except UnfitUri as fault:
-        raise _refused(f"the client_id {fault}") from None
-    authority = web.host if web.port is None else f"{web.host}:{web.port}"
-    if not client_id.removeprefix("https://" + authority).startswith("/"):
-        raise _refused("the client_id has no path")
-    if "?" in client_id:
-        raise _refused("the client_id has a query")
+    body: bytes = field(repr=False)
+    url: str
+    raw: Mapping[str, object] = field(init=False, repr=False)
+    usable: Mapping[str, object] = field(init=False, repr=False)
+    metadata: ClientMetadata = field(init=False)
+    kind: AuthKind | None = field(init=False)
+    method: str = field(init=False)
+    expires_at: int | None = field(init=False)
+    keys: JwtKeys | None = field(init=False)
+
+
+def _form(case: DocumentCase) -> None:
+    case.raw = checks.read_object(case.body)
+
+
+def _client_id(case: DocumentCase) -> None:
+    checks.check_client_id(case.raw, case.url)
+
+
+def _secrets(case: DocumentCase) -> None:
+    checks.check_secrets(case.raw)
+
+
+def _private_keys(case: DocumentCase) -> None:
+    case.usable = checks.with_usable_keys(case.raw)
+
+
+def _members(case: DocumentCase) -> None:
+    case.metadata = checks.read_members(case.usable)
+
+
+def _kind(case: DocumentCase) -> None:
+    case.kind = checks.read_kind(case.metadata)
+
+
+def _binding(case: DocumentCase) -> None:
+    checks.check_binding(case.metadata)
+
+
+def _method(case: DocumentCase) -> None:
+    case.method = checks.read_method(case.metadata, case.kind)
+
+
+def _expiry(case: DocumentCase) -> None:
+    case.expires_at = checks.read_expiry(case.raw)
+
+
+def _keys(case: DocumentCase) -> None:
+    jwks = case.metadata.get("jwks")
+    case.keys = checks.read_key_set(jwks) if isinstance(jwks, Mapping) else None
+
+
+DOCUMENT_STEPS: tuple[Step[DocumentCase], ...] = (
+    Step("form", _form),
+    Step("client-id", _client_id, ("form",)),
+    Step("secrets", _secrets, ("form",)),
+    Step("private-keys", _private_keys, ("form",)),
+    Step("members", _members, ("private-keys",)),
+    Step("consistency", _kind, ("members",)),
+    Step("binding", _binding, ("members",)),
+    Step("method", _method, ("consistency",)),
+    Step("expiry", _expiry, ("form",)),
+    Step("keys", _keys, ("members",)),
+)
 
 
 def read_document(body: bytes, url: str) -> VerifiedDocument:
@@ -104,30 +147,25 @@ def read_document(body: bytes, url: str) -> VerifiedDocument:
     be met by what the document has, keys without a method, and members that no client may have.
     Spec: CIMD-5, 9, 10, 21, 32; SCA-14; T-9.
     """
-    raw = _object(body)
-    if raw.get("client_id") != url:
-        raise _refused("client_id is missing or not the URL of the document")
-    if any(name in raw for name in _SECRETS):
-        raise _refused("a document holds no secret")
-    try:
-        metadata = members.read(_with_usable_keys(raw))
-        kind = auth_kind(metadata)
-    except InvalidClientMetadata as fault:
-        raise _refused(fault.public) from None
-    if metadata.get(_CERTIFICATE_BOUND):
-        # Tokens of such a client could be bound to nothing, and it said that it wants no others.
-        raise _refused("tokens of a client with a document are bound by DPoP only")
-    jwks, method, expires_at = metadata.get("jwks"), _method(metadata, kind), _expiry(raw)
+    case = DocumentCase(body, url)
+    run(DOCUMENT_STEPS, case)
+    metadata = case.metadata
     return VerifiedDocument(
         url=url,
         metadata=metadata,
-        method=method,
-        keys=_keys(jwks) if isinstance(jwks, Mapping) else None,
+        method=case.method,
+        keys=case.keys,
         jwks_uri=metadata.text("jwks_uri"),
         spiffe_id=metadata.text("spiffe_id"),
-        expires_at=expires_at,
-        digest=_digest(url, method, expires_at, metadata),
+        expires_at=case.expires_at,
+        digest=_digest(url, case.method, case.expires_at, metadata),
     )
+
+
+def walk_document(body: bytes, url: str) -> tuple[DocumentCase, tuple[Looked, ...]]:
+    """How each step of `read_document` comes out, and what was found on the way. For explaining."""
+    case = DocumentCase(body, url)
+    return case, walk(DOCUMENT_STEPS, case)
 
 
 def read_keys(body: bytes, url: str) -> JwtKeys:
@@ -137,7 +175,7 @@ def read_keys(body: bytes, url: str) -> JwtKeys:
     Raises: EvidenceRejected for what is no JWK Set, and for a private or symmetric key in it, which everybody has
     by now (CIMD-10, T-9). `url` is for the text alone.
     """
-    return _keys(_object(body))
+    return checks.read_key_set(checks.read_object(body))
 
 
 def matches(pattern: str, spiffe_id: SpiffeId) -> bool:
@@ -150,85 +188,6 @@ def matches(pattern: str, spiffe_id: SpiffeId) -> bool:
     return name.startswith(prefix) and len(name) > len(prefix)
 
 
-def _object(body: bytes) -> dict[str, object]:
-    try:
-        return strict_json.loads_object(body, max_bytes=MAX_DOCUMENT_BYTES)
-    except strict_json.InvalidJson as fault:
-        raise _refused(f"not a JSON object that can be read: {fault}") from None
-
-
-def _entries(jwks: object) -> list[Mapping[str, object]]:
-    """The keys of a set as far as it is one; what it is not is refused by whoever reads it as one."""
-    entries = jwks.get("keys") if isinstance(jwks, Mapping) else None
-    return [entry for entry in entries if isinstance(entry, Mapping)] if isinstance(entries, list) else []
-
-
-def _refuse_private(jwks: object) -> None:
-    for entry in _entries(jwks):
-        if entry.get("kty") == "oct" or not PRIVATE_MEMBERS.isdisjoint(entry):
-            raise _refused("a key is private or symmetric")
-
-
-def _keys(jwks: Mapping[str, object]) -> JwtKeys:
-    _refuse_private(jwks)
-    try:
-        return keys_of_jwk_set(jwks)
-    except MalformedKeySet as fault:
-        raise _refused(f"the key set: {fault}") from None
-
-
-def _with_usable_keys(raw: Mapping[str, object]) -> Mapping[str, object]:
-    """The document without those keys of its own that are of no use here. Where none is left all stay, and are
-    refused in words that fit."""
-    jwks = raw.get("jwks")
-    _refuse_private(jwks)
-    usable = [entry for entry in _entries(jwks) if _is_usable(entry)]
-    return {**raw, "jwks": {"keys": usable}} if usable else raw
-
-
-def _is_usable(entry: Mapping[str, object]) -> bool:
-    try:
-        import_public(entry)
-    except UnfitKey:
-        return False
-    return True
-
-
-def _method(metadata: ClientMetadata, kind: AuthKind | None) -> str:
-    has_keys = "jwks" in metadata or "jwks_uri" in metadata
-    if kind is None:
-        if has_keys:
-            # Read as `none` it would let everybody in as this client; read as `private_key_jwt` it would be
-            # held to what it never said.
-            raise _refused("keys without token_endpoint_auth_method")
-        return SPIFFE_JWT if "spiffe_id" in metadata else NONE
-    if kind is AuthKind.SHARED_SECRET:
-        raise _refused("token_endpoint_auth_method: a document's client has no shared secret")
-    if kind is AuthKind.KEY and not has_keys:
-        raise _refused("private_key_jwt without jwks or jwks_uri")
-    if kind is AuthKind.SPIFFE and "spiffe_id" not in metadata:
-        raise _refused("a SPIFFE method without spiffe_id")
-    method = metadata.text("token_endpoint_auth_method") or NONE
-    if kind is AuthKind.SPIFFE and method != SPIFFE_JWT:
-        # A certificate comes with its own SPIFFE ID as client_id (SCA-15), so it can never come for a URL.
-        raise _refused(f"{method} cannot name a URL as its client; spiffe_jwt can")
-    return method
-
-
 def _digest(url: str, method: str, expires_at: int | None, metadata: ClientMetadata) -> str:
     said = json.dumps([url, method, expires_at, dict(metadata.members)], sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(said.encode("ascii")).hexdigest()
-
-
-def _expiry(raw: Mapping[str, object]) -> int | None:
-    """`client_id_expires_at`, which no draft has settled: a number of seconds, and no other type (CIMD-32, T-28)."""
-    if "client_id_expires_at" not in raw:
-        return None
-    value = raw["client_id_expires_at"]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LATEST:
-        raise _refused("client_id_expires_at is no number of seconds")
-    return math.floor(value)
-
-
-def _refused(words: str) -> EvidenceRejected:
-    return EvidenceRejected(Reason.DOCUMENT_REFUSED, words)

@@ -50,6 +50,13 @@ class PinnedIssuers:
         self._looking = threading.Lock()
         self.look()
 
+    def require_pinned(self, issuer: str) -> None:
+        """That somebody configured exactly this issuer. Raises: IssuerUntrusted (STATEMENT_ISSUER)."""
+        if issuer not in self._watches and issuer not in self._urls:
+            raise IssuerUntrusted(
+                Reason.STATEMENT_ISSUER, f"the statement issuer {printable(issuer)} is not configured"
+            )
+
     def keys(self, issuer: str, *, now: int) -> JwtKeys:
         """The keys of exactly this issuer; at least one of them is usable.
 
@@ -57,14 +64,8 @@ class PinnedIssuers:
         when it has no usable key; Unavailable (BUNDLE_UNAVAILABLE) when its keys could never be read, or not
         for so long that they are no longer believed.
         """
-        if issuer in self._watches:
-            keys = self._watches[issuer].keys
-        elif issuer in self._urls:
-            keys = self._urls[issuer].keys(now)
-        else:
-            raise IssuerUntrusted(
-                Reason.STATEMENT_ISSUER, f"the statement issuer {printable(issuer)} is not configured"
-            )
+        self.require_pinned(issuer)
+        keys = self._watches[issuer].keys if issuer in self._watches else self._urls[issuer].keys(now)
         if keys is None:
             raise Unavailable(Reason.BUNDLE_UNAVAILABLE, f"the keys of {issuer} could not be read")
         if not keys.usable:
@@ -87,6 +88,11 @@ class PinnedIssuers:
         if not keys.named(kid) and kid not in keys.unfit and url.is_unsettled:
             raise Unavailable(Reason.BUNDLE_UNAVAILABLE, f"the keys of {issuer} may have changed: {url.fault}")
         return keys
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All issuers of the configuration."""
+        return (*self._watches, *self._urls)
 
     @property
     def by_url(self) -> tuple[str, ...]:

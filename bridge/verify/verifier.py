@@ -18,13 +18,13 @@ from bridge.model.evidence import EvidenceKind, JwtEvidence, X509Evidence
 from bridge.model.identity import BindingMethod, KeyBinding, PolicySubject, Source, VerifiedIdentity
 from bridge.model.reasons import Reason
 from bridge.model.spiffe_id import TrustDomain
+from bridge.model.steps import Looked, Step, run, walk
 from bridge.verify import jwt_svid, signed_jwt, x509_svid
 from bridge.verify.authorities import authorities_of_path, authority_of_key
 from bridge.verify.cache import VerificationCache, Verified
 from bridge.verify.claimed import claimed_by_chain, claimed_by_jwt
 from bridge.verify.jwt_steps import JWT_STEPS, JwtCase
 from bridge.verify.jwt_svid import SvidClaims, TrustDomainRules
-from bridge.verify.steps import Looked, Step, run, walk
 from bridge.verify.trust import Trust
 from bridge.verify.x509_leaf import validity
 from bridge.verify.x509_steps import X509_STEPS, X509Case

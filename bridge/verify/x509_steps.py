@@ -9,8 +9,8 @@ from cryptography import x509
 
 from bridge.model.bundle import LiveBundle
 from bridge.model.spiffe_id import SpiffeId
+from bridge.model.steps import Step
 from bridge.verify import x509_leaf, x509_svid
-from bridge.verify.steps import Step
 from bridge.verify.trust import Trust
 from bridge.verify.x509_leaf import Leaf
 

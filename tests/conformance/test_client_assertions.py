@@ -14,14 +14,8 @@ from joserfc.jwk import OctKey
 from bridge.jose.algorithms import ALGORITHMS
 from bridge.model.errors import Claimed, EvidenceRejected
 from bridge.model.reasons import Reason
-from bridge.verify.client_assertions import (
-    MAX_JTI_LENGTH,
-    MAX_LIFE,
-    VerifiedAssertion,
-    keys_of_jwks,
-    unverified_subject,
-    verify_client_assertion,
-)
+from bridge.verify.assertion_verifier import VerifiedAssertion, verify_client_assertion
+from bridge.verify.client_assertions import MAX_JTI_LENGTH, MAX_LIFE, keys_of_jwks, unverified_subject
 from bridge.verify.key_sets import MAX_JWKS_KEYS
 from bridge.verify.signed_jwt import LEEWAY, MAX_ASSERTION_BYTES
 from tests.svid_factory import NOW, JwtAuthoritySigner, compact, sign_compact

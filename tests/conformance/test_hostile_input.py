@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from bridge.model.errors import EvidenceRejected, ProofRejected
 from bridge.model.evidence import DpopEvidence, JwtEvidence, X509Evidence
-from bridge.verify.dpop import DpopVerifier, normalise_url
+from bridge.verify.dpop import normalise_url
+from bridge.verify.dpop_verifier import DpopVerifier
 from tests.svid_factory import (
     NOW,
     CertificateAuthority,

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from bridge.model.errors import EvidenceRejected
 from bridge.model.identity import Source, VerifiedStatement
-from bridge.verify.client_assertions import keys_of_jwks, unverified_subject, verify_client_assertion
+from bridge.verify.assertion_verifier import verify_client_assertion
+from bridge.verify.client_assertions import keys_of_jwks, unverified_subject
 from bridge.verify.key_sets import MalformedKeySet, keys_of_jwk_set
 from bridge.verify.pinned_issuers import PinnedIssuers
-from bridge.verify.statements import MAX_LIFE, PROTOCOL_CLAIMS, StatementVerifier
+from bridge.verify.statement_claims import MAX_LIFE, PROTOCOL_CLAIMS
+from bridge.verify.statements import StatementVerifier
 from tests.statements import AUDIENCE, CI, PINNED, SIGNER, SPIRE, domains, jwks, statement
 from tests.svid_factory import NOW, compact, sign_compact
 from tests.trust import ISSUER, WORKLOAD, svid_verifier

@@ -13,7 +13,7 @@ import pytest
 from bridge.model.errors import Claimed, EvidenceRejected, IssuerUntrusted, Unavailable
 from bridge.model.evidence import JwtEvidence
 from bridge.model.reasons import Reason
-from bridge.verify.client_assertions import verify_client_assertion
+from bridge.verify.assertion_verifier import verify_client_assertion
 from bridge.verify.jwt_svid import TrustDomainRules
 from bridge.verify.pinned_issuers import PinnedIssuers
 from bridge.verify.statements import StatementVerifier

@@ -19,7 +19,7 @@ from bridge.model.evidence import EvidenceKind
 from bridge.model.identity import Source
 from bridge.model.reasons import Reason
 from bridge.verify.signed_jwt import LEEWAY, MAX_ASSERTION_BYTES
-from bridge.verify.statements import MAX_LIFE
+from bridge.verify.statement_claims import MAX_LIFE
 from tests.statements import AUDIENCE, CI, KINDS, PINNED, SIGNER, SVID, World, of, signer_of, statement, svid
 from tests.svid_factory import HOUR, NOW, JwtAuthoritySigner, b64url, compact, sign_compact
 from tests.trust import ISSUER, WORKLOAD

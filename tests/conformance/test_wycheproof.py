@@ -17,7 +17,7 @@ from bridge.model.errors import EvidenceRejected, Unavailable
 from bridge.verify.key_sets import select_key
 from bridge.verify.pinned_issuers import PinnedIssuers
 from bridge.verify.signed_jwt import check_signature, parse, read_header
-from bridge.verify.statements import TYPES
+from bridge.verify.statement_claims import TYPES
 from tests.statements import CI
 from tests.vectors import load
 

@@ -10,7 +10,7 @@ from bridge.doctor.jwt_words import JWT_WORDS
 from bridge.doctor.words import MAX_CHARACTERS, listed, named_setting, relative, shown, span, when
 from bridge.doctor.x509_words import X509_WORDS
 from bridge.verify.jwt_steps import JWT_STEPS
-from bridge.verify.statements import STATEMENT_STEPS
+from bridge.verify.statement_steps import STATEMENT_STEPS
 from bridge.verify.x509_steps import X509_STEPS
 
 NOW = 1_800_000_000

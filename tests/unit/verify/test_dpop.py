@@ -12,7 +12,8 @@ from bridge.model.errors import NonceRequired, ProofRejected
 from bridge.model.evidence import DpopEvidence
 from bridge.model.identity import BindingMethod, VerifiedProof
 from bridge.model.reasons import Reason
-from bridge.verify.dpop import MAX_AGE, MAX_AHEAD, DpopNonces, DpopVerifier, normalise_url
+from bridge.verify.dpop import MAX_AGE, MAX_AHEAD, normalise_url
+from bridge.verify.dpop_verifier import DpopNonces, DpopVerifier
 from tests.svid_factory import NOW, b64url, jose_key, sign_compact
 
 URL = "https://as.example.org/token"

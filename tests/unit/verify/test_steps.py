@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 from bridge.model.errors import BridgeError, EvidenceRejected
 from bridge.model.evidence import JwtEvidence
 from bridge.model.reasons import Reason
+from bridge.model.steps import Looked, Step, run, walk
+from bridge.verify.assertion_steps import ASSERTION_STEPS
+from bridge.verify.dpop_steps import PROOF_STEPS
 from bridge.verify.jwt_steps import JWT_STEPS
-from bridge.verify.statements import STATEMENT_STEPS
-from bridge.verify.steps import Looked, Step, run, walk
+from bridge.verify.metadata_documents import DOCUMENT_STEPS
+from bridge.verify.statement_steps import ISSUER_STEPS, READING_STEPS, STATEMENT_STEPS
 from bridge.verify.x509_steps import X509_STEPS
 from tests.svid_factory import NOW, CertificateAuthority, JwtAuthoritySigner, leaf_spec
 from tests.trust import ISSUER, WORKLOAD, FixedBundles, svid_verifier, trust_bundle
@@ -54,7 +57,18 @@ def test_a_walk_looks_at_all_that_hangs_on_no_failure() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("steps", [(*JWT_STEPS, *STATEMENT_STEPS), X509_STEPS], ids=["jwt", "x509"])
+@pytest.mark.parametrize(
+    "steps",
+    [
+        (*JWT_STEPS, *STATEMENT_STEPS),
+        X509_STEPS,
+        (*READING_STEPS, *ISSUER_STEPS),
+        ASSERTION_STEPS,
+        DOCUMENT_STEPS,
+        PROOF_STEPS,
+    ],
+    ids=["jwt", "x509", "statement", "assertion", "document", "proof"],
+)
 def test_a_step_needs_only_what_comes_before_it(steps: tuple[Step[object], ...]) -> None:
     names = [step.name for step in steps]
     assert len(set(names)) == len(names)
