@@ -57,6 +57,24 @@ def test_a_chain_is_found_and_a_key_beside_it_is_not_read(text: str) -> None:
     assert base64.b64encode(SVID.key).decode()[:40] not in repr(found)
 
 
+def test_a_key_with_headers_is_a_key_too() -> None:
+    key = "-----BEGIN RSA PRIVATE KEY-----\nDEK-Info: AES-256-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n"
+    found = read_given((key + CHAIN).encode())
+    assert isinstance(found, GivenChain)
+    assert found.chain == SVID.chain
+    assert "private key" in found.notes[0]
+
+
+def test_a_megabyte_of_beginnings_is_read_at_once() -> None:
+    """T-50: quadratic, this would go on for minutes."""
+    with pytest.raises(NothingGiven, match="no certificate"):
+        read_given(b"-----BEGIN CERTIFICATE-----\n" * 37_000)
+    # Each of these has an end, and is looked at for itself.
+    found = read_given(b"-----BEGIN A-----\n-----END A-----\n" * 10_000 + CHAIN.encode())
+    assert isinstance(found, GivenChain)
+    assert found.chain == SVID.chain
+
+
 def test_a_certificate_that_is_no_base64_is_left_to_the_verification() -> None:
     found = read_given(b"-----BEGIN CERTIFICATE-----\n%%%\n-----END CERTIFICATE-----\n")
     assert isinstance(found, GivenChain)
