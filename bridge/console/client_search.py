@@ -12,6 +12,7 @@ from bridge.store.ports import ClientFilter, ClientStore
 # Above every name, and directly above those of instances.
 LAST = "\U0010ffff"
 _BEHIND_INSTANCES = INSTANCE[:-1] + chr(ord(INSTANCE[-1]) + 1)
+_BEFORE_SURROGATES, _BEHIND_SURROGATES = "\ud7ff", "\ue000"
 # Records that one page looks at, and instances under one line.
 SCAN = 5_000
 FEW = 5
@@ -80,4 +81,8 @@ def _head(clients: ClientStore, name: str, record: ClientRecord | None) -> Head:
 
 def _below(name: str) -> str:
     """The text directly below a name, as far as names go; "" below all."""
-    return name[:-1] + chr(ord(name[-1]) - 1) + LAST if name else ""
+    if not name:
+        return ""
+    # Between these two stand the halves of surrogate pairs, which are no text.
+    sign = _BEFORE_SURROGATES if name[-1] == _BEHIND_SURROGATES else chr(ord(name[-1]) - 1)
+    return name[:-1] + sign + LAST
