@@ -52,7 +52,8 @@ def look(
 ) -> Looked:
     """Start the sources, wait until each has said something or `timeout` seconds passed, and end them.
 
-    `only` is the trust domain whose endpoint is asked, all when None. Raises: StartRefused, Unavailable for the store.
+    `only` is the trust domain whose endpoint is asked, all when None. Raises: StartRefused, also where what is SHARED
+    would be sealed with another key than the store's; Unavailable for the store.
     """
     from bridge.wiring import now
 
@@ -90,14 +91,16 @@ def _sources(settings: Settings, asking: Asking) -> Iterator[BundleSources]:
 
 def _polling(settings: Settings, asking: Asking, stack: ExitStack) -> Polling:
     """With the store where there is one and something in it is wanted."""
-    from bridge.opening import copied_bundle_polling, open_polling, open_store
+    from bridge.opening import copied_bundle_polling, open_polling, open_store, open_store_to_change
     from bridge.tokens.sealing import read_seal_key
     from bridge.wiring_bundles import unshared_polling
 
     if not any(domain.source in POLLED for domain in settings.trust_domains.values()) or not settings.database.exists():
         return unshared_polling(asks=False)
     seal = read_seal_key(settings.seal_file)
-    store = stack.enter_context(closing(open_store(settings, seal)))
+    # What an endpoint answers is sealed with the key that is here: under another one the service would believe none of it.
+    opened = open_store_to_change(settings) if asking is Asking.SHARED else open_store(settings, seal)
+    store = stack.enter_context(closing(opened))
     if asking is Asking.APART:
         return copied_bundle_polling(settings, seal, store)
     return open_polling(seal, store, asks=False)

@@ -62,6 +62,24 @@ def test_a_refresh_takes_the_new_keys_over_and_says_no_when_it_cannot(run: Run, 
     assert listed(run, "list")["state"] == "late"
 
 
+def test_under_another_seal_key_nothing_is_taken_over_and_looking_goes_on(
+    run: Run, folder: Path, endpoint: BundleEndpoint
+) -> None:
+    """What it would write is sealed, so the service would believe none of it; with the key back the same is taken."""
+    assert run("trust", "refresh", NAME).code == 0
+    seal = folder / "secrets/seal.key"
+    own = seal.read_bytes()
+    seal.write_text("ab" * 32 + "\n")
+    endpoint.authority.rotate_jwt()
+    refused = run("trust", "refresh", NAME)
+    assert refused.code == 1
+    assert "was not sealed with this seal key" in refused.err
+    assert run("trust", "list").code == 0
+    seal.write_bytes(own)
+    assert listed(run, "list")["sequence"] == 1
+    assert listed(run, "refresh", NAME)["sequence"] == 4
+
+
 def test_a_lower_sequence_is_refused_until_an_operator_takes_it(run: Run, endpoint: BundleEndpoint) -> None:
     """SPIFFE-25."""
     endpoint.authority.rotate_jwt()
