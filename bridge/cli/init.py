@@ -10,15 +10,14 @@ from pathlib import Path
 
 import click
 
+from bridge.cli.init_agent import FromAgent, ask_agent, trust_domain_named
 from bridge.cli.options import Failure, json_option
 from bridge.cli.output import emit_json, printable, say
 from bridge.cli.starter import STATEMENT_KEYS, configuration
 from bridge.cli.starter_policies import OTHER_FILES, policies, policy_file
-from bridge.model.spiffe_id import InvalidSpiffeId, TrustDomain
 
 _EXAMPLE = "example.org"
 _HOSTS = ("127.0.0.1", "localhost")
-_AGENT_SECONDS = 10.0
 # One that the example rule covers.
 _LAB_WORKLOAD = "/ns/example/sa/api"
 _PUBLIC, _SECRET = 0o644, 0o600
@@ -35,22 +34,61 @@ class _NewFile:
 @click.argument("directory", metavar="[DIR]", type=click.Path(path_type=Path, file_okay=False), default=Path())
 @click.option("--trust-domain", metavar="NAME", help=f"The first trust domain.  [default: {_EXAMPLE}, or the agent's]")
 @click.option(
-    "--agent-socket", metavar="URL", help="Take bundles from this SPIRE agent, and the trust domain from its answer."
+    "--agent-socket", metavar="PATH", help="Take bundles from this SPIRE agent, and the trust domain from its answer."
+)
+@click.option(
+    "--user",
+    metavar="NAME",
+    help="The account that will run the service, for the SPIRE entry that is printed.  [default: this one]",
 )
 @json_option
-def init(directory: Path, trust_domain: str | None, agent_socket: str | None, as_json: bool) -> int:
+def init(directory: Path, trust_domain: str | None, agent_socket: str | None, user: str | None, as_json: bool) -> int:
     """Write a first configuration, policies with examples and cases, a TLS test certificate and keys.
 
-    Nothing is ever overwritten: if one of the files exists, none is written and the exit code is 1.
+    Nothing is ever overwritten: if one of the files exists, none is written and the exit code is 1. With
+    --agent-socket (a path, or unix:///path) it also prints the `spire-server entry create` for the bridge
+    itself, which an agent answers only once it has an entry; --trust-domain is then needed only where the
+    agent does not say it to somebody without one.
 
     \b
     Example:
-      bridge init bridge --agent-socket unix:///run/spire/agent.sock
+      bridge init bridge --agent-socket /tmp/spire-agent/public/api.sock --user bridge
     """
+    if user is not None and agent_socket is None:
+        raise click.UsageError("--user is for the entry of the bridge with a SPIRE server: name --agent-socket too")
+    agent = None if agent_socket is None else ask_agent(agent_socket, trust_domain, user)
+    if agent is not None:
+        name = agent.trust_domain
+    else:
+        name = _EXAMPLE if trust_domain is None else trust_domain_named(trust_domain)
+    if f"{name}.toml" in OTHER_FILES:
+        raise click.BadParameter(f"{name}.toml is the name of another policy file", param_hint="--trust-domain")
+    created = _create(directory, name, agent)
+    steps = _next_steps(directory, name, agent)
+    if as_json:
+        made = [str(path) for path in created]
+        emit_json({"created": made, "trust_domain": name, "next": steps, **_for_programs(agent)})
+        return 0
+    for path in created:
+        say(f"created {printable(path)}{'  (0600)' if path.suffix == '.key' else ''}")
+    if agent is not None:
+        say(f"\n{printable(agent.said)}")
+    say("\nnext:")
+    for number, step in enumerate(steps, start=1):
+        say(f"  {number}. {step}")
+    return 0
+
+
+def _for_programs(agent: FromAgent | None) -> dict[str, object]:
+    if agent is None:
+        return {}
+    return {"agent": agent.said, "known_as": agent.known_as, "entry": agent.entry.words}
+
+
+def _create(directory: Path, name: str, agent: FromAgent | None) -> list[Path]:
     from bridge.tokens.sealing import create_seal_key
 
-    name = _trust_domain(trust_domain, agent_socket)
-    files = _files(directory, name, agent_socket)
+    files = _files(directory, name, None if agent is None else agent.socket)
     seal_file = directory / "secrets" / "seal.key"
     created = [*(file.path for file in files), seal_file]
     # A seal key made beside a store that is there already would be the wrong one.
@@ -59,46 +97,9 @@ def init(directory: Path, trust_domain: str | None, agent_socket: str | None, as
         _write(file)
     if not create_seal_key(seal_file):
         raise Failure(f"{printable(seal_file)}: somebody else made it at this moment")
-    if agent_socket is None:
+    if agent is None:
         (directory / "bundles").mkdir(exist_ok=True)
-    steps = _next_steps(directory, name, agent_socket)
-    if as_json:
-        emit_json({"created": [str(path) for path in created], "trust_domain": name, "next": steps})
-        return 0
-    for path in created:
-        say(f"created {printable(path)}{'  (0600)' if path.suffix == '.key' else ''}")
-    say("\nnext:")
-    for number, step in enumerate(steps, start=1):
-        say(f"  {number}. {step}")
-    return 0
-
-
-def _trust_domain(name: str | None, agent_socket: str | None) -> str:
-    if name is None and agent_socket is None:
-        return _EXAMPLE
-    if agent_socket is not None:
-        # gRPC is loaded only where an agent is asked.
-        from bridge.spire.endpoint import InvalidEndpoint, WorkloadEndpoint
-        from bridge.spire.workload_client import WorkloadApiFailed, fetch_own_trust_domain
-
-        try:
-            endpoint = WorkloadEndpoint.parse(agent_socket)
-            if name is None:
-                name = fetch_own_trust_domain(endpoint, timeout=_AGENT_SECONDS).name
-        except InvalidEndpoint as error:
-            raise click.BadParameter(str(error), param_hint="--agent-socket") from error
-        except WorkloadApiFailed as error:
-            raise Failure(
-                f"{error}. Is the agent up, and is there an entry for user id {os.getuid()}? "
-                "With --trust-domain the agent is not asked"
-            ) from error
-    try:
-        parsed = TrustDomain.parse(name or "").name
-    except InvalidSpiffeId as error:
-        raise click.BadParameter(str(error), param_hint="--trust-domain") from error
-    if f"{parsed}.toml" in OTHER_FILES:
-        raise click.BadParameter(f"{parsed}.toml is the name of another policy file", param_hint="--trust-domain")
-    return parsed
+    return created
 
 
 def _files(directory: Path, trust_domain: str, agent_socket: str | None) -> list[_NewFile]:
@@ -134,15 +135,15 @@ def _write(file: _NewFile) -> None:
         stream.write(file.content)
 
 
-def _next_steps(directory: Path, trust_domain: str, agent_socket: str | None) -> list[str]:
+def _next_steps(directory: Path, trust_domain: str, agent: FromAgent | None) -> list[str]:
     """What to do now, in commands that can be pasted as they stand."""
 
     def at(name: str) -> str:
         return shlex.quote(str(directory / name))
 
-    socket = agent_socket
-    steps = []
-    if socket is None:
+    if agent is not None:
+        socket, steps = agent.socket, agent.steps()
+    else:
         bundle, lab = at(f"bundles/{trust_domain}.json"), directory / "lab"
         socket = f"unix://{lab.absolute()}/{_LAB_WORKLOAD.strip('/').replace('/', '-')}.sock"
         up = f"bridge lab up --dir {at('lab')} --trust-domain {trust_domain} --identity {_LAB_WORKLOAD} --detach"

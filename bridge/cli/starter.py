@@ -45,7 +45,7 @@ certificate = "tls/server.pem"
 private_key = "tls/server.key"
 # For callers that verify a server by its SPIFFE ID: mtls_listen shows the service's own X.509-SVID, renewed by the
 # agent. Without certificate and private_key both listeners do. The default SVID, or that of a SPIFFE ID.
-#   workload_api = "unix:///run/spire/agent.sock"
+#   workload_api = $agent
 #   spiffe_id = "spiffe://$name/bridge"
 
 # Whether /.well-known/openid-configuration is there too, for relying parties that look for an issuer's keys nowhere
@@ -217,7 +217,8 @@ def configuration(trust_domain: str, *, socket: str | None) -> str:
     are TOML's."""
     template = _FROM_FILE if socket is None else _FROM_AGENT
     section = template.substitute(name=trust_domain, socket=json.dumps(socket))
+    agent = json.dumps(socket or "unix:///run/spire/agent.sock")
     web, spiffe = [name for name in _OTHERS if name != trust_domain][:2]
     return _CONFIGURATION.substitute(
-        trust_domain=section, name=trust_domain, jwks_file=STATEMENT_KEYS[0], web=web, spiffe=spiffe
+        trust_domain=section, name=trust_domain, agent=agent, jwks_file=STATEMENT_KEYS[0], web=web, spiffe=spiffe
     )

@@ -66,7 +66,8 @@ class WorkloadApi:
     """A Workload API socket of one authority. Several may serve one authority, one per workload.
 
     Every caller gets all `identities`: paths, or `Entry` for other lifetimes. The bundles are the
-    authority's own and those of `federated`. Use it as a context manager, or `start` and `stop` it.
+    authority's own and those of `federated`. With `strangers_may_verify` a caller without an entry gets the authority's
+    own (SPIRE: `allow_unauthenticated_verifiers`). Use it as a context manager, or `start` and `stop` it.
     Raises: ValueError when the socket's path is too long for a socket address.
     """
 
@@ -77,6 +78,7 @@ class WorkloadApi:
         *,
         identities: Sequence[str | Entry] = (),
         federated: Sequence[FederatedBundle] = (),
+        strangers_may_verify: bool = False,
     ) -> None:
         if len(os.fsencode(socket)) > MAX_SOCKET_PATH:
             raise ValueError(f"{socket}: a socket path has at most {MAX_SOCKET_PATH} bytes; choose a shorter folder")
@@ -93,6 +95,7 @@ class WorkloadApi:
         self._federated: dict[str, tuple[FederatedBundle, Callable[[], None]]] = {}
         self._cache = AgentCache(authority)
         self._entries = tuple(_entry(identity) for identity in identities)
+        self._strangers_may_verify = strangers_may_verify
         self._server: Any = None
         self._pool: ThreadPoolExecutor | None = None
         self._unsubscribe: Callable[[], None] | None = None
@@ -218,11 +221,11 @@ class WorkloadApi:
 
     def FetchX509Bundles(self, _: Any, context: Any) -> Iterator[Any]:
         """The roots of every trust domain; again whenever one of them changes."""
-        return self._states(context, lambda: workload_pb2.X509BundlesResponse(bundles=self._bundles("x509")))
+        return self._states(context, lambda: workload_pb2.X509BundlesResponse(bundles=self._bundles("x509")), True)
 
     def FetchJWTBundles(self, _: Any, context: Any) -> Iterator[Any]:
         """The JWT keys of every trust domain; again whenever one of them changes."""
-        return self._states(context, lambda: workload_pb2.JWTBundlesResponse(bundles=self._bundles("jwt")))
+        return self._states(context, lambda: workload_pb2.JWTBundlesResponse(bundles=self._bundles("jwt")), True)
 
     def FetchJWTSVID(self, request: Any, context: Any) -> Any:
         """JWT-SVIDs of all identities, or of the one asked for."""
@@ -264,7 +267,7 @@ class WorkloadApi:
             self._version += 1
             self._condition.notify_all()
 
-    def _admit(self, context: Any) -> None:
+    def _admit(self, context: Any, of_bundles: bool = False) -> None:
         """Let a call in, hold it while muted, or abort it. `abort` raises."""
         context.add_callback(self._changed)
         if SECURITY_HEADER not in [tuple(pair) for pair in context.invocation_metadata()]:
@@ -274,12 +277,12 @@ class WorkloadApi:
             refusal, entries = self._refusal, self._entries
         if refusal is not None:
             context.abort(refusal, "refused by the lab")
-        if not entries:
+        if not entries and not (of_bundles and self._strangers_may_verify):
             context.abort(grpc.StatusCode.PERMISSION_DENIED, "no identity issued")
 
-    def _states(self, context: Any, compose: Callable[[], Any]) -> Iterator[Any]:
+    def _states(self, context: Any, compose: Callable[[], Any], of_bundles: bool = False) -> Iterator[Any]:
         """The complete state now, and again after every change of it."""
-        self._admit(context)
+        self._admit(context, of_bundles)
         with self._condition:
             stream = _Stream(self._epoch)
             self._streams.append(stream)
@@ -289,7 +292,7 @@ class WorkloadApi:
                 with self._condition:
                     seen = self._version
                     quiet = self._muted or stream.silenced
-                    finished = self._end_if_told(stream, context)
+                    finished = self._end_if_told(stream, context, of_bundles)
                 if finished:
                     return
                 message = compose()
@@ -306,13 +309,14 @@ class WorkloadApi:
         with self._condition:
             self._condition.wait_for(lambda: self._version != seen or not context.is_active(), _TICK_SECONDS)
 
-    def _end_if_told(self, stream: _Stream, context: Any) -> bool:
+    def _end_if_told(self, stream: _Stream, context: Any, of_bundles: bool) -> bool:
         """Whether the stream shall end well; `abort` raises."""
         if stream.epoch != self._epoch:
             if self._ended[0] is grpc.StatusCode.OK:
                 return True
             context.abort(*self._ended)
-        if not self._entries and not self._muted:
+        welcome = bool(self._entries) or (of_bundles and self._strangers_may_verify)
+        if not welcome and not self._muted:
             context.abort(grpc.StatusCode.PERMISSION_DENIED, "no identity issued")
         return False
 
@@ -337,7 +341,8 @@ class WorkloadApi:
     def _bundles(self, kind: str) -> dict[str, bytes]:
         """Every trust domain's keys of one kind, by the trust domain's SPIFFE ID."""
         with self._condition:
-            sources: list[FederatedBundle] = [self.authority, *(bundle for bundle, _ in self._federated.values())]
+            federated = [bundle for bundle, _ in self._federated.values()] if self._entries else []
+            sources: list[FederatedBundle] = [self.authority, *federated]
             corrupt = dict(self._corrupt)
         found = {}
         for source in sources:

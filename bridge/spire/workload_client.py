@@ -14,7 +14,7 @@ import grpc
 from spiffe._proto import workload_pb2, workload_pb2_grpc
 
 from bridge.model.own_svid import OwnSvid
-from bridge.model.spiffe_id import SpiffeId, TrustDomain
+from bridge.model.spiffe_id import SpiffeId
 from bridge.spire.endpoint import METADATA, WorkloadEndpoint, describe, open_channel
 from bridge.spire.svids import NoSvid, read_x509_svid
 
@@ -68,11 +68,6 @@ def fetch_x509_svid(endpoint: WorkloadEndpoint, *, timeout: float, spiffe_id: Sp
         raise WorkloadApiFailed(f"{endpoint.address}: the agent answered without an X.509-SVID")
 
     return _ask(endpoint, timeout, ask)
-
-
-def fetch_own_trust_domain(endpoint: WorkloadEndpoint, *, timeout: float) -> TrustDomain:
-    """The trust domain of this process's default identity. Raises: WorkloadApiFailed."""
-    return fetch_x509_svid(endpoint, timeout=timeout).spiffe_id.trust_domain
 
 
 def _ask(endpoint: WorkloadEndpoint, timeout: float, ask: Callable[[Any, float], Answer]) -> Answer:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
 import ssl
 import stat
 import tomllib
@@ -127,6 +129,121 @@ def test_with_an_agent_it_takes_the_trust_domain_from_it(run: Run, tmp_path: Pat
         assert (domain.source, domain.socket) == ("workload-api", api.address)
         assert run("check", "--config", tmp_path / "new" / "bridge.toml").code == 0
         assert run("policy", "test", "--config", tmp_path / "new" / "bridge.toml").code == 0
+
+
+def test_a_path_names_the_agent_as_well_as_a_url_does(run: Run, tmp_path: Path) -> None:
+    with WorkloadApi(Authority("prod.example"), tmp_path / "a.sock", identities=["/bridge"]) as api:
+        assert run("init", tmp_path / "new", "--agent-socket", tmp_path / "a.sock").code == 0
+    text = (tmp_path / "new" / "bridge.toml").read_text()
+    assert tomllib.loads(text)["trust_domains"]["prod.example"]["socket"] == api.address
+    # What shows the service's own SVID names the same agent.
+    assert f'\n#   workload_api = "{api.address}"\n' in text
+
+
+# --- the entry of the bridge itself -----------------------------------------------------------------
+
+
+def entry_in(printed: str) -> list[str]:
+    """The words of the printed command."""
+    (command,) = re.findall(r"^  1\. .*: (spire-server entry create .*)$", printed, re.MULTILINE)
+    return shlex.split(command)
+
+
+def test_without_an_entry_it_prints_the_command_that_makes_one(run: Run, tmp_path: Path) -> None:
+    """The normal first case: the agent answers, and knows nobody yet."""
+    with WorkloadApi(Authority("prod.example"), tmp_path / "a.sock", strangers_may_verify=True) as api:
+        ran = run("init", tmp_path / "new", "--agent-socket", api.address)
+        assert (ran.code, ran.err) == (0, "")
+        assert "has no entry for this process, and is of prod.example" in ran.out
+        words = entry_in(ran.out)
+        assert words == [
+            *("spire-server", "entry", "create", "-parentID", "PARENT_ID", "-spiffeID", "spiffe://prod.example/bridge"),
+            *("-selector", f"unix:uid:{os.getuid()}", "-x509SVIDTTL", "3600"),
+        ]
+        assert "spire-server agent list" in ran.out
+        assert "-federatesWith" in ran.out
+        programs = run("init", tmp_path / "again", "--agent-socket", api.address, "--json").json
+        assert (programs["entry"], programs["known_as"]) == (words, None)
+        api.set_identities(["/bridge"])
+        assert run("check", "--config", tmp_path / "new" / "bridge.toml").code == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "code"), [([], 1), (["--trust-domain", "prod.example"], 0)], ids=["unsaid", "with --trust-domain"]
+)
+def test_an_agent_that_says_nothing_to_strangers_needs_the_trust_domain_named(
+    run: Run, tmp_path: Path, more: list[str], code: int
+) -> None:
+    with WorkloadApi(Authority("prod.example"), tmp_path / "a.sock") as api:
+        ran = run("init", tmp_path / "new", "--agent-socket", api.address, *more)
+    assert ran.code == code
+    assert (tmp_path / "new").exists() is (code == 0)
+    if code:
+        assert "--trust-domain NAME" in ran.err
+        assert f"-spiffeID spiffe://NAME/bridge -selector unix:uid:{os.getuid()}" in ran.err
+    else:
+        assert "spiffe://prod.example/bridge" in entry_in(ran.out)
+
+
+def test_who_is_known_already_is_told_as_whom_and_keeps_the_foreign_bundles(run: Run, tmp_path: Path) -> None:
+    partner = Authority("partner.example")
+    with WorkloadApi(
+        Authority("prod.example"), tmp_path / "a.sock", identities=["/of/root"], federated=[partner]
+    ) as api:
+        ran = run("init", tmp_path / "new", "--agent-socket", api.address, "--user", "no-such-account")
+    assert "knows this process as spiffe://prod.example/of/root" in ran.out
+    words = entry_in(ran.out)
+    assert words[-2:] == ["-federatesWith", "spiffe://partner.example"]
+    # An account that this machine does not know goes by its name.
+    assert words[words.index("-selector") + 1] == "unix:user:no-such-account"
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("partner.example", 0), ("other.example", 1)], ids=["handed-out", "unknown-to-it"]
+)
+def test_a_named_trust_domain_must_be_one_that_the_agent_hands_out(
+    run: Run, tmp_path: Path, name: str, code: int
+) -> None:
+    """The entry stays in the agent's own trust domain."""
+    partner = Authority("partner.example")
+    with WorkloadApi(Authority("prod.example"), tmp_path / "a.sock", identities=["/b"], federated=[partner]) as api:
+        ran = run("init", tmp_path / "new", "--agent-socket", api.address, "--trust-domain", name)
+        assert ran.code == code
+        if code:
+            assert "is of prod.example and hands out no bundle of other.example" in ran.err
+            assert not (tmp_path / "new").exists()
+            return
+        assert "spiffe://prod.example/bridge" in entry_in(ran.out)
+        assert list(load_settings(tmp_path / "new" / "bridge.toml", {}).trust_domains) == [name]
+        assert run("check", "--config", tmp_path / "new" / "bridge.toml").code == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "code"), [([], 1), (["--trust-domain", "prod.example"], 0)], ids=["asked", "with --trust-domain"]
+)
+def test_an_agent_that_is_not_up_is_needed_for_the_trust_domain_only(
+    run: Run, tmp_path: Path, more: list[str], code: int
+) -> None:
+    ran = run("init", tmp_path / "new", "--agent-socket", tmp_path / "none.sock", *more)
+    assert ran.code == code
+    assert "there is no socket" in (ran.err if code else ran.out)
+    assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("user", "code"), [("bridge", 0), ("998", 0), ("", 2), ("-x", 2), ("a b", 2), ("a:b", 2), ("a\nb", 2)]
+)
+def test_an_account_is_a_name_or_a_number(run: Run, tmp_path: Path, user: str, code: int) -> None:
+    words = ["--agent-socket", str(tmp_path / "none.sock"), "--trust-domain", "prod.example", f"--user={user}"]
+    ran = run("init", tmp_path / "new", *words)
+    assert ran.code == code
+    if user == "998":
+        assert "unix:uid:998" in entry_in(ran.out)
+
+
+def test_an_account_without_an_agent_is_wrong_usage(run: Run, tmp_path: Path) -> None:
+    assert run("init", tmp_path / "new", "--user", "bridge").code == 2
+    assert not (tmp_path / "new").exists()
 
 
 def test_an_address_that_is_no_agents_is_exit_2(run: Run, tmp_path: Path) -> None:

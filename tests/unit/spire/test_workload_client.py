@@ -14,12 +14,11 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key
 from bridge.lab.authority import Authority
 from bridge.lab.mute_socket import MuteSocket
 from bridge.lab.workload_api import WorkloadApi
-from bridge.model.spiffe_id import SpiffeId, TrustDomain
+from bridge.model.spiffe_id import SpiffeId
 from bridge.spire.endpoint import WorkloadEndpoint
 from bridge.spire.workload_client import (
     WorkloadApiFailed,
     fetch_jwt_svid,
-    fetch_own_trust_domain,
     fetch_x509_svid,
 )
 
@@ -61,10 +60,6 @@ def test_an_x509_svid_comes_with_its_chain_and_key(api: WorkloadApi) -> None:
 def test_an_x509_svid_of_a_named_identity_is_fetched(api: WorkloadApi) -> None:
     two = SpiffeId.parse("spiffe://example.org/two")
     assert fetch_x509_svid(endpoint(api), timeout=LONG, spiffe_id=two).spiffe_id == two
-
-
-def test_the_own_trust_domain_is_the_default_identitys(api: WorkloadApi) -> None:
-    assert fetch_own_trust_domain(endpoint(api), timeout=LONG) == TrustDomain("example.org")
 
 
 def test_an_identity_this_workload_does_not_have_is_refused(api: WorkloadApi) -> None:
