@@ -76,7 +76,7 @@ def tail(
     """Show the newest rows, oldest of them first; with --json one object a line.
 
     Events: registered, token_issued, refused, updated, revoked, denied, approved, expired,
-    bundle_changed, policy_changed, keys_rotated.
+    bundle_changed, policy_changed, keys_rotated, webhook_failed.
 
     \b
     Example:

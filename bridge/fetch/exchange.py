@@ -105,7 +105,7 @@ def exchange(stream: ssl.SSLSocket, get: Get | Post, deadline: Deadline) -> Fetc
     status = 200
     headers: Mapping[str, str] = {}
     framing = MAX_HEAD_BYTES + min(_FRAMING_PER_BYTE * get.max_bytes, _MOST_FRAMING)
-    for event in _events(stream, parser, framing, deadline):
+    for event in events(stream, parser, framing, deadline):
         if isinstance(event, h11.Response):
             status = event.status_code
             _check_status(status, get)
@@ -121,24 +121,43 @@ def exchange(stream: ssl.SSLSocket, get: Get | Post, deadline: Deadline) -> Fetc
 
 
 def _send(stream: ssl.SSLSocket, parser: h11.Connection, get: Get | Post, deadline: Deadline) -> None:
-    # No cookie, no credential but a form's own, nothing that tells this service from another of its kind.
-    headers = [
-        ("Host", get.host),
-        ("User-Agent", "spiffe-oauth-bridge"),
-        ("Accept", get.accept.accept),
-        ("Accept-Encoding", "identity"),
-        ("Connection", "close"),
-    ]
+    headers = [*standing_headers(get.host), ("Accept", get.accept.accept)]
     method, form = "GET", b""
     if isinstance(get, Post):
         method, form = "POST", get.form
-        headers += [("Content-Type", "application/x-www-form-urlencoded"), ("Content-Length", str(len(form)))]
+        headers.append(("Content-Type", "application/x-www-form-urlencoded"))
         if get.authorization is not None:
             headers.append(("Authorization", get.authorization))
     elif get.etag is not None:
         headers.append(("If-None-Match", get.etag))
-    request = parser.send(h11.Request(method=method, target=get.target, headers=headers)) or b""
-    data = memoryview(request + (parser.send(h11.Data(form)) or b"") + (parser.send(h11.EndOfMessage()) or b""))
+    send(stream, parser, method, get.target, headers, form, deadline)
+
+
+def standing_headers(host: str) -> list[tuple[str, str]]:
+    """What every request of ours begins with. No cookie, no credential but a form's own, nothing that tells this
+    service from another of its kind."""
+    return [
+        ("Host", host),
+        ("User-Agent", "spiffe-oauth-bridge"),
+        ("Accept-Encoding", "identity"),
+        ("Connection", "close"),
+    ]
+
+
+def send(
+    stream: ssl.SSLSocket,
+    parser: h11.Connection,
+    method: str,
+    target: str,
+    headers: list[tuple[str, str]],
+    body: bytes,
+    deadline: Deadline,
+) -> None:
+    """Send one whole request. Raises: NetworkFailure."""
+    if method == "POST":
+        headers = [*headers, ("Content-Length", str(len(body)))]
+    request = parser.send(h11.Request(method=method, target=target, headers=headers)) or b""
+    data = memoryview(request + (parser.send(h11.Data(body)) or b"") + (parser.send(h11.EndOfMessage()) or b""))
     while data:
         stream.settimeout(deadline.remaining())
         try:
@@ -147,7 +166,7 @@ def _send(stream: ssl.SSLSocket, parser: h11.Connection, get: Get | Post, deadli
             raise network_failure(error, "while the request was sent") from error
 
 
-def _events(stream: ssl.SSLSocket, parser: h11.Connection, budget: int, deadline: Deadline) -> Iterator[h11.Event]:
+def events(stream: ssl.SSLSocket, parser: h11.Connection, budget: int, deadline: Deadline) -> Iterator[h11.Event]:
     """The parts of the answer up to its end. `budget` bounds all bytes but the body's: heads, framing and interim
     answers. The body is for whoever takes the parts to bound, and never more than one read ahead of that."""
     ended = False

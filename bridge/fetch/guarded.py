@@ -117,14 +117,21 @@ def _ask(
     deadline: Deadline,
     peer: CheckPeer | None = None,
 ) -> Fetched:
-    addresses = _addresses(place, resolve, deadline)
-    guard.check(place.host, place.port, addresses)
-    stream = connect(addresses, place.port, host=place.host, context=context, each=each, deadline=deadline)
     # Closed without TLS's goodbye: nobody waits for the other side's.
-    with stream:
+    with connected(place, guard, resolve, context, each, deadline) as stream:
         if peer is not None:
             peer(stream)
         return exchange(stream, request, deadline)
+
+
+def connected(
+    place: Place, guard: Guard, resolve: Resolver, context: ssl.SSLContext, each: float, deadline: Deadline
+) -> ssl.SSLSocket:
+    """A connection to where a URL points, all of whose addresses the guard has let pass, with the host's certificate
+    verified. `each` is seconds for one address. Raises: DocumentFailure (ADDRESS); NetworkFailure."""
+    addresses = _addresses(place, resolve, deadline)
+    guard.check(place.host, place.port, addresses)
+    return connect(addresses, place.port, host=place.host, context=context, each=each, deadline=deadline)
 
 
 def _addresses(place: Place, resolve: Resolver, deadline: Deadline) -> tuple[Address, ...]:

@@ -28,6 +28,7 @@ class AuditEventKind(StrEnum):
     BUNDLE_CHANGED = "bundle_changed"
     POLICY_CHANGED = "policy_changed"
     KEYS_ROTATED = "keys_rotated"
+    WEBHOOK_FAILED = "webhook_failed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from bridge.model.errors import LimitReached, RegistrationChanged
 from bridge.model.identity import Marker
 from bridge.model.pending import PendingWrite
 from bridge.model.reasons import Reason
+from bridge.model.record_change import ChangeKind, RecordChange
 from bridge.store import admission, client_parts, endings, foreseeing, listing, registering, sweeping, unadmitted
 from bridge.store import statements as sql
 from bridge.store.connections import Readers
@@ -128,7 +129,7 @@ class SqliteClients:
             )
             said = metadata_text(metadata), provenance_text(changed.provenance)
             tx.change(sql.REPLACE_METADATA, (rule, *said, changed.epoch, client_id))
-            tx.audit(event)
+            tx.audit_change(event, changed.state)
             return changed
 
         return cast(ClientRecord, self._commit.submit(put))
@@ -144,7 +145,8 @@ class SqliteClients:
 
         def ask(tx: Transaction) -> None:
             tx.change(sql.FORGET_OLD_TERMS, (client_id, rule, digest))
-            tx.change(sql.ASK, (rule, digest, now, client_id))
+            if tx.change(sql.ASK, (rule, digest, now, client_id)):
+                _tell_of_waiting(tx, client_id, rule=rule, now=now)
 
         self._commit.submit(ask)
 
@@ -239,3 +241,10 @@ class SqliteClients:
         swept like records; their row has the SPIFFE ID as its subject."""
         call = Sweeping(now, keep_ended, pending_expiry, batch, event)
         return cast(Swept, self._commit.submit(lambda tx: sweeping.sweep(tx, call)))
+
+
+def _tell_of_waiting(tx: Transaction, client_id: str, *, rule: str, now: int) -> None:
+    """New terms wait: the audit log has no event of it beside the registration and the refusal."""
+    record = client_of(tx.rows(sql.GET, (client_id,))[0]) if tx.has_listener else None
+    if record is not None:
+        tx.tell(RecordChange(ChangeKind.PENDING, now, client_id, record.subject, record.state, rule))

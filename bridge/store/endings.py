@@ -28,7 +28,7 @@ def revoke(tx: Transaction, target: str, *, event: AuditEvent, now: int) -> Chan
     """End the tokens of the target under new epochs; what is denied stays denied (ROFU-25)."""
     changed = _end(tx, target, REVOKED, now)
     if changed:
-        tx.audit(event)
+        tx.audit_change(event, ClientState.REVOKED)
     return changed
 
 
@@ -56,7 +56,7 @@ def deny(
             return changed
         changed = _make_denied(tx, absent, now)
     tx.change(sql.PUT_TOMBSTONE, (target, now))
-    tx.audit(event)
+    tx.audit_change(event, ClientState.DENIED)
     return changed or Changed(client_ids=(target,))
 
 
@@ -73,7 +73,7 @@ def undeny(tx: Transaction, target: str, *, event: AuditEvent, now: int) -> Chan
     if lifted and not changed:
         changed = Changed(client_ids=(target,))
     if changed:
-        tx.audit(event)
+        tx.audit_change(event, ClientState.REVOKED)
     return changed
 
 
@@ -97,7 +97,8 @@ def approve(tx: Transaction, call: Approving) -> Changed:
     changed = Changed(client_ids=tuple(clients))
     if changed:
         event, several = call.event, {"rules": sorted(rules)} if len(rules) > 1 else {}
-        tx.audit(replace(event, rule="" if several else next(iter(rules), ""), ask={**event.ask, **several}))
+        named = replace(event, rule="" if several else next(iter(rules), ""), ask={**event.ask, **several})
+        tx.audit_change(named, ClientState.ACTIVE)
     return changed
 
 

@@ -25,6 +25,7 @@ from bridge.store.schema import (
     DOCUMENTS,
     FIRST_RELEASE,
     NOTED_KEYS,
+    NOTICES,
     POLLED_BUNDLES,
     REGISTRATION,
 )
@@ -79,6 +80,7 @@ STEPS: tuple[Step, ...] = (
     Step("0005_polled_bundles", _statements(POLLED_BUNDLES), after=_expect_sound),
     Step("0006_noted_keys", _statements(NOTED_KEYS), after=_expect_sound),
     Step("0007_authorities", _statements(AUTHORITIES), after=_expect_sound),
+    Step("0008_notices", _statements(NOTICES), after=_expect_sound),
 )
 
 

@@ -169,7 +169,7 @@ def _register(tx: Transaction, call: Registering, owner: Owner) -> Ensured:
         if owner.member is None and owner.record is not None:
             tx.change(sql.SEE_MEMBER, (1, record.client_id))
             record = replace(record, identities=record.identities + 1)
-    tx.audit(call.event)
+    tx.audit_change(call.event, record.state if member is None else member.state)
     return Ensured(record, member, created=True)
 
 

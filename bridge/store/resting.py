@@ -123,7 +123,10 @@ class SqliteResting:
         """As the port says."""
 
         def end(tx: Transaction) -> int:
-            return _audited(tx, ((event, _end_lease(tx, one, now)) for one, event in ending))
+            ended = [event for one, event in ending if _end_lease(tx, one, now)]
+            for event in ended:
+                tx.audit_change(event, ClientState.REVOKED)
+            return len(ended)
 
         return cast(int, self._commit.submit(end))
 

@@ -335,3 +335,25 @@ AUTHORITIES: tuple[str, ...] = (
     "ALTER TABLE clients ADD COLUMN authorities TEXT NOT NULL DEFAULT '[]'",
     "ALTER TABLE grants ADD COLUMN authorities TEXT NOT NULL DEFAULT '[]'",
 )
+
+# Step 8: what the receiver of the webhook is still to be told. Empty, and never written to, without a webhook.
+NOTICES: tuple[str, ...] = (
+    """CREATE TABLE notices (
+        position INTEGER NOT NULL PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        kind TEXT NOT NULL,
+        client_id TEXT NOT NULL,
+        body TEXT NOT NULL,
+        state TEXT NOT NULL,
+        queued_at INTEGER NOT NULL,
+        tries INTEGER NOT NULL,
+        next_at INTEGER NOT NULL,
+        error TEXT NOT NULL
+    ) STRICT""",
+    "CREATE INDEX notices_due ON notices (next_at, position) WHERE state = 'waiting'",
+    "CREATE INDEX notices_of_client ON notices (client_id, position) WHERE state = 'waiting'",
+    "CREATE INDEX notices_dead ON notices (position) WHERE state = 'dead'",
+    # How many found the queue full: told of, since what is missing cannot be seen.
+    "CREATE TABLE notices_dropped (one INTEGER NOT NULL PRIMARY KEY CHECK (one = 1), number INTEGER NOT NULL) STRICT",
+    "INSERT INTO notices_dropped (one, number) VALUES (1, 0)",
+)

@@ -13,6 +13,7 @@ from bridge.store.audit_pen import AuditPen
 from bridge.store.connections import is_storage_fault, open_writer, unavailable
 from bridge.store.issuing import IssueWrite
 from bridge.store.outcome import Outcome
+from bridge.store.ports.notices import Outbox
 from bridge.store.transaction import Transaction
 
 Work = Callable[[Transaction], object] | IssueWrite
@@ -27,9 +28,9 @@ class WriterSession:
     the bad one fails alone.
     """
 
-    def __init__(self, path: Path, pen: AuditPen) -> None:
+    def __init__(self, path: Path, pen: AuditPen, outbox: Outbox | None = None) -> None:
         """Nothing is opened yet."""
-        self._path, self._pen = path, pen
+        self._path, self._pen, self._outbox = path, pen, outbox
         self._connection: sqlite3.Connection | None = None
         self._tx: Transaction | None = None
         self._tail: Tail | None = None
@@ -41,7 +42,7 @@ class WriterSession:
         connection.execute("BEGIN IMMEDIATE")
         if not self._tail_is_known:
             self._tail, self._tail_is_known = self._pen.tail(connection), True
-        self._tx = Transaction(connection, self._pen, self._tail)
+        self._tx = Transaction(connection, self._pen, self._tail, self._outbox)
 
     def run(self, works: Sequence[Work]) -> list[Outcome]:
         """Do all writes; how each ended, provided that `commit` succeeds. Raises: sqlite3.Error."""

@@ -24,7 +24,9 @@ from bridge.store.grants import SqliteGrants
 from bridge.store.group_commit import PATIENCE, Aside, GroupCommit
 from bridge.store.management import SqliteManagement
 from bridge.store.migrations import require_current
+from bridge.store.notices import SqliteNotices
 from bridge.store.polled_bundles import SqliteBundles
+from bridge.store.ports.notices import Outbox
 from bridge.store.remembered import SqliteKeys, SqliteLeases, SqliteTokens
 from bridge.store.requests import REQUEST_LIMIT, SqliteRequests
 from bridge.store.resting import SqliteResting
@@ -62,11 +64,12 @@ class SqliteStore:
         patience: float,
         limits: _Limits,
         aside: Aside,
+        outbox: Outbox | None,
     ):
         """Use `open`."""
         self._gate = gate
         self._readers = Readers(path)
-        self._commit = GroupCommit(WriterSession(path, pen), gate, patience=patience, aside=aside)
+        self._commit = GroupCommit(WriterSession(path, pen, outbox), gate, patience=patience, aside=aside)
         self._failed = False
         self._lock = threading.Lock()
         self.writer = pen.writer
@@ -83,6 +86,7 @@ class SqliteStore:
         self.grants = SqliteGrants(self._readers, self._commit)
         self.sessions = SqliteSessions(self._readers, self._commit)
         self.resting = SqliteResting(self._readers, self._commit)
+        self.notices = SqliteNotices(self._readers, self._commit)
         self.audit = SqliteAudit(path, self._readers, self._commit, key)
 
     @classmethod
@@ -98,12 +102,14 @@ class SqliteStore:
         document_limit: int = DOCUMENT_LIMIT,
         request_limit: int = REQUEST_LIMIT,
         aside: Aside = nullcontext,
+        outbox: Outbox | None = None,
     ) -> SqliteStore:
         """Open a store whose schema is that of this release.
 
         `audit_key`: at least 32 bytes, the same for every process of this store. `clock`: epoch seconds.
         `writer`: the name of this process's audit chain, never used before; made up when None.
-        `patience`: seconds a caller waits for its write, and `aside` what its thread does so in. Raises: StartRefused.
+        `patience`: seconds a caller waits for its write, and `aside` what its thread does so in.
+        `outbox`: which changes of records somebody is told of; None: none, and nothing is queued. Raises: StartRefused.
         """
         require_current(path)
         try:
@@ -113,7 +119,7 @@ class SqliteStore:
         key = ChainKey(audit_key)
         pen = AuditPen(key, writer or secrets.token_hex(8), clock)
         limits = _Limits(marker_limit, document_limit, request_limit)
-        return cls(path, gate, key, pen, patience=patience, limits=limits, aside=aside)
+        return cls(path, gate, key, pen, patience=patience, limits=limits, aside=aside, outbox=outbox)
 
     def ping(self) -> None:
         """Take the write lock and let it go; after a failure of any write, really write, so that a full disk is seen.

@@ -63,7 +63,7 @@ def _expire_records(tx: Transaction, call: Sweeping) -> int:
             continue
         ended.append(record.client_id)
         tx.move(row[-1], record.kind.value, record.state.value, EXPIRED)
-        tx.audit(call.event(record))
+        tx.audit_change(call.event(record), ClientState.EXPIRED)
     if ended:
         among = json.dumps(ended)
         tx.change(sql.END_CLIENTS, (EXPIRED, call.now, call.now, call.now, among))
@@ -78,7 +78,7 @@ def _expire_members(tx: Transaction, call: Sweeping, batch: int) -> int:
         found = tx.row(sql.GET, (client_id,))
         record = client_of(found) if found is not None else None
         if record is not None:
-            tx.audit(replace(call.event(record), subject=spiffe_id))
+            tx.audit_change(replace(call.event(record), subject=spiffe_id), ClientState.EXPIRED)
     return len(rows)
 
 

@@ -1,6 +1,6 @@
 """One transaction of the writer, and what its writes share until it ends.
 
-Audit rows, counts and buckets are gathered here and written once per commit (`flush`), however many
+Audit rows, notices, counts and buckets are gathered here and written once per commit (`flush`), however many
 writes asked for them. Rows that decide something are written at once, so that a later write of the same
 transaction sees them.
 """
@@ -12,11 +12,14 @@ from collections.abc import Iterable, Sequence
 
 from bridge.model.audit import AuditEvent
 from bridge.model.client import ClientState
+from bridge.model.record_change import RecordChange
+from bridge.store import noticing
 from bridge.store import statements as sql
 from bridge.store.audit_chain import Line, Tail, line_of
 from bridge.store.audit_pen import AuditPen
 from bridge.store.connections import Row
 from bridge.store.limits import Bucket, Rate, Room
+from bridge.store.ports.notices import Notice, Outbox
 
 PENDING = ClientState.PENDING.value
 LIVE = frozenset({ClientState.ACTIVE.value, PENDING})
@@ -26,11 +29,15 @@ class Transaction:
     """The handle that writes get. `touched` moves with every change, so that a refusal that changed
     nothing can be told from one that came too late."""
 
-    def __init__(self, connection: sqlite3.Connection, pen: AuditPen, tail: Tail | None) -> None:
-        self._connection, self._pen = connection, pen
+    def __init__(
+        self, connection: sqlite3.Connection, pen: AuditPen, tail: Tail | None, outbox: Outbox | None = None
+    ) -> None:
+        """`outbox` says which changes of records somebody is told of; None: nobody is told of any."""
+        self._connection, self._pen, self._outbox = connection, pen, outbox
         self.tail = tail
         self.touched = 0
         self._lines: list[Line] = []
+        self._notices: list[tuple[Notice, int]] = []
         self._counts: dict[tuple[str, str, str], int] = {}
         self._rooms: dict[str, Room] = {}
         self._buckets: dict[tuple[str, str], Bucket] = {}
@@ -62,6 +69,24 @@ class Transaction:
     def audit(self, event: AuditEvent) -> None:
         """Write this row with the commit."""
         self.audit_line(line_of(event))
+
+    @property
+    def has_listener(self) -> bool:
+        """Whether anybody is told of changes at all."""
+        return self._outbox is not None
+
+    def audit_change(self, event: AuditEvent, state: ClientState) -> None:
+        """Write this row of a record, which is in `state` now, and the notice of the change where one is wanted."""
+        self.audit(event)
+        if self._outbox is not None:
+            self.tell(RecordChange.of(event, state))
+
+    def tell(self, change: RecordChange) -> None:
+        """Queue the notice of a change with the commit, if anybody wants it."""
+        notice = None if self._outbox is None else self._outbox.notice(change)
+        if notice is not None:
+            self.touched += 1
+            self._notices.append((notice, change.time))
 
     def audit_line(self, line: Line) -> None:
         """Write this row, made ready before, with the commit."""
@@ -117,11 +142,13 @@ class Transaction:
                 self._connection.execute(sql.SET_BUCKET, (kind, key, bucket.level, bucket.filled_at, *terms))
         if self._lines:
             self.tail = self._pen.write(self._connection, self._lines, self.tail)
+        if self._outbox is not None and self._notices:
+            noticing.write(self._connection, self._notices, self._outbox.limit)
         self.forget()
 
     def forget(self) -> None:
         """Drop what was gathered and not written."""
-        self._lines, self._counts, self._rooms, self._buckets = [], {}, {}, {}
+        self._lines, self._notices, self._counts, self._rooms, self._buckets = [], [], {}, {}, {}
 
 
 def _add(room: Room, state: str, change: int) -> None:

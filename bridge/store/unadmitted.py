@@ -25,7 +25,7 @@ def _end(tx: Transaction, stale: Stale, now: int) -> bool:
     if stale.member is not None:
         if not tx.change(sql.END_MEMBER_AS_SEEN, (now, now, now, stale.client_id, stale.member, stale.epoch)):
             return False
-        tx.audit(stale.event)
+        tx.audit_change(stale.event, ClientState.REVOKED)
         return True
     row = tx.row(sql.LIVE_AS_SEEN, (stale.client_id, stale.epoch))
     if row is None:
@@ -34,5 +34,5 @@ def _end(tx: Transaction, stale: Stale, now: int) -> bool:
     tx.change(sql.END_CLIENT, (REVOKED, now, now, now, stale.client_id))
     tx.change(sql.DROP_APPROVALS, (stale.client_id,))
     tx.move(quota, kind, state, REVOKED)
-    tx.audit(stale.event)
+    tx.audit_change(stale.event, ClientState.REVOKED)
     return True

@@ -11,6 +11,7 @@ from bridge.store.ports.authorization import GrantStore, RequestStore, SessionSt
 from bridge.store.ports.clients import ClientStore
 from bridge.store.ports.database import SchemaStatus, Store
 from bridge.store.ports.management import Access, ManagementStore, Rotation
+from bridge.store.ports.notices import Notice, NoticeState, NoticeStore, Outbox, QueuedNotice, QueueStanding
 from bridge.store.ports.records import (
     Changed,
     ClientFilter,
@@ -49,6 +50,12 @@ __all__ = [
     "KeyStore",
     "LeaseStore",
     "ManagementStore",
+    "Notice",
+    "NoticeState",
+    "NoticeStore",
+    "Outbox",
+    "QueueStanding",
+    "QueuedNotice",
     "RegistrationLimits",
     "RequestStore",
     "RestingGrant",

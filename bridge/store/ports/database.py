@@ -9,6 +9,7 @@ from bridge.store.ports.audit import AuditStore
 from bridge.store.ports.authorization import GrantStore, RequestStore, SessionStore
 from bridge.store.ports.clients import ClientStore
 from bridge.store.ports.management import ManagementStore
+from bridge.store.ports.notices import NoticeStore
 from bridge.store.ports.remembered import BucketStore, BundleStore, DocumentStore, KeyStore, LeaseStore, TokenStore
 from bridge.store.ports.resting import RestingStore
 
@@ -49,6 +50,8 @@ class Store(Protocol):
     def sessions(self) -> SessionStore: ...
     @property
     def resting(self) -> RestingStore: ...
+    @property
+    def notices(self) -> NoticeStore: ...
     @property
     def audit(self) -> AuditStore: ...
 
