@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from collections.abc import Callable
 
 from bridge.model.audit import AuditEvent, AuditEventKind
@@ -14,6 +15,7 @@ from bridge.model.reasons import Reason
 from bridge.model.spiffe_id import TrustDomain
 from bridge.observe import metrics
 from bridge.spire.book import BundleBook, BundleChange, fingerprint
+from bridge.spire.described_keys import x509_until
 from bridge.store.ports import BundleStore
 
 _log = logging.getLogger("bridge.upkeep")
@@ -26,6 +28,8 @@ _BETWEEN = 0.05
 FORGET_SECONDS = 90 * 86400
 # So many names of keys a line of the log has; the audit row has more.
 _MOST_LOGGED = 20
+# What asks endpoints, and the outcome of a poll that an alert is about.
+_POLLED, WENT_BACK = ("https_web", "https_spiffe"), "lower_sequence"
 _USABLE = frozenset({BundleHealth.FRESH, BundleHealth.LATE})
 
 
@@ -41,6 +45,8 @@ class BundleNews:
         self._changed: dict[str, None] = {}
         self._seen: dict[str, tuple[BundleHealth, BundleHealth | None]] = {}
         self._unmeasured: list[TrustDomain] = []
+        # By trust domain: the revision of a bundle, and when the last of its X.509 authorities ends.
+        self._ends: dict[str, tuple[int, int | None]] = {}
 
     def changed(self, change: BundleChange) -> None:
         """Tell metrics and log which keys came and went, and have it noted soon. Takes no time of the source's."""
@@ -107,12 +113,30 @@ class BundleNews:
 
     def _measure_one(self, status: BundleStatus, at: int) -> None:
         name = status.trust_domain.name
+        if name not in self._seen and status.source in _POLLED:
+            # From 0 on: Prometheus sees no increase in a series that begins with 1.
+            metrics.bundle_polls.labels(name, WENT_BACK).inc(0)
         metrics.bundle_usable.labels(name).set(1 if status.health in _USABLE else 0)
         if status.fetched_at is not None:
             metrics.bundle_age.labels(name).set(at - status.fetched_at)
         if status.stale_at is not None:
             metrics.bundle_stale_in.labels(name).set(status.stale_at - at)
+        until = self._x509_until(status)
+        if until is not None:
+            metrics.bundle_x509_ends_in.labels(name).set(until - at)
+        elif name in self._ends:
+            # It had some once, and what was shown of them would stay.
+            metrics.bundle_x509_ends_in.labels(name).set(math.inf)
         self._measure_state(name, status)
+
+    def _x509_until(self, status: BundleStatus) -> int | None:
+        """When the last of its X.509 authorities ends. The certificates are read once for each change of keys."""
+        if status.bundle is None:
+            return None
+        known = self._ends.get(status.trust_domain.name)
+        if known is None or known[0] != status.revision:
+            known = self._ends[status.trust_domain.name] = (status.revision, x509_until(status.bundle))
+        return known[1]
 
     def _measure_state(self, name: str, status: BundleStatus) -> None:
         """One series for each state that this trust domain ever was in, so that a thousand have not six thousand."""

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from bridge.observe import metrics
-from bridge.registration.limit_uses import bucket_uses, request_use, room_uses
+from bridge.registration.limit_uses import LIMITS, bucket_uses, request_use, room_uses
 from bridge.store.admission import OF_RULE, REGISTRATIONS
 from bridge.store.ports import RegistrationLimits, Store
 
@@ -32,6 +32,9 @@ class Measures:
     ) -> None:
         """`limits` gives those of a trust domain, or of clients without one; `trust_domains` the configured ones."""
         self._store, self._limits, self._trust_domains = store, limits, trust_domains
+        # From 0 on: Prometheus sees no increase in a series that begins with 1.
+        for limit in LIMITS:
+            metrics.limit_refusals.labels(limit).inc(0)
         # What was shown before. A bucket that filled up is not told of any more, and its use is 0 then.
         self._shown: set[_Labels] = set()
         self._emptied: set[str] = set()

@@ -89,11 +89,12 @@ class Upkeep:
         refusals: RefusalLog,
         periods: Periods,
         measure: Callable[[int], None],
+        vitals: Callable[[int], None] = lambda at: None,
         new_id: Callable[[], str],
         clock: Callable[[], int],
     ) -> None:
-        """`measure` looks at records and limits for metrics."""
-        self._measure_records = measure
+        """`measure` looks at records and limits for metrics, `vitals` at the service itself."""
+        self._measure_records, self._take_vitals = measure, vitals
         self._store, self._ring, self._book, self._news = store, ring, book, news
         self._policies, self._refusals, self._periods = policies, refusals, periods
         self._issuers, self._issuer_faults = issuers, dict[str, str]()
@@ -101,6 +102,7 @@ class Upkeep:
         self._new_id, self._clock = new_id, clock
         self._heads = MovedHeads()
         metrics.policy_findings.set(len(policies.findings))
+        metrics.policy_loaded.set(clock())
         self._holder = f"{os.getpid()}-{secrets.token_hex(4)}"
         records = Sweeper(
             store.clients, keep_ended=periods.keep_ended, pending_expiry=periods.pending_expiry, new_id=new_id
@@ -121,6 +123,7 @@ class Upkeep:
             Chore("bundle metrics", 5, self._news.measure),
             Chore("bundle news", NEWS_SECONDS, self._news.note),
             Chore("record metrics", 15, self._measure_records),
+            Chore("vitals", 5, self._take_vitals),
             Chore("sweep", sweep_every, self._sweep),
             Chore("sweep grants", FLOW_SWEEP_SECONDS, self._sweep_flow),
             Chore("sweep documents", DOCUMENT_SWEEP_SECONDS, self._sweep_documents),
@@ -165,6 +168,7 @@ class Upkeep:
         before, after = old.version, self._policies.current.version
         if after == before:
             return
+        metrics.policy_loaded.set(at)
         files = list(self._policies.changed_files)
         _log.info("policies changed", extra={"before": before, "after": after, "files": files})
         self._announce(

@@ -32,6 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     # The composition root, the commands and the lab stand above everything.
     "chores": {"model"},
     "measures": {"observe", "store", "registration"},
+    "vitals": {"model", "observe", "store", "tokens"},
     "bundle_news": L0 | L1,
     "upkeep": L0 | L1 | {"registration", "bundle_news", "chores"},
     "wiring": L0 | L1 | {"registration", "grants", "web", "config", "wiring_flow", "wiring_pages"},
@@ -120,6 +121,7 @@ ROOT = {
     "opening.py",
     "own_certificate.py",
     "upkeep.py",
+    "vitals.py",
     "wiring.py",
     "wiring_bundles.py",
     "wiring_console.py",

@@ -155,11 +155,5 @@ SERVICE = Section(
             Who.OPERATOR,
             "keys.seal_file",
         ),
-        Reason.OVERLOADED: Advice(
-            "The service has no room for one more request.",
-            "Add workers or threads, or take load away.",
-            Who.OPERATOR,
-            "workers",
-        ),
     },
 )

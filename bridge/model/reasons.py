@@ -1,4 +1,4 @@
-"""The closed list of refusal reasons. Each is a value in audit rows, logs and metric labels."""
+"""The closed lists of refusal reasons. Each is a value in audit rows, logs and metric labels."""
 
 from enum import StrEnum
 
@@ -108,4 +108,18 @@ class Reason(StrEnum):
     # the service itself
     STORE_UNAVAILABLE = "store_unavailable"
     KEYS_UNAVAILABLE = "keys_unavailable"
-    OVERLOADED = "overloaded"
+
+
+class ServerReason(StrEnum):
+    """Why the server refused a request before any endpoint saw it: in logs and metric labels, where the door is
+    `server`, and in no audit row."""
+
+    MALFORMED = "malformed"
+    FRAMING = "framing"
+    HEAD_TOO_LARGE = "head_too_large"
+    BODY_TOO_LARGE = "body_too_large"
+    HEAD_TOO_SLOW = "head_too_slow"
+    BODY_TOO_SLOW = "body_too_slow"
+    QUEUE_FULL = "queue_full"
+    WAITED_TOO_LONG = "waited_too_long"
+    FAILED = "failed"

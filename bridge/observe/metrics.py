@@ -18,12 +18,26 @@ request_seconds = Histogram(
 )
 decisions = Counter("bridge_decisions_total", "Policy decisions, by rule and outcome.", ["rule", "outcome"])
 refusals = Counter("bridge_refusals_total", "Refusals, by door and reason.", ["door", "reason"])
+identity_refusals = Counter(
+    "bridge_identity_refusals_total", "Refusals of callers that had proved who they are, by reason.", ["reason"]
+)
 registrations = Counter(
     "bridge_registrations_total", "Registrations written, of new clients and of ones that came back, by kind.", ["kind"]
 )
 tokens = Counter("bridge_tokens_issued_total", "Tokens issued, by grant type.", ["grant_type"])
 store_seconds = Histogram("bridge_store_write_seconds", "Time a request waits for its durable write.", buckets=_BUCKETS)
-store_failures = Counter("bridge_store_failures_total", "Times the store did not answer.")
+store_failures = Counter("bridge_store_failures_total", "Requests that the store did not answer, or not in time.")
+audit_rows = Gauge(
+    "bridge_audit_rows",
+    "Audit rows that were ever written, by all writers together.",
+    multiprocess_mode="livemostrecent",
+)
+ready = Gauge(
+    "bridge_ready",
+    "1 for a part that lets every worker be ready, 0 for one that keeps one from it.",
+    ["part"],
+    multiprocess_mode="livemin",
+)
 handshake_failures = Counter(
     "bridge_tls_handshake_failures_total", "TLS handshakes that failed.", ["listener", "reason"]
 )
@@ -32,6 +46,12 @@ bundle_changes = Counter("bridge_bundle_changes_total", "Changes of a trust doma
 bundle_stale_in = Gauge(
     "bridge_bundle_stale_in_seconds",
     "Seconds until the bundle may not be used any more unless it is confirmed; negative when that is past.",
+    ["trust_domain"],
+    multiprocess_mode="livemin",
+)
+bundle_x509_ends_in = Gauge(
+    "bridge_bundle_x509_ends_in_seconds",
+    "Seconds until the last X.509 authority of the bundle ends; negative when that is past.",
     ["trust_domain"],
     multiprocess_mode="livemin",
 )
@@ -57,6 +77,21 @@ policy_findings = Gauge(
     "Errors and warnings in the policy files as they stand; above 0 something on disk is not as it should be.",
     multiprocess_mode="livemax",
 )
+policy_loaded = Gauge(
+    "bridge_policy_loaded_seconds",
+    "When the policies in force were loaded, epoch seconds; of several workers the one whose are oldest.",
+    multiprocess_mode="livemin",
+)
+signing_key_age = Gauge(
+    "bridge_signing_key_age_seconds",
+    "Seconds for which the key that was promoted last has signed tokens.",
+    multiprocess_mode="livemostrecent",
+)
+signing_key_due_in = Gauge(
+    "bridge_signing_key_due_in_seconds",
+    "Seconds until the next key is due to sign; negative when it is overdue.",
+    multiprocess_mode="livemostrecent",
+)
 bundle_age = Gauge(
     "bridge_bundle_age_seconds",
     "Seconds since the bundle was last confirmed.",
@@ -76,6 +111,11 @@ live_records = Gauge(
     "bridge_trust_domain_records",
     "Client records that live, by trust domain; the pending ones wait for an operator.",
     ["trust_domain", "state"],
+    multiprocess_mode="livemostrecent",
+)
+waiting_longest = Gauge(
+    "bridge_approval_waiting_seconds",
+    "Seconds for which the client has waited that waits longest for an operator; 0 while none does.",
     multiprocess_mode="livemostrecent",
 )
 flow = Gauge(

@@ -15,6 +15,8 @@ from bridge.observe import metrics
 
 _log = logging.getLogger("bridge.web")
 
+# The endpoints that look for a client's certificate.
+CREDENTIAL_DOORS = ("token", "par", "introspect", "revoke", "register", "registration")
 # An ask may fill a whole request. The audit row has it in full; a log line keeps so much of each part.
 _MAX_NAMES = 16
 _MAX_CHARACTERS = 256
@@ -22,6 +24,14 @@ _MAX_CHARACTERS = 256
 
 class RequestObserver:
     """One per worker. The exact reason of a refusal is said here and nowhere on the wire."""
+
+    def __init__(self) -> None:
+        # From 0 on what alerts count the increase of: Prometheus sees none in a series that begins with 1.
+        for door in CREDENTIAL_DOORS:
+            metrics.refusals.labels(door, Reason.CERTIFICATE_HEADER.value).inc(0)
+        for reason in Reason:
+            metrics.identity_refusals.labels(reason.value).inc(0)
+        metrics.requests.labels("token", "503").inc(0)
 
     def answered(self, endpoint: str, status: int, seconds: float) -> None:
         """An answer left. `endpoint` is a route's name, so that no caller can invent label values."""
@@ -34,7 +44,9 @@ class RequestObserver:
         moment ago, no line is added for each."""
         reason = error.reason if isinstance(error, BridgeError) else Reason.MALFORMED_REQUEST
         metrics.refusals.labels(door, reason.value).inc()
-        if isinstance(error, Unavailable):
+        if isinstance(error, BridgeError) and error.subject and not isinstance(error, Unavailable):
+            metrics.identity_refusals.labels(reason.value).inc()
+        if reason is Reason.STORE_UNAVAILABLE:
             metrics.store_failures.inc()
         if isinstance(error, LimitReached):
             metrics.limit_refusals.labels(error.limit).inc()

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from bridge.store.admission import PENDING, RECORDS
+from bridge.registration.noise import ANONYMOUS
+from bridge.store.admission import INSTANCES, OF_IDENTITY, OF_RULE, PENDING, RECORDS, REGISTRATIONS
+from bridge.store.claims import MARKERS
 from bridge.store.ports import BucketStore, RegistrationLimits, Store
 from bridge.store.requests import REQUEST_LIMIT, WAITING
+
+# All that `LimitReached.limit` can be.
+LIMITS = (RECORDS, PENDING, INSTANCES, REGISTRATIONS, OF_RULE, OF_IDENTITY, ANONYMOUS, WAITING, MARKERS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Callable
 
 from bridge.serving.context import ConnectionContext
+from bridge.serving.handshakes import NoCertificate, handshake_fault
 from bridge.serving.peer import address_of
 from bridge.serving.protocol import WholeRequestProtocol
 
@@ -23,21 +24,8 @@ _AFTER_STEP_BACK = 2
 _OUT_OF_DESCRIPTORS = 0.5
 # The loop counts its timers in milliseconds from a time it read a while ago, so one may end early by its own clock.
 _TIMER_SLACK = 0.05
-
-
-class NoCertificate(ConnectionAbortedError):
-    """This listener has no certificate yet."""
-
-
-def handshake_fault(error: OSError | ValueError, *, timed_out: bool) -> str:
-    """Why a handshake ended, as one word of a closed set (OpenSSL's own words where it has some)."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return str(error.verify_message).lower().replace(" ", "_")
-    if isinstance(error, ssl.SSLError):
-        return str(error.reason or "tls_error").lower()
-    if isinstance(error, NoCertificate):
-        return "no_certificate"
-    return "timeout" if timed_out else "closed"
+# So much of what the library says of a handshake goes into the log.
+_MOST_SAID = 200
 
 
 class Acceptor:
@@ -151,5 +139,6 @@ class Acceptor:
     def _failed(self, error: OSError | ValueError, name: object, *, timed_out: bool) -> None:
         reason = handshake_fault(error, timed_out=timed_out)
         kind = str(self._context.kind)
-        self._context.lines.info("TLS handshake failed", listener=kind, reason=reason, peer=address_of(name)[0])
+        peer, detail = address_of(name)[0], str(error)[:_MOST_SAID]
+        self._context.lines.info("TLS handshake failed", listener=kind, reason=reason, detail=detail, peer=peer)
         self._context.observer.handshake_failed(kind, reason)

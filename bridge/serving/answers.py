@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from http import HTTPStatus
 
+from bridge.model.reasons import ServerReason
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -20,7 +22,7 @@ class Answer:
 class Refusal:
     """A request that the application never saw, or could not answer.
 
-    `reason` is for metrics and the log, of a closed set; `description` is what the client gets.
+    `reason` is for metrics and the log; `description` is what the client gets.
     `sender_goes_on` says that the client is probably still sending: then the connection is read empty
     for a moment, because closing it at once would destroy the answer on its way (RFC 9112 section 9.6).
     """
@@ -28,40 +30,54 @@ class Refusal:
     status: HTTPStatus
     error: str
     description: str
-    reason: str
+    reason: ServerReason
     retry_after: int | None = None
     sender_goes_on: bool = False
 
 
-MALFORMED = Refusal(HTTPStatus.BAD_REQUEST, "invalid_request", "the request is malformed", "malformed")
-FRAMING = Refusal(HTTPStatus.BAD_REQUEST, "invalid_request", "the request is malformed", "framing")
+MALFORMED = Refusal(HTTPStatus.BAD_REQUEST, "invalid_request", "the request is malformed", ServerReason.MALFORMED)
+FRAMING = Refusal(HTTPStatus.BAD_REQUEST, "invalid_request", "the request is malformed", ServerReason.FRAMING)
 HEAD_TOO_LARGE = Refusal(
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     "invalid_request",
     "the request's header is too large",
-    "head_too_large",
+    ServerReason.HEAD_TOO_LARGE,
     sender_goes_on=True,
 )
 BODY_TOO_LARGE = Refusal(
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "invalid_request",
     "the request's body is too large",
-    "body_too_large",
+    ServerReason.BODY_TOO_LARGE,
     sender_goes_on=True,
 )
 HEAD_TOO_SLOW = Refusal(
-    HTTPStatus.REQUEST_TIMEOUT, "invalid_request", "the request's header did not arrive in time", "head_too_slow"
+    HTTPStatus.REQUEST_TIMEOUT,
+    "invalid_request",
+    "the request's header did not arrive in time",
+    ServerReason.HEAD_TOO_SLOW,
 )
 BODY_TOO_SLOW = Refusal(
-    HTTPStatus.REQUEST_TIMEOUT, "invalid_request", "the request's body did not arrive in time", "body_too_slow"
+    HTTPStatus.REQUEST_TIMEOUT,
+    "invalid_request",
+    "the request's body did not arrive in time",
+    ServerReason.BODY_TOO_SLOW,
 )
 QUEUE_FULL = Refusal(
-    HTTPStatus.SERVICE_UNAVAILABLE, "temporarily_unavailable", "the service is busy", "queue_full", retry_after=1
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "temporarily_unavailable",
+    "the service is busy",
+    ServerReason.QUEUE_FULL,
+    retry_after=1,
 )
 WAITED_TOO_LONG = Refusal(
-    HTTPStatus.SERVICE_UNAVAILABLE, "temporarily_unavailable", "the service is busy", "waited_too_long", retry_after=1
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "temporarily_unavailable",
+    "the service is busy",
+    ServerReason.WAITED_TOO_LONG,
+    retry_after=1,
 )
-FAILED = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "server_error", "the service failed to answer", "failed")
+FAILED = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "server_error", "the service failed to answer", ServerReason.FAILED)
 
 # Fields that describe the message or the connection. They are the server's to set, whatever the
 # application says (RFC 9110 section 7.6.1, PEP 3333 on hop-by-hop fields).

@@ -20,6 +20,8 @@ LEFT JOIN markers AS m
 """
 IS_CLAIMED = "SELECT 1 FROM markers WHERE kind = ? AND digest = ?"
 MARKERS_AT_ONCE = 64
+# The limit on all of them together, as refusals name it.
+MARKERS = "markers"
 
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
@@ -52,7 +54,7 @@ class Claims:
                     Reason.STORE_UNAVAILABLE, "the clock is behind the last sweep of used markers", retry_after=60
                 )
         if self._held + len(self._new) + len(markers) > limit:
-            return LimitReached("markers", 60)
+            return LimitReached(MARKERS, 60)
         return None
 
     def claim(self, markers: tuple[Marker, ...]) -> None:

@@ -138,6 +138,11 @@ class SqliteClients:
         """As the port says."""
         return [Waiting(*row) for row in self._readers.rows(sql.WAITING, (*after, limit))]
 
+    def waiting_since(self) -> int | None:
+        """As the port says."""
+        since: int | None = self._readers.rows(sql.WAITING_SINCE)[0][0]
+        return since
+
     def await_approval(self, client_id: str, *, rule: str, digest: str, now: int) -> None:
         """Waiting terms of the same rule under another digest are gone: nobody can meet them any more."""
         if self._readers.rows(sql.IS_ASKED, (client_id, rule, digest)):

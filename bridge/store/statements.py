@@ -100,6 +100,10 @@ FROM approvals AS a JOIN clients AS c ON c.client_id = a.client_id AND c.{LIVE}
 WHERE a.approved_at IS NULL AND (a.client_id, a.rule) > (?, ?)
 ORDER BY a.client_id, a.rule LIMIT ?
 """
+WAITING_SINCE = f"""
+SELECT MIN(a.asked_at) FROM approvals AS a JOIN clients AS c ON c.client_id = a.client_id AND c.{LIVE}
+WHERE a.approved_at IS NULL
+"""
 APPROVE = "UPDATE approvals SET approved_at = ?, note = ? WHERE client_id = ? AND approved_at IS NULL RETURNING rule"
 APPROVE_THESE = """
 UPDATE approvals SET approved_at = ?, note = ?

@@ -95,6 +95,10 @@ class ClientStore(Protocol):
         """Terms that wait for an operator, of live records, ordered by (client_id, rule), those behind `after`."""
         ...
 
+    def waiting_since(self) -> int | None:
+        """When the terms that wait longest began to (epoch seconds); None while nobody waits. For metrics."""
+        ...
+
     def await_approval(self, client_id: str, *, rule: str, digest: str, now: int) -> None:
         """Note that these terms wait for an operator. Idempotent."""
         ...

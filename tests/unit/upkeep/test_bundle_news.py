@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -170,3 +170,32 @@ def test_the_shipped_rules_name_metrics_labels_and_states_that_there_are() -> No
     alerts = re.findall(r"- alert: (\w+)", text)
     assert len(alerts) == len(set(alerts)) == text.count("expr:") == text.count("severity:") == text.count("summary:")
     assert "\t" not in text
+
+
+def ends_in() -> float | None:
+    return REGISTRY.get_sample_value("bridge_bundle_x509_ends_in_seconds", {"trust_domain": NAME})
+
+
+def test_when_the_last_x509_authority_ends_is_shown_and_counts_down(store: SqliteStore) -> None:
+    """A file that was forgotten is confirmed every second: only this tells that nothing in it holds any more."""
+    authority = Authority(NAME)
+    desk = Desk(store, authority)
+    desk.publish()
+    desk.news.measure(NOW)
+    left = ends_in()
+    assert left is not None
+    desk.news.measure(NOW + 100)
+    assert ends_in() == left - 100
+    desk.news.measure(NOW + int(left) + 1)
+    assert ends_in() == -1
+
+
+def test_a_bundle_that_holds_no_x509_authority_any_more_has_none_that_ends(store: SqliteStore) -> None:
+    authority = Authority(NAME)
+    desk = Desk(store, authority)
+    desk.publish()
+    desk.news.measure(NOW)
+    jwt_only = replace(parse_bundle(authority.bundle_json(), DOMAIN), x509_authorities=())
+    desk.book.publish(jwt_only, confirmed_at=NOW)
+    desk.news.measure(NOW)
+    assert ends_in() == float("inf")
