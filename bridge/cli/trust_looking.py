@@ -98,7 +98,7 @@ def _polling(settings: Settings, asking: Asking, stack: ExitStack) -> Polling:
     if not any(domain.source in POLLED for domain in settings.trust_domains.values()) or not settings.database.exists():
         return unshared_polling(asks=False)
     seal = read_seal_key(settings.seal_file)
-    # What an endpoint answers is sealed with the key that is here: under another one the service would believe none of it.
+    # What an endpoint answers is sealed with the key that is here: of another one's the service would believe nothing.
     opened = open_store_to_change(settings) if asking is Asking.SHARED else open_store(settings, seal)
     store = stack.enter_context(closing(opened))
     if asking is Asking.APART:
