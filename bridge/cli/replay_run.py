@@ -13,6 +13,7 @@ from bridge.model.audit import AuditEventKind
 from bridge.model.evidence import Door
 from bridge.model.reasons import Reason
 from bridge.model.terms import Effect
+from bridge.model.times import LATEST
 from bridge.policy.recorded_request import Asked, asked_of_row, subject_of_row
 from bridge.policy.replay import RecordedAsk, Verdict
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 # So many requests that differ are remembered, some 50 MB. When there are more, remembering begins anew.
 MOST_REMEMBERED = 200_000
 _MOST_NAMED = 10
+# More equal requests than a minute can bring.
+_MOST_TIMES = 1 << 32
 _POLICY_DOORS = frozenset({Door.TOKEN.value, Door.PAR.value, Door.REGISTER.value, Door.AUTHORIZE.value})
 _WAITING = "pending"
 
@@ -72,6 +75,10 @@ class ReplayRun:
         tally, forms, known = self.tally, self._forms, self._known
         for row in rows:
             _, time, id, event, door, subject, evidence, ask, rule, outcome, reason, client_id, version, times = row
+            if not 0 <= time <= LATEST or not 0 < times < _MOST_TIMES:
+                tally.unreadable += 1
+                self._note_fault(row, "its time or its count is none")
+                continue
             by = (version == self._version, not version)
             columns = (event, door, evidence, ask, rule, outcome, reason, by)
             form = forms.get(columns)

@@ -179,6 +179,8 @@ class UseBook:
 
 def _scopes(text: str) -> Sequence[str]:
     """The scopes of a token: those that were asked for by name, else those that were given; none where its row does not
-    say them."""
-    named, given = json.loads(text)
-    return named or given or ()
+    say them, or says what we never write."""
+    for said in json.loads(text):
+        if said:
+            return said if isinstance(said, list) and all(isinstance(scope, str) for scope in said) else ()
+    return ()

@@ -21,6 +21,7 @@ from bridge.model.client import (
 from bridge.model.document import DocumentCopy, DocumentKind
 from bridge.model.evidence import EvidenceKind
 from bridge.model.signing_key import SigningKeyRow
+from bridge.model.times import LATEST
 from bridge.store.audit_chain import EVENT_COLUMNS
 from bridge.store.connections import Row
 
@@ -207,4 +208,8 @@ def audit_row_of(row: Row) -> AuditRow:
     rowid, writer, sequence, mac = row[:4]
     values = dict(zip(EVENT_COLUMNS, row[4:], strict=True))
     values["event"], values["ask"] = _EVENTS[values["event"]], json.loads(values["ask"])
+    if not isinstance(values["ask"], dict):
+        raise ValueError("what was asked is no object")
+    if not 0 <= values["time"] <= LATEST:
+        raise ValueError("its time is none")
     return AuditRow(rowid, writer, sequence, mac.hex(), AuditEvent(**values))

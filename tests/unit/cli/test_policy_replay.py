@@ -288,6 +288,9 @@ def damage(settings: Settings, statement: str) -> None:
         "subject = 'spiffe://example.org/%1b'",
         "evidence = 'x'",
         'ask = \'{"grant_type": "x", "scopes": 7}\'',
+        "time = 253402300800",
+        "time = -1",
+        "count = 4611686018427387904",
     ],
 )
 def test_a_row_that_somebody_changed_is_named_and_never_means_that_nothing_changes(

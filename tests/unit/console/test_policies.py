@@ -297,6 +297,14 @@ def test_tokens_of_the_last_day_are_counted_by_identity(console: ConsoleStand) -
     assert book.of("ledger.write", now=NOW + 3 * 86_400).found == ()
 
 
+@pytest.mark.parametrize("said", [7, "ledger.write", {"ledger.write": 1}, [["ledger.write"]], [None]], ids=str)
+def test_a_row_that_says_its_scopes_as_nobody_writes_them_says_none(console: ConsoleStand, said: object) -> None:
+    issued(console)
+    issued(console, scopes=said)
+    found = UseBook(console.store.audit).of("ledger.write", now=NOW)
+    assert ([use.tokens for use in found.found], found.unsaid) == ([1], 1)
+
+
 def test_a_long_day_is_read_in_parts_from_its_end(console: ConsoleStand, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uses, "ROWS_AT_ONCE", 4)
     book = UseBook(console.store.audit)

@@ -232,10 +232,23 @@ def test_another_audit_key_verifies_nothing(path: Path) -> None:
     store.close()
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "event = 'nonsense'",
+        "ask = '{'",
+        "ask = '[1]'",
+        "ask = 'null'",
+        "ask = '{\"a\":' || replace(hex(zeroblob(50000)), '0', '[') || '}'",
+        "time = 253402300800",
+        "time = -1",
+    ],
+)
 def test_a_row_that_cannot_be_read_is_our_trouble_and_points_to_verify(
-    path: Path, tamper: Callable[[Change], None]
+    path: Path, tamper: Callable[[Change], None], change: str
 ) -> None:
-    tamper(sql("UPDATE audit SET event = 'nonsense' WHERE id = 'one-2'"))
+    """T-49: neither a traceback for the operator nor a 500 at the console."""
+    tamper(sql(f"UPDATE audit SET {change} WHERE id = 'one-2'"))
     store = opened(path, "reader")
     with pytest.raises(Unavailable, match="bridge audit verify"):
         store.audit.rows(limit=100)
