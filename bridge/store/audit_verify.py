@@ -92,8 +92,8 @@ def verify(
     connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
     walk = ChainWalk(key)
     heads: dict[str, tuple[Tail, bytes]] = {}
-    yield from _roster(connection, key, walk, heads)
-    yield from _checkpoints(connection, key, walk)
+    yield from roster(connection, key, walk, heads)
+    yield from checkpoints(connection, key, walk)
     done = last = 0
     while rows := connection.execute(sql.AUDIT_FROM, (last, ROWS_AT_ONCE)).fetchall():
         for row in rows:
@@ -102,10 +102,10 @@ def verify(
         if progress is not None:
             progress(done)
     for writer, (head, seal) in heads.items():
-        yield from _head(key, writer, head, seal, walk.chains[writer])
+        yield from head_faults(key, writer, head, seal, walk.chains[writer])
 
 
-def _roster(
+def roster(
     connection: sqlite3.Connection, key: ChainKey, walk: ChainWalk, heads: dict[str, tuple[Tail, bytes]]
 ) -> Iterator[ChainFault]:
     """Whether the writers are those that joined, none more and none less."""
@@ -136,7 +136,7 @@ def _roster(
         yield ChainFault("", 0, "writer_missing", "the roster does not end where its seal says")
 
 
-def _checkpoints(connection: sqlite3.Connection, key: ChainKey, walk: ChainWalk) -> Iterator[ChainFault]:
+def checkpoints(connection: sqlite3.Connection, key: ChainKey, walk: ChainWalk) -> Iterator[ChainFault]:
     """Where chains start that were pruned."""
     for *fields, seal in connection.execute(sql.CHECKPOINTS).fetchall():
         point = Checkpoint(*fields)
@@ -151,7 +151,7 @@ def _checkpoints(connection: sqlite3.Connection, key: ChainKey, walk: ChainWalk)
             walk.start(point.writer, Tail(point.sequence, point.mac))
 
 
-def _head(key: ChainKey, writer: str, head: Tail, seal: bytes, chain: Chain) -> Iterator[ChainFault]:
+def head_faults(key: ChainKey, writer: str, head: Tail, seal: bytes, chain: Chain) -> Iterator[ChainFault]:
     """Whether a chain ends where its head says."""
     if not hmac.compare_digest(key.head(writer, head), seal):
         yield ChainFault(writer, head.sequence, "cut", "the head was changed; rows behind it may be gone")

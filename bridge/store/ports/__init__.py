@@ -6,7 +6,18 @@ write is durable when the method returns. Those of the code flow are in `authori
 
 from __future__ import annotations
 
-from bridge.store.ports.audit import AskRow, AuditFilter, AuditPage, AuditStore, ChainFault, ChainHead, IssuedRow
+from bridge.store.ports.audit import (
+    AskRow,
+    AuditFilter,
+    AuditPage,
+    AuditStore,
+    ChainFault,
+    ChainHead,
+    ChainTail,
+    CheckedRows,
+    IssuedRow,
+    ReadPlace,
+)
 from bridge.store.ports.authorization import GrantStore, RequestStore, SessionStore, SweptFlow
 from bridge.store.ports.clients import ClientStore
 from bridge.store.ports.database import SchemaStatus, Store
@@ -37,7 +48,9 @@ __all__ = [
     "BundleStore",
     "ChainFault",
     "ChainHead",
+    "ChainTail",
     "Changed",
+    "CheckedRows",
     "ClientFilter",
     "ClientPart",
     "ClientStore",
@@ -56,6 +69,7 @@ __all__ = [
     "Outbox",
     "QueueStanding",
     "QueuedNotice",
+    "ReadPlace",
     "RegistrationLimits",
     "RequestStore",
     "RestingGrant",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from bridge.model.audit import AuditEvent, AuditEventKind, AuditRow
@@ -16,7 +16,8 @@ class ChainFault:
 
     writer: str
     sequence: int
-    kind: str  # "changed" | "missing" | "cut" | "writer_missing" | "checkpoint"
+    # "changed" | "missing" | "cut" | "writer_missing" | "checkpoint"; of `read_on` also "unreadable" | "pruned".
+    kind: str
     message: str
 
 
@@ -27,6 +28,38 @@ class ChainHead:
     writer: str
     sequence: int
     mac: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChainTail:
+    """How far one writer's chain was read: the sequence of its last row, and the hex MACs that the next row may be
+    bound to; two behind a faulty row, so that one change is one fault, and none behind a gap."""
+
+    sequence: int
+    macs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPlace:
+    """How far the log was read: behind the row `row`, whose hex MAC is `mac` (empty: whichever stands there), and
+    where `is_whole` from the log's beginning on. `chains`: the writers whose rows were read."""
+
+    row: int = 0
+    mac: str = ""
+    is_whole: bool = True
+    chains: Mapping[str, ChainTail] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedRows:
+    """Rows in the order of writing, what is wrong with them and with the chains, and where to read on. `at_end`: there
+    are no more now. `gone`: why this is not the log that was read before; then nothing was read."""
+
+    rows: list[AuditRow]
+    faults: tuple[ChainFault, ...]
+    place: ReadPlace
+    at_end: bool
+    gone: str | None = None
 
 
 class AskRow(NamedTuple):
@@ -125,6 +158,15 @@ class AuditStore(Protocol):
     def issued(self, after: int, until: int) -> list[IssuedRow]:
         """The tokens in the rows with a rowid above `after` and up to `until`, in the order of writing. Not checked:
         what stands in them."""
+        ...
+
+    def read_on(self, place: ReadPlace, *, limit: int) -> CheckedRows:
+        """At most `limit` rows behind `place`, each held to its chain. Of a chain that is met in its middle the first
+        row is held to the one before it. At the end of the log also whether chains end where their heads say.
+
+        Not checked: rows before the place that the reading began at, and that nothing else was changed since they were
+        read; see `verify`.
+        """
         ...
 
     def heads(self) -> list[ChainHead]:
