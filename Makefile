@@ -12,10 +12,10 @@ JS_STAMP := $(JS)/node_modules/.installed
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-$(STAMP): requirements.txt requirements-dev.txt pyproject.toml
+$(STAMP): requirements.txt requirements-otel.txt requirements-dev.txt pyproject.toml
 	@test -x $(BIN)/python || { echo "making $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); }
 	@echo "installing the locked dependencies into $(VENV)"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt -r requirements-dev.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt -r requirements-otel.txt -r requirements-dev.txt
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 
@@ -68,10 +68,11 @@ bench: $(STAMP) ## the figures: speed and memory, with a table at the end (BENCH
 
 lock: $(STAMP) ## renew the lock files
 	@$(BIN)/pip-compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe -o requirements.txt pyproject.toml
+	@$(BIN)/pip-compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe -c requirements.txt --extra otel -o requirements-otel.txt pyproject.toml
 	@$(BIN)/pip-compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe -o requirements-dev.txt requirements-dev.in
 
 audit: $(STAMP) ## known vulnerabilities of the locked dependencies
-	@$(BIN)/pip-audit --require-hashes -r requirements.txt
+	@$(BIN)/pip-audit --require-hashes -r requirements-otel.txt
 
 clean: ## remove what the targets made
 	@rm -rf $(VENV) $(JS)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info .demo .bench
