@@ -8,6 +8,7 @@ from typing import overload
 # The last second that RFC 3339 has words for.
 LATEST = 253402300799
 
+
 @overload
 def rfc3339(epoch: int) -> str: ...
 @overload

@@ -11,13 +11,22 @@ from bridge.model.audit import AuditEvent, AuditEventKind, AuditRow
 from bridge.model.errors import Unavailable
 from bridge.model.pending import PendingWrite
 from bridge.model.reasons import Reason
-from bridge.store import audit_pages, audit_prune, audit_verify
+from bridge.store import audit_pages, audit_prune, audit_reading, audit_verify
 from bridge.store import statements as sql
 from bridge.store.audit_chain import ChainKey, line_of
 from bridge.store.connections import Readers, Row, open_reader, unavailable
 from bridge.store.group_commit import GroupCommit
 from bridge.store.issuing import IssueWrite
-from bridge.store.ports import AskRow, AuditFilter, AuditPage, ChainFault, ChainHead, IssuedRow
+from bridge.store.ports import (
+    AskRow,
+    AuditFilter,
+    AuditPage,
+    ChainFault,
+    ChainHead,
+    CheckedRows,
+    IssuedRow,
+    ReadPlace,
+)
 from bridge.store.rows import audit_row_of
 
 # Rows are written in the order of their times but for small differences between threads and nodes.
@@ -97,6 +106,18 @@ class SqliteAudit:
             try:
                 connection.execute("BEGIN")
                 yield from audit_verify.verify(connection, self._key, progress)
+            finally:
+                connection.close()
+        except sqlite3.Error as error:
+            raise unavailable(error) from error
+
+    def read_on(self, place: ReadPlace, *, limit: int) -> CheckedRows:
+        """As the port says. Each call reads one snapshot, on a connection of its own."""
+        try:
+            connection = open_reader(self._path)
+            try:
+                connection.execute("BEGIN")
+                return audit_reading.read_on(connection, self._key, place, limit)
             finally:
                 connection.close()
         except sqlite3.Error as error:
