@@ -60,7 +60,7 @@ class WorkerServer(Server):
     """Serves one application on several listeners, each with its own TLS.
 
     `ready` is called once everything listens. SIGTERM and SIGINT drain; SIGHUP makes the application
-    reload and certificates be looked at again.
+    reload and certificates be looked at again, and `reloaded` is called when that is done.
     """
 
     def __init__(
@@ -73,12 +73,13 @@ class WorkerServer(Server):
         board: LoadBoard,
         place: int,
         ready: Callable[[], None],
+        reloaded: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(config)
         self._options = options
         self._app = app
         self._listeners = listeners
-        self._ready = ready
+        self._ready, self._reloaded = ready, reloaded
         self._observer = observer_of(app)
         self._book = Book(board, place, options.caps.connections)
         self._state = WorkerState(self._book)
@@ -200,7 +201,14 @@ class WorkerServer(Server):
                 self._tls.wake()
 
         self._reloading = loop.create_task(reload())
-        self._reloading.add_done_callback(_log_failure)
+        self._reloading.add_done_callback(self._after_reload)
+
+    def _after_reload(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            LOG.error("reload failed", exc_info=task.exception())
+        # Of several that follow each other, the last one answers for all.
+        if task is self._reloading:
+            self._reloaded()
 
     async def shutdown(self, sockets: Any = None) -> None:
         """Drain: take no more, answer what has begun, at most `drain` seconds; then let the app finish."""
@@ -242,8 +250,3 @@ class WorkerServer(Server):
         if self.should_exit and sig == signal.SIGINT:
             self.force_exit = True
         self.should_exit = True
-
-
-def _log_failure(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        LOG.error("reload failed", exc_info=task.exception())

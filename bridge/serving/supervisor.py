@@ -17,6 +17,7 @@ from uvicorn.supervisors.multiprocess import Multiprocess
 
 from bridge.model.errors import StartRefused
 from bridge.serving.balance import LoadBoard
+from bridge.serving.notify import Notifier
 from bridge.serving.options import ServingOptions
 from bridge.serving.served import resolve
 from bridge.serving.server import uvicorn_config
@@ -43,13 +44,17 @@ class Supervisor(Multiprocess):
 
     processes: list[WorkerProcess]  # type: ignore[assignment]
 
-    def __init__(self, options: ServingOptions, listeners: list[Listener], announce: Callable[[str], None]) -> None:
+    def __init__(
+        self, options: ServingOptions, listeners: list[Listener], announce: Callable[[str], None], notifier: Notifier
+    ) -> None:
         super().__init__(uvicorn_config(options), [])
         self._options = options
         self._listeners = listeners
-        self._announce = announce
+        self._announce, self._notifier = announce, notifier
         self._board = LoadBoard(options.workers)
         self._announced = False
+        self._status = ""
+        self._reloading = False
         self._code = 0
         self._failed_starts = 0
         self._due: dict[int, float] = {}
@@ -86,7 +91,8 @@ class Supervisor(Multiprocess):
         """Until a signal comes, a worker says something or dies, or a second has passed."""
         living = [worker for place, worker in enumerate(self.processes) if place not in self._due]
         pipes = [worker.parent_conn for worker in living if not worker.mute]
-        wait([self._wake_read, *pipes, *(worker.process.sentinel for worker in living)], _LOOK)
+        look = min(_LOOK, self._notifier.sign_seconds or _LOOK)
+        wait([self._wake_read, *pipes, *(worker.process.sentinel for worker in living)], look)
         try:
             self._wake_read.recv(4096)
         except BlockingIOError:
@@ -115,6 +121,8 @@ class Supervisor(Multiprocess):
                 worker.ask_for_sign()
         self._announce_once()
         self._hand_on_reloads()
+        self._notice_reloaded()
+        self._notifier.alive(now)
 
     def _bury(self, place: int, worker: WorkerProcess, now: float) -> None:
         worker.join()
@@ -159,22 +167,37 @@ class Supervisor(Multiprocess):
         self._announced = True
         first, *others = self._listeners
         beside = ", ".join(f"{listener.kind} {listener.url}" for listener in others)
-        self._announce(
-            f"ready: {first.url}{f' ({beside})' if beside else ''}, {len(self.processes)} workers, pid {os.getpid()}"
-        )
+        self._status = f"ready: {first.url}{f' ({beside})' if beside else ''}, {len(self.processes)} workers"
+        self._announce(f"{self._status}, pid {os.getpid()}")
+        self._notifier.ready(self._status)
 
     # Signals. The others are uvicorn's: INT and TERM end.
 
     def handle_hup(self) -> None:
         """Have every worker reload. One that is still starting does so when it is ready."""
         self._reload_when_ready = {worker.pid for worker in self.processes if worker.pid is not None}
+        # Before the first announcement systemd waits for READY, and would take a reload's end for it.
+        if self._announced:
+            self._reloading = True
+            self._notifier.reloading(time.monotonic_ns() // 1000)
         self._hand_on_reloads()
 
     def _hand_on_reloads(self) -> None:
         for worker in self.processes:
             if worker.ready and worker.pid in self._reload_when_ready and worker.process.is_alive():
                 self._reload_when_ready.discard(worker.pid)
+                worker.reloading = True
                 os.kill(worker.pid, signal.SIGHUP)
+
+    def _notice_reloaded(self) -> None:
+        """Say that a reload is over, once every worker has said so. One that came in the place of a dead one has read
+        everything anew; one that died is asked no more."""
+        if not self._reloading:
+            return
+        waited_for = self._reload_when_ready & {worker.pid for worker in self.processes if worker.process.is_alive()}
+        if not waited_for and not any(worker.reloading and worker.process.is_alive() for worker in self.processes):
+            self._reloading = False
+            self._notifier.ready(self._status)
 
     def handle_ttin(self) -> None:
         """Nothing: the number of workers is configuration."""
@@ -183,6 +206,7 @@ class Supervisor(Multiprocess):
         """Nothing: the number of workers is configuration."""
 
     def _end(self) -> None:
+        self._notifier.stopping()
         living = [worker for place, worker in enumerate(self.processes) if place not in self._due]
         for worker in living:
             worker.terminate()
@@ -190,6 +214,7 @@ class Supervisor(Multiprocess):
         for worker in living:
             while worker.process.is_alive() and time.monotonic() < deadline:
                 worker.process.join(0.1)
+                self._notifier.alive(time.monotonic())
                 if signal.SIGINT in self.signal_queue:
                     # Pressed again: do not wait for the drain.
                     deadline = 0.0
@@ -227,8 +252,8 @@ def serve(options: ServingOptions, announce: Callable[[str], None] = _announce_o
 
     0: ended as told, all requests answered. 1: a worker crashed at its start, or could not answer all by
     the end of its drain. 2: the configuration is not usable; every fault is on stderr, once. `announce`
-    gets one line when all workers serve. Must be called in the main thread of a process that has no other
-    use for signals.
+    gets one line when all workers serve, and so does systemd, if it wants to know. Must be called in the
+    main thread of a process that has no other use for signals.
     """
     try:
         listeners = _check(options)
@@ -237,10 +262,11 @@ def serve(options: ServingOptions, announce: Callable[[str], None] = _announce_o
             sys.stderr.write(f"{fault}\n")
         return 2
     # prometheus_client decides at its import, in the workers, whether numbers are shared between processes.
+    notifier = Notifier.from_environment(os.environ, os.getpid())
     shared_numbers = tempfile.mkdtemp(prefix="bridge-metrics-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared_numbers
     try:
-        return Supervisor(options, listeners, announce).serve()
+        return Supervisor(options, listeners, announce, notifier).serve()
     finally:
         for listener in listeners:
             listener.close()

@@ -32,7 +32,7 @@ _COLLECT = (20_000, 20, 50)
 
 class WorkerProcess(Process):
     """A worker. The parent sends a byte to ask for a sign of life; the worker sends `("alive", None)`,
-    once `("ready", None)`, or `("faults", texts)` and ends."""
+    once `("ready", None)`, `("reloaded", None)` after a SIGHUP, or `("faults", texts)` and ends."""
 
     def __init__(
         self, config: Config, options: ServingOptions, listeners: Sequence[Listener], board: LoadBoard, place: int
@@ -43,6 +43,7 @@ class WorkerProcess(Process):
         self.board = board
         self.place = place
         self.ready = False
+        self.reloading = False  # was told to and has not said yet that it is done
         self.mute = False  # its end of the pipe is closed: it is about to end
         self.faults: tuple[str, ...] = ()
         self.started_at = 0.0
@@ -64,6 +65,7 @@ class WorkerProcess(Process):
                 kind, texts = self.parent_conn.recv()
                 self.last_sign = time.monotonic()
                 self.ready = self.ready or kind == "ready"
+                self.reloading = self.reloading and kind != "reloaded"
                 if kind == "faults":
                     self.faults = texts
         except (OSError, EOFError):
@@ -123,6 +125,7 @@ class WorkerProcess(Process):
             board=self.board,
             place=self.place,
             ready=lambda: signs.send("ready"),
+            reloaded=lambda: signs.send("reloaded"),
         )
         try:
             server.run()
