@@ -12,10 +12,20 @@ from functools import partial
 from bridge.fetch.deadline import Clock
 from bridge.fetch.exchange import JSON_TYPES, Fetched, MediaTypes
 from bridge.fetch.failures import DocumentFailure, NetworkFailure
-from bridge.fetch.guarded import CONNECT_SECONDS, MAX_BYTES, TOTAL_SECONDS, guarded_get, guarded_post, place_of
+from bridge.fetch.guarded import (
+    CONNECT_SECONDS,
+    MAX_BYTES,
+    TOTAL_SECONDS,
+    FetchCase,
+    guarded_get,
+    guarded_post,
+    place_of,
+    walk_get,
+)
 from bridge.fetch.guards import AddressGuard, Guard, OperatorsAddress
 from bridge.fetch.resolving import Resolver, SystemResolver
 from bridge.fetch.slots import FetchSlots, ThreadShare
+from bridge.model.steps import Looked
 
 # One host may not have all slots, nor be asked by us more than so often at a time.
 PER_HOST = 4
@@ -82,6 +92,19 @@ class Fetcher:
         NetworkFailure; FetchDelayed.
         """
         return self._get(url, self._guard, purpose, accept, max_bytes, etag, in_request)
+
+    def walk(self, url: str) -> tuple[FetchCase, tuple[Looked, ...]]:
+        """How each step of `get` comes out for a URL that somebody outside named, and what was found on the way. For
+        explaining, so it takes no slot and counts nowhere."""
+        return walk_get(
+            url,
+            guard=self._guard,
+            resolve=self._resolve,
+            context=self._context,
+            seconds=self._seconds,
+            connect_seconds=self._connect_seconds,
+            clock=self._clock,
+        )
 
     def get_configured(
         self,

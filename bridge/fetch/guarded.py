@@ -11,7 +11,7 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bridge.fetch.addresses import Address, parse_address
 from bridge.fetch.connecting import connect
@@ -21,6 +21,7 @@ from bridge.fetch.failures import DocumentFailure, DocumentFault, NetworkFailure
 from bridge.fetch.guards import HTTPS_PORT, Guard
 from bridge.fetch.resolving import Resolver
 from bridge.metadata.uris import UnfitUri, require_secure
+from bridge.model.steps import Looked, Step, run, walk
 
 MAX_BYTES = 5120
 TOTAL_SECONDS = 5.0
@@ -56,6 +57,73 @@ def place_of(url: str) -> Place:
     return Place(web.host, web.port or HTTPS_PORT, authority, target if target.startswith("/") else f"/{target}")
 
 
+@dataclass(slots=True)
+class FetchCase:
+    """One fetch on its way. `each`: seconds for one address; `request` makes the request to a place; `peer` as of
+    `guarded_get`. The other fields are there once the step that puts them has held."""
+
+    url: str
+    guard: Guard
+    resolve: Resolver
+    context: ssl.SSLContext
+    each: float
+    deadline: Deadline
+    request: Callable[[Place], Get | Post]
+    peer: CheckPeer | None = None
+    place: Place = field(init=False)
+    addresses: tuple[Address, ...] = field(init=False)
+    stream: ssl.SSLSocket | None = field(init=False, default=None)
+    fetched: Fetched = field(init=False)
+
+    def close(self) -> None:
+        """End the connection, without TLS's goodbye: nobody waits for the other side's."""
+        if self.stream is not None:
+            self.stream.close()
+
+
+def _place(case: FetchCase) -> None:
+    case.place = place_of(case.url)
+
+
+def _name(case: FetchCase) -> None:
+    case.addresses = _addresses(case.place, case.resolve, case.deadline)
+
+
+def _guarded(case: FetchCase) -> None:
+    case.guard.check(case.place.host, case.place.port, case.addresses)
+
+
+def _connection(case: FetchCase) -> None:
+    place = case.place
+    case.stream = connect(
+        case.addresses, place.port, host=place.host, context=case.context, each=case.each, deadline=case.deadline
+    )
+    if case.peer is not None:
+        case.peer(case.stream)
+
+
+def _answer(case: FetchCase) -> None:
+    assert case.stream is not None, "the step before has put it"
+    case.fetched = exchange(case.stream, case.request(case.place), case.deadline)
+
+
+FETCH_STEPS: tuple[Step[FetchCase], ...] = (
+    Step("fetch-url", _place),
+    Step("name", _name, ("fetch-url",)),
+    Step("address", _guarded, ("name",)),
+    Step("connection", _connection, ("address",)),
+    Step("answer", _answer, ("connection",)),
+)
+
+
+def _run(case: FetchCase) -> Fetched:
+    try:
+        run(FETCH_STEPS, case)
+    finally:
+        case.close()
+    return case.fetched
+
+
 def guarded_get(
     url: str,
     *,
@@ -78,10 +146,19 @@ def guarded_get(
     Raises: DocumentFailure for what the client has to mend; NetworkFailure for what passes.
     Not checked: how many fetches there are (`fetcher`), whether policy wants this one, and what the body means.
     """
-    deadline = Deadline.after(seconds, clock)
-    place = place_of(url)
-    get = Get(place.authority, place.target, accept, max_bytes, etag if etag is not None and is_etag(etag) else None)
-    return _ask(place, get, guard, resolve, context, connect_seconds, deadline, peer)
+    known = etag if etag is not None and is_etag(etag) else None
+    return _run(
+        FetchCase(
+            url,
+            guard,
+            resolve,
+            context,
+            connect_seconds,
+            Deadline.after(seconds, clock),
+            lambda place: Get(place.authority, place.target, accept, max_bytes, known),
+            peer,
+        )
+    )
 
 
 def guarded_post(
@@ -101,27 +178,40 @@ def guarded_post(
 
     Units and errors: as there. Where an error is raised after the connection stood, the form may have arrived.
     """
-    deadline = Deadline.after(seconds, clock)
-    place = place_of(url)
-    post = Post(place.authority, place.target, JSON_TYPES, max_bytes, form, authorization)
-    return _ask(place, post, guard, resolve, context, connect_seconds, deadline)
+    return _run(
+        FetchCase(
+            url,
+            guard,
+            resolve,
+            context,
+            connect_seconds,
+            Deadline.after(seconds, clock),
+            lambda place: Post(place.authority, place.target, JSON_TYPES, max_bytes, form, authorization),
+        )
+    )
 
 
-def _ask(
-    place: Place,
-    request: Get | Post,
+def walk_get(
+    url: str,
+    *,
     guard: Guard,
     resolve: Resolver,
     context: ssl.SSLContext,
-    each: float,
-    deadline: Deadline,
-    peer: CheckPeer | None = None,
-) -> Fetched:
-    # Closed without TLS's goodbye: nobody waits for the other side's.
-    with connected(place, guard, resolve, context, each, deadline) as stream:
-        if peer is not None:
-            peer(stream)
-        return exchange(stream, request, deadline)
+    seconds: float = TOTAL_SECONDS,
+    connect_seconds: float = CONNECT_SECONDS,
+    clock: Clock = time.monotonic,
+) -> tuple[FetchCase, tuple[Looked, ...]]:
+    """How each step of `guarded_get` for JSON comes out, and what was found on the way. For explaining."""
+    deadline = Deadline.after(seconds, clock)
+    case = FetchCase(url, guard, resolve, context, connect_seconds, deadline, _json_get)
+    try:
+        return case, walk(FETCH_STEPS, case)
+    finally:
+        case.close()
+
+
+def _json_get(place: Place) -> Get:
+    return Get(place.authority, place.target, JSON_TYPES, MAX_BYTES)
 
 
 def connected(

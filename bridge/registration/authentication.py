@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bridge.model.authorization import PUSHED_CLIENT_ID
-from bridge.model.client import ClientKind, ClientRecord, ClientState
+from bridge.model.client import ClientRecord
 from bridge.model.document import StoredDocument
 from bridge.model.errors import EvidenceRejected, PolicyDenied
 from bridge.model.evidence import (
@@ -29,18 +29,16 @@ from bridge.model.evidence import (
 from bridge.model.identity import Marker, PolicySubject, Source, VerifiedIdentity, VerifiedProof
 from bridge.model.reasons import Reason
 from bridge.model.spiffe_id import SCHEME
+from bridge.model.steps import run
 from bridge.model.terms import Ask
-from bridge.registration.naming import subject_of
+from bridge.registration.keyed import FINDING_STEPS, STANDING_STEPS, KeyedCase
 from bridge.registration.refused import Refusals
 from bridge.store.ports import ClientStore
 from bridge.verify.assertion_verifier import VerifiedAssertion
 from bridge.verify.claimed import claimed_by_jwt
-from bridge.verify.client_assertions import keys_of_jwks, unverified_subject
+from bridge.verify.client_assertions import unverified_subject
 from bridge.verify.key_sets import JwtKeys
 from bridge.verify.metadata_documents import VerifiedDocument
-
-# Clients that may have keys of their own in their record.
-_KEYED = frozenset({ClientKind.INSTANCE, ClientKind.STATEMENT})
 
 
 class Prove(Protocol):
@@ -138,7 +136,7 @@ class Authentication:
                 return self._pushed(proof, now)
             return self._documents.public(DocumentCall(evidence.client_id, context, proof, ask))
         # Whoever says that it is no SPIFFE ID has no SVID, whatever else the assertion is.
-        own = _asserted_client(evidence)
+        own = asserted_client(evidence)
         if own is None:
             identity = self._svid(evidence, now=now)
             url = _url_beside(evidence)
@@ -173,14 +171,14 @@ class Authentication:
         From the signature on the caller is that client, so what refuses it then is in the audit log (section 8).
         """
         now = context.now
-        record = self._clients.get(client_id)
-        jwks = None if record is None or record.kind not in _KEYED else record.metadata.get("jwks")
-        subject = None if record is None else subject_of(record)
-        if record is None or subject is None or not isinstance(jwks, dict):
-            unknown = EvidenceRejected(Reason.CLIENT_UNKNOWN, "no record with keys goes by what the assertion says")
+        case = KeyedCase(self._clients, client_id, now, self._still_trusted)
+        try:
+            run(FINDING_STEPS, case)
+        except EvidenceRejected as unknown:
             unknown.claimed = claimed_by_jwt(evidence.assertion)
-            raise unknown
-        assertion = self._assertion(evidence.assertion, client_id=client_id, keys=keys_of_jwks(jwks), now=now)
+            raise
+        record, subject = case.record, case.subject
+        assertion = self._assertion(evidence.assertion, client_id=client_id, keys=case.keys, now=now)
         identity = VerifiedIdentity(
             subject=subject,
             credential_hash=assertion.credential_hash,
@@ -191,10 +189,7 @@ class Authentication:
             authorities=record.authorities,
         )
         with self._refusals.watch(identity, ask or Ask(context.door, ""), context):
-            # One that waits for an operator is who it is, and is told so by whoever decides about it.
-            if record.state_at(now) not in (ClientState.ACTIVE, ClientState.PENDING):
-                raise EvidenceRejected(Reason.LEASE_ENDED, f"{client_id} is {record.state_at(now)}: come with an SVID")
-            self._still_trusted(subject, now)
+            run(STANDING_STEPS, case)
         markers = (assertion.marker, *_markers(proof))
         return Authenticated(_with_proof(identity, proof), markers, evidence.client_id, record)
 
@@ -207,7 +202,7 @@ def _markers(proof: VerifiedProof | None) -> tuple[Marker, ...]:
     return () if proof is None else (proof.marker,)
 
 
-def _asserted_client(evidence: SvidEvidence) -> str | None:
+def asserted_client(evidence: SvidEvidence) -> str | None:
     """The client that an assertion of the general type says it is of, when that is no SPIFFE ID."""
     if not isinstance(evidence, JwtEvidence) or not evidence.general:
         return None

@@ -12,14 +12,16 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Protocol
 
-from bridge.model.document import ClientDocuments, StoredDocument
-from bridge.model.errors import BridgeError, Claimed, EvidenceRejected, PolicyDenied
-from bridge.model.evidence import Door, EvidenceKind, RequestContext
-from bridge.model.identity import BindingMethod, PolicySubject, Source, VerifiedIdentity
+from bridge.model.document import ClientDocuments
+from bridge.model.errors import BridgeError, Claimed, EvidenceRejected
+from bridge.model.evidence import EvidenceKind, RequestContext
+from bridge.model.identity import PolicySubject, Source, VerifiedIdentity
 from bridge.model.reasons import Reason
-from bridge.model.terms import Ask, Decision, Effect, Prospect
+from bridge.model.steps import run
+from bridge.model.terms import Ask
 from bridge.registration.authentication import Authenticated, DocumentCall, VerifyAssertion
 from bridge.registration.refused import Refusals
+from bridge.registration.url_steps import URL_STEPS, Prospects, Stored, UrlCase, require_algorithm, require_method
 from bridge.verify.claimed import printable
 from bridge.verify.client_assertions import unverified_key_id
 from bridge.verify.key_sets import JwtKeys
@@ -31,17 +33,6 @@ from bridge.verify.metadata_documents import (
     matches,
     require_client_url,
 )
-
-Stored = StoredDocument[VerifiedDocument]
-# Where policy decides about clients; the other doors have no rules of their own and are as the first.
-_POLICY_DOORS = frozenset({Door.TOKEN, Door.PAR, Door.AUTHORIZE})
-
-
-class Prospects(Protocol):
-    """The questions that are asked of the policy in force before anything is fetched."""
-
-    def admits(self, subject: PolicySubject, door: Door) -> Prospect: ...
-    def decide(self, subject: PolicySubject, ask: Ask, *, proved: frozenset[BindingMethod]) -> Decision: ...
 
 
 class HoldBack(Protocol):
@@ -77,7 +68,7 @@ class DocumentClients:
         caller = _named(call)
         with _claimed_by(call):
             document = self._document(caller, call)
-            _require_method(document, NONE)
+            require_method(document.value.method, NONE)
         return replace(caller, document=document)
 
     def named(self, call: DocumentCall) -> Authenticated:
@@ -99,7 +90,7 @@ class DocumentClients:
         caller = _named(call)
         with _claimed_by(call):
             document = self._document(caller, call)
-            _require_method(document, PRIVATE_KEY_JWT)
+            require_method(document.value.method, PRIVATE_KEY_JWT)
             keys = self._keys(document.value, assertion, call)
             verified = self._assertion(assertion, client_id=call.url, keys=keys, now=call.context.now)
         identity = replace(
@@ -108,10 +99,8 @@ class DocumentClients:
             key_id=verified.key_id,
             not_after=verified.expires_at,
         )
-        stated = document.value.metadata.text("token_endpoint_auth_signing_alg")
         with self._refusals.watch(identity, call.ask or Ask(call.context.door, ""), call.context):
-            if stated not in (None, verified.algorithm):
-                raise EvidenceRejected(Reason.ASSERTION_KEY, "signed by another algorithm than the document states")
+            require_algorithm(document.value, verified.algorithm)
         return replace(caller, identity=identity, markers=(verified.marker, *caller.markers), document=document)
 
     def by_svid(self, call: DocumentCall, svid: VerifiedIdentity) -> Authenticated:
@@ -130,7 +119,7 @@ class DocumentClients:
             require_client_url(call.url)
         with self._refusals.watch(caller.identity, ask, call.context):
             document = self._document(caller, call)
-            _require_method(document, SPIFFE_JWT)
+            require_method(document.value.method, SPIFFE_JWT)
             pattern, spiffe_id = document.value.spiffe_id, svid.subject.spiffe_id
             if pattern is None or spiffe_id is None or not matches(pattern, spiffe_id):
                 raise EvidenceRejected(Reason.CLIENT_ID_MISMATCH, "the document's spiffe_id does not name this one")
@@ -138,21 +127,20 @@ class DocumentClients:
 
     def _document(self, caller: Authenticated, call: DocumentCall) -> Stored:
         """The document, if policy wants it to be looked at."""
-        require_client_url(call.url)
-        policy, subject, door = self._policy(), caller.identity.subject, call.context.door
-        prospect = policy.admits(subject, door if door in _POLICY_DOORS else Door.TOKEN)
-        if prospect.effect is Effect.DENY:
-            reason = Reason.POLICY_NO_RULE if prospect.rule is None else Reason.POLICY_DENY_RULE
-            words = "no rule names it" if prospect.rule is None else f"{prospect.rule} denies it"
-            raise PolicyDenied(reason, words, rule=prospect.rule or "", policy_version=prospect.policy_version)
-        if prospect.effect is Effect.ASK or _asks(policy, subject, call.ask):
-            self._hold_back(caller, call.ask, call.context)
-        now = call.context.now
-        found = self._documents.document(call.url, now=now, source_address=call.context.source_address)
-        if found.value.has_expired(now):
-            raise EvidenceRejected(Reason.DOCUMENT_REFUSED, "client_id_expires_at is over")
-        self._notice(found, call.context)
-        return found
+        now, address = call.context.now, call.context.source_address
+        case = UrlCase(
+            call.url,
+            caller.identity.subject,
+            call.context.door,
+            call.ask,
+            now,
+            self._policy(),
+            hold_back=lambda: self._hold_back(caller, call.ask, call.context),
+            fetch=lambda: self._documents.document(call.url, now=now, source_address=address),
+        )
+        run(URL_STEPS, case)
+        self._notice(case.found, call.context)
+        return case.found
 
     def _keys(self, document: VerifiedDocument, assertion: str, call: DocumentCall) -> JwtKeys:
         """The client's keys; those of a `jwks_uri` are asked for once more when they lack the one that signed."""
@@ -177,11 +165,6 @@ def _claimed_by(call: DocumentCall) -> Iterator[None]:
         raise
 
 
-def _asks(policy: Prospects, subject: PolicySubject, ask: Ask | None) -> bool:
-    """Whether what is asked needs an approval, though the subject could have other things without one."""
-    return ask is not None and policy.decide(subject, ask, proved=frozenset(BindingMethod)).effect is Effect.ASK
-
-
 def _named(call: DocumentCall) -> Authenticated:
     """The caller as it names itself, nothing proved but perhaps a key of DPoP."""
     now = call.context.now
@@ -193,12 +176,3 @@ def _proved(identity: VerifiedIdentity, call: DocumentCall) -> Authenticated:
     if call.proof is None:
         return Authenticated(identity, (), call.url)
     return Authenticated(identity.with_key(call.proof.key), (call.proof.marker,), call.url)
-
-
-def _require_method(document: Stored, shown: str) -> None:
-    """That what was shown is what the document says this client authenticates by, wherever it goes (CIMD-20)."""
-    declared = document.value.method
-    if declared == shown:
-        return
-    reason = Reason.CREDENTIAL_MISSING if shown == NONE else Reason.CREDENTIAL_UNSUPPORTED
-    raise EvidenceRejected(reason, f"the document declares {declared}, and this is {shown}")

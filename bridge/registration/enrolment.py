@@ -10,36 +10,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from bridge.metadata.members import read
 from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.client import ClientKind, ClientRecord, Provenance, Registration
 from bridge.model.errors import (
     CredentialReplayed,
     EvidenceRejected,
-    GrantNotAllowed,
     InvalidClientMetadata,
     PolicyDenied,
     ProofRejected,
     RegistrationChanged,
 )
-from bridge.model.evidence import Door, PresentedStatement, RequestContext
+from bridge.model.evidence import PresentedStatement, RequestContext
 from bridge.model.identity import DPOP_MARKER, Marker
 from bridge.model.metadata import NO_METADATA, ClientMetadata
 from bridge.model.reasons import Reason
-from bridge.model.terms import Ask, Replay, Terms
+from bridge.model.steps import run
+from bridge.model.terms import Ask, Replay
 from bridge.registration.admission import Admission, assertion_markers
 from bridge.registration.authentication import Authenticated
-from bridge.registration.composing import REFRESH_TOKEN, Said, code_explained, compose, first_use_metadata, overlay
-from bridge.registration.instance_keys import key_for
+from bridge.registration.composing import Said, code_explained, first_use_metadata
+from bridge.registration.hearing import GRANT_TYPES, HEARING_STEPS, KEY_STEPS, MEMBER_STEPS, HearingCase, asked
 from bridge.registration.introduction import NOT_ADMITTED, Introduced, Introduction
 from bridge.registration.noise import NoiseLimit
 from bridge.registration.refused import Refusals
 from bridge.registration.registrar import Registrar
 from bridge.registration.standing_still import until_it_stands
 from bridge.store.ports import ClientStore, Issue
-
-# In this order they are tried for a request that names none: what a workload is there for comes first.
-GRANT_TYPES = ("client_credentials", "authorization_code")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,14 +125,16 @@ class Enrolment:
         self, introduced: Introduced, statement: str | None, metadata: ClientMetadata, context: RequestContext
     ) -> Enrolled:
         caller = Authenticated(introduced.identity, introduced.markers, None)
-        ask = asked(metadata, GRANT_TYPES[0])
-        with self._refusals.watch(introduced.identity, ask, context):
-            said, ask = self._hear(caller, introduced, metadata)
+        case = HearingCase(introduced, metadata, self._registrar.decide)
+        with self._refusals.watch(introduced.identity, asked(metadata, GRANT_TYPES[0]), context):
+            run(HEARING_STEPS, case)
         # A refusal from here on is written down with what is really asked: a statement may state it, and redirect
         # URIs mean a code, so that explaining the row decides the same.
-        with self._refusals.watch(introduced.identity, ask, context), code_explained(said):
-            admission = self._admit(caller, introduced, metadata, said, ask)
-            registration = self._settle(admission, said, caller, introduced, ask, context)
+        with self._refusals.watch(introduced.identity, case.ask, context), code_explained(case.said):
+            run(KEY_STEPS, case)
+            case.admission = self._registrar.admit(caller, case.ask, key=case.key)
+            run(MEMBER_STEPS, case)
+            registration = self._settle(case, caller, context)
         record = registration.record
         return Enrolled(record, record.metadata, statement, self._access_to(record))
 
@@ -148,47 +146,11 @@ class Enrolment:
         except RegistrationChanged:
             return None
 
-    def _hear(self, caller: Authenticated, introduced: Introduced, body: ClientMetadata) -> tuple[Said, Ask]:
-        """What is said of the client, and what that asks of policy.
-
-        Which members a statement may state is the rule's to say, and which rule it is depends on what is
-        asked, which the statement may state. So the rule that admits the identity at all is asked first, and
-        the one that covers the ask in the end must let the source state the same (`_admit`).
-        """
-        terms = first_terms(self._registrar, caller)
-        said = _said(terms, introduced, body)
-        return said, asked(said.metadata, terms.grant_types[0] if terms.grant_types else GRANT_TYPES[0])
-
-    def _admit(
-        self, caller: Authenticated, introduced: Introduced, body: ClientMetadata, said: Said, ask: Ask
-    ) -> Admission:
-        """Policy's answer to the ask."""
-        admission = self._registrar.admit(caller, ask, key=key_for(said, introduced))
-        if _said(admission.terms, introduced, body) != said:
-            first = first_terms(self._registrar, caller).rule
-            raise PolicyDenied(
-                Reason.POLICY_NO_RULE,
-                f"{first} and {admission.terms.rule} let the statement state different members",
-                rule=admission.terms.rule,
-                policy_version=admission.decision.policy_version,
-            )
-        return admission
-
-    def _settle(
-        self,
-        admission: Admission,
-        said: Said,
-        caller: Authenticated,
-        introduced: Introduced,
-        ask: Ask,
-        context: RequestContext,
-    ) -> Registration:
+    def _settle(self, case: HearingCase, caller: Authenticated, context: RequestContext) -> Registration:
         """The live record as it stands, or a new one of what was said (DCR-20). A client that many identities
         share is described by policy alone; what is said is held to the same rules all the same."""
+        admission, said, composed = case.admission, case.said, case.composed
         identity, name = caller.identity, admission.name
-        composed = compose(
-            said, admission.terms, identity.subject, name, key=admission.key, scopes=admission.decision.scopes
-        )
         if name.kind is ClientKind.SHARED:
             # What one member says would bind the others (a promise of bound tokens) or speak for them (a name).
             said = Said(NO_METADATA)
@@ -204,14 +166,14 @@ class Enrolment:
                     caller,
                     context,
                     metadata=composed,
-                    provenance=_provenance(introduced, said),
-                    ask=ask,
+                    provenance=_provenance(case.introduced, said),
+                    ask=case.ask,
                     markers=markers,
                 )
                 if made.created:
                     return made
                 live = made
-            self._use(live, admission, ask, markers, context)
+            self._use(live, admission, case.ask, markers, context)
         except CredentialReplayed as replayed:
             if replayed.kind != DPOP_MARKER:
                 raise
@@ -256,36 +218,6 @@ def _not_admitted(denied: PolicyDenied) -> InvalidClientMetadata:
     refusal.subject, refusal.evidence, refusal.asked = denied.subject, denied.evidence, denied.asked
     refusal.row = denied.row
     return refusal
-
-
-def first_terms(registrar: Registrar, caller: Authenticated) -> Terms:
-    """The terms under which the identity may come through this door, whatever it asks. Raises: PolicyDenied and
-    its kin."""
-    subject, proved = caller.identity.subject, caller.identity.proved
-    try:
-        decision = registrar.decide(subject, Ask(Door.REGISTER, GRANT_TYPES[0]), proved=proved)
-    except GrantNotAllowed:
-        decision = registrar.decide(subject, Ask(Door.REGISTER, GRANT_TYPES[1]), proved=proved)
-    assert decision.terms is not None, "decide gives terms or raises"
-    return decision.terms
-
-
-def asked(metadata: ClientMetadata, default: str) -> Ask:
-    """What a registration asks of policy: its first grant type that stands alone, and the scopes it names."""
-    grants = [grant for grant in metadata.texts("grant_types") or () if grant != REFRESH_TOKEN]
-    return Ask(Door.REGISTER, grants[0] if grants else default, tuple((metadata.text("scope") or "").split()))
-
-
-def _said(terms: Terms, introduced: Introduced, body: ClientMetadata) -> Said:
-    """What is said of the client, as far as these terms let its source state it (DCR-7, 18).
-
-    Raises: InvalidClientMetadata and its kin for stated members that nobody may state.
-    """
-    stated = NO_METADATA
-    if introduced.statement is not None and terms.asserts:
-        claims = introduced.statement.stated
-        stated = read({name: claims[name] for name in claims if name.partition("#")[0] in terms.asserts})
-    return overlay(stated, body).completed(terms.grant_types)
 
 
 def _provenance(introduced: Introduced, said: Said) -> Provenance:

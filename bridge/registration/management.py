@@ -34,7 +34,8 @@ from bridge.model.terms import Ask
 from bridge.registration.admission import Admission
 from bridge.registration.authentication import Authenticated
 from bridge.registration.composing import InstanceKey, Said, code_explained, compose
-from bridge.registration.enrolment import GRANT_TYPES, Enrolled, RegistrationAccess, asked, first_terms
+from bridge.registration.enrolment import Enrolled, RegistrationAccess
+from bridge.registration.hearing import GRANT_TYPES, asked, first_terms
 from bridge.registration.introduction import VerifyChain
 from bridge.registration.naming import identity_name_of
 from bridge.registration.refused import Refusals
@@ -233,7 +234,8 @@ class Management:
     def _hear(self, record: ClientRecord, caller: Authenticated, metadata: ClientMetadata) -> Said:
         """What the update says, completed as a registration would be, and what a statement stated before."""
         _require_kept(record, metadata)
-        granted = first_terms(self._registrar, caller).grant_types
+        identity = caller.identity
+        granted = first_terms(self._registrar.decide, identity.subject, identity.proved).grant_types
         return Said(metadata, record.provenance.stated).completed(granted)
 
     def _admit(self, record: ClientRecord, caller: Authenticated, ask: Ask, context: RequestContext) -> Admission:
