@@ -45,6 +45,7 @@ from bridge.web.application import create_app, create_metrics_app
 from bridge.wiring import Parts, limits_of, new_id, now, services_of
 from bridge.wiring_console import console_services
 from bridge.wiring_pages import upstream_secret
+from bridge.wiring_webhook import open_courier, open_way, webhook_chores
 
 _log = logging.getLogger("bridge.app")
 
@@ -56,6 +57,8 @@ RELOAD_SECONDS = 30
 # would fail in the handshake, because of a chain that no anchor is loaded for yet, and be told no reason. Where more
 # endpoints than so many were never asked before, not all answer in that time, and none of them is waited for.
 FIRST_WORD_SECONDS, FIRST_WORD_MOST = 1.5, 100
+# So long the end of a worker waits for the webhook's receiver.
+DELIVERY_PATIENCE = 1.0
 # So long a request waits for a bundle that may hold the key it named.
 EARLY_PATIENCE = 3.0
 
@@ -89,6 +92,8 @@ def prepare(settings: Settings) -> None:
     seal = read_seal_key(settings.seal_file)
     if settings.users is not None:
         upstream_secret(settings.users)
+    if settings.webhook is not None:
+        open_way(settings.webhook)
     create_if_empty(settings.database)
     open_bundles(settings)
     own_endpoint(settings)
@@ -155,6 +160,7 @@ class Worker:
         )
         self._chores = Chores(self._upkeep.chores(), clock=now)
         self._fetches = Chores(self._upkeep.fetches(), clock=now)
+        self._deliveries = Chores(webhook_chores(open_courier(settings, self._store, new_id)), clock=now)
 
     @property
     def wsgi(self) -> WSGIApplication:
@@ -195,6 +201,8 @@ class Worker:
         self._chores.start()
         if self._issuers.by_url:
             self._fetches.start()
+        if self._settings.webhook is not None:
+            self._deliveries.start()
         settings = self._settings
         listeners = {"plain": settings.listen, "mtls": settings.mtls_listen, "metrics": settings.metrics_listen}
         listeners["console"] = None if settings.console is None else settings.console.listen
@@ -226,6 +234,8 @@ class Worker:
         """End threads and finish writes, after the last request."""
         self._chores.close()
         self._fetches.close()
+        # What a receiver that hangs has not confirmed is sent again by whoever comes next.
+        self._deliveries.close(patience=DELIVERY_PATIENCE)
         self._sources.close()
         self._own.close()
         self._refusals.flush(now(), all_minutes=True)

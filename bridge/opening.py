@@ -27,6 +27,7 @@ from bridge.verify.jwt_svid import TrustDomainRules
 from bridge.verify.pinned_issuers import PinnedIssuers
 from bridge.wiring import key_set_fetch, new_id, now
 from bridge.wiring_bundles import bundle_options, bundle_polling, copied_polling, unshared_polling
+from bridge.wiring_webhook import open_outbox
 
 Clock = Callable[[], int]
 
@@ -59,7 +60,13 @@ def open_store(settings: Settings, seal: SealKey | None = None, *, clock: Clock 
     """The store of this configuration. Raises: StartRefused when its schema is not this release's."""
     seal = seal or read_seal_key(settings.seal_file)
     require_current(settings.database)
-    return SqliteStore.open(settings.database, audit_key=seal.derive("audit"), clock=clock, aside=standing_aside)
+    return SqliteStore.open(
+        settings.database,
+        audit_key=seal.derive("audit"),
+        clock=clock,
+        aside=standing_aside,
+        outbox=open_outbox(settings, new_id),
+    )
 
 
 def open_ring(settings: Settings, store: Store, seal: SealKey | None = None, *, clock: Clock = now) -> KeyRing:

@@ -22,6 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "advice": {"model"},
     **{package: set(L0) for package in L1},
     "registration": L0 | {"policy", "verify", "store", "observe"},
+    "webhook": L0 | {"store", "fetch", "observe"},
     "doctor": L0 | {"policy", "verify", "store", "registration"},
     "grants": L0 | {"store", "tokens", "verify", "registration", "observe"},
     "web": L0 | {"observe", "registration", "grants", "tokens", "users"},
@@ -40,17 +41,19 @@ ALLOWED: dict[str, set[str]] = {
     "wiring_pages": L0 | L1 | {"grants", "web", "config"},
     "wiring_bundles": L0 | L1 | {"config", "serving"},
     "wiring_console": L0 | L1 | {"registration", "web", "console", "config", "wiring", "wiring_pages"},
+    "wiring_webhook": L0 | L1 | {"webhook", "chores", "config"},
     "own_certificate": L0 | L1 | {"config"},
-    "opening": L0 | L1 | {"serving", "config", "wiring", "wiring_bundles"},
+    "opening": L0 | L1 | {"serving", "config", "wiring", "wiring_bundles", "wiring_webhook"},
     "app": L0
     | L1
     | {"registration", "grants", "web", "serving", "config", "bundle_news", "chores", "measures", "upkeep", "opening"}
-    | {"console", "own_certificate", "wiring", "wiring_bundles", "wiring_console", "wiring_pages"},
+    | {"console", "own_certificate", "wiring", "wiring_bundles", "wiring_console", "wiring_pages", "wiring_webhook"},
     "lab": L0 | {"spire", "config"},
     "cli": L0
     | L1
     | {"registration", "doctor", "grants", "serving", "config", "app", "lab"}
-    | {"opening", "own_certificate", "wiring", "wiring_bundles", "wiring_console", "wiring_pages"},
+    | {"opening", "own_certificate", "wiring", "wiring_bundles", "wiring_console", "wiring_pages"}
+    | {"webhook", "wiring_webhook"},
 }
 
 # Which packages may import which third-party distribution.
@@ -127,6 +130,7 @@ ROOT = {
     "wiring_console.py",
     "wiring_flow.py",
     "wiring_pages.py",
+    "wiring_webhook.py",
 }
 FILES = sorted(p for p in BRIDGE.rglob("*.py") if p.parent != BRIDGE or p.name in ROOT)
 

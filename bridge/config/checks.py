@@ -10,6 +10,7 @@ from bridge.config.console import console_faults, console_file_faults
 from bridge.config.listeners import listener_faults
 from bridge.config.settings import Settings, is_loopback
 from bridge.config.trust_domains import trust_domain_faults
+from bridge.config.webhook import webhook_faults, webhook_files
 
 DRAFTS = {
     "spiffe_client_auth": "02",
@@ -29,6 +30,7 @@ def cross_checks(settings: Settings) -> Faults:
     return [
         *listener_faults(settings),
         *console_faults(settings),
+        *webhook_faults(settings),
         *_store_faults(settings),
         *trust_domain_faults(settings),
         *_statement_issuer_faults(settings),
@@ -55,6 +57,7 @@ def serving_faults(settings: Settings) -> Faults:
     for name, issuer in settings.statement_issuers.items():
         if issuer.jwks_file is not None:
             files.append((("statement_issuers", name, "jwks_file"), issuer.jwks_file))
+    files += webhook_files(settings)
     missing: Faults = [(key, f"no such file: {path}") for key, path in files if not Path(path).is_file()]
     for place, proxy in enumerate(settings.trusted_proxies):
         if proxy.unix is not None and not Path(proxy.unix).parent.is_dir():

@@ -27,6 +27,8 @@ _PATH_KEYS: tuple[tuple[str, ...], ...] = (
     ("keys", "seal_file"),
     ("fetch", "ca_file"),
     ("users", "client_secret_file"),
+    ("webhook", "secret_file"),
+    ("webhook", "ca_file"),
 )
 _Key = tuple[str | int, ...]
 # Sections of one table per name, and which of its keys are paths.

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from bridge.metadata.uris import UnfitUri, require_secure
 from bridge.model.forwarding import CertificateHeader
+from bridge.model.record_change import ChangeKind
 
 UNIX = "unix:"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -256,6 +257,23 @@ class ConsoleSettings(_Section):
         return self.url or f"https://{self.listen}"
 
 
+# What asks for somebody, and what somebody did. Records come and go by themselves by the thousand: who wants to be told
+# of that, names it.
+_TOLD = [ChangeKind.PENDING, ChangeKind.APPROVED, ChangeKind.UPDATED, ChangeKind.REVOKED, ChangeKind.DENIED]
+
+
+class WebhookSettings(_Section):
+    """Who is told of changes of records: where, under which secret, and of what. `secret_file` has one line, or two
+    while the secret is replaced; `ca_file` are CAs beside the system's. Units: `give_up_after` seconds."""
+
+    url: Annotated[str, AfterValidator(_https_url)]
+    secret_file: Annotated[str, Field(min_length=1)]
+    events: Annotated[list[Annotated[ChangeKind, Field(strict=False)]], Field(min_length=1)] = _TOLD
+    trust_domains: Annotated[list[str], Field(min_length=1)] | None = None
+    ca_file: Annotated[str, Field(min_length=1)] | None = None
+    give_up_after: Duration = 3 * 86400
+
+
 class KeySettings(_Section):
     """The file that seals private signing keys in the store."""
 
@@ -327,6 +345,7 @@ class Settings(_Section):
     fetch: FetchSettings = FetchSettings()
     users: UserSettings | None = None
     console: ConsoleSettings | None = None
+    webhook: WebhookSettings | None = None
     keys: KeySettings = KeySettings()
     tokens: TokenSettings = TokenSettings()
     registration: RegistrationSettings = RegistrationSettings()

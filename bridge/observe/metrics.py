@@ -162,6 +162,26 @@ own_svid_fault = Gauge(
     "1 while the agent does not give this service its own X.509-SVID, also where an earlier one is in hand.",
     multiprocess_mode="livemax",
 )
+webhook_queue = Gauge(
+    "bridge_webhook_queue",
+    "Messages in the webhook's queue: waiting to be delivered, and dead ones, which were given up.",
+    ["state"],
+    multiprocess_mode="mostrecent",
+)
+webhook_oldest = Gauge(
+    "bridge_webhook_oldest_seconds",
+    "For how long the oldest waiting message has waited; 0 where none waits.",
+    multiprocess_mode="mostrecent",
+)
+webhook_dropped = Gauge(
+    "bridge_webhook_dropped",
+    "Messages that found the queue full, since the store was made.",
+    multiprocess_mode="mostrecent",
+)
+webhook_deliveries = Counter(
+    "bridge_webhook_deliveries_total", "Tries to deliver a message, by what came of them.", ["outcome"]
+)
+webhook_given_up = Counter("bridge_webhook_given_up_total", "Messages that were given up.")
 open_connections = Gauge("bridge_open_connections", "Open connections.", multiprocess_mode="livesum")
 requests_waiting = Gauge("bridge_requests_in_hand", "Requests waiting or being answered.", multiprocess_mode="livesum")
 
