@@ -50,8 +50,14 @@ GRANTS_OF_USER = f"""
 SELECT {GRANT} FROM grants WHERE user_id = ? AND ended_at IS NULL AND ends_at > ?
 ORDER BY created_at DESC, grant_id DESC LIMIT ?
 """
+# The plus keeps SQLite on the grants of the user, who has few; a client may have a million.
 END_GRANTS_OF_USER = """
-UPDATE grants SET ended_at = ? WHERE user_id = ? AND client_id = ? AND ended_at IS NULL RETURNING grant_id
+UPDATE grants SET ended_at = ? WHERE user_id = ? AND +client_id = ? AND ended_at IS NULL RETURNING grant_id
+"""
+GRANTS_OF_CLIENT = f"""
+SELECT {GRANT} FROM grants WHERE client_id = ? AND ended_at IS NULL AND +ends_at > ?
+  AND (created_at, grant_id) < (?, ?)
+ORDER BY created_at DESC, grant_id DESC LIMIT ?
 """
 SWEEP_GRANTS = """
 DELETE FROM grants WHERE grant_id IN (SELECT grant_id FROM grants WHERE ends_at <= ? ORDER BY ends_at LIMIT ?)
@@ -61,6 +67,10 @@ RETURNING ended_at
 # --- what users agreed to
 CONSENT_OF = f"SELECT {CONSENT} FROM consents WHERE user_id = ? AND client_id = ?"
 CONSENTS_OF_USER = f"SELECT {CONSENT} FROM consents WHERE user_id = ? ORDER BY agreed_at DESC, client_id LIMIT ?"
+CONSENTS_OF_CLIENT = f"""
+SELECT {CONSENT} FROM consents WHERE client_id = ? AND (agreed_at, user_id) < (?, ?)
+ORDER BY agreed_at DESC, user_id DESC LIMIT ?
+"""
 PUT_CONSENT = f"""
 INSERT INTO consents ({CONSENT}, seen_at) VALUES ({_values(len(CONSENT_FIELDS) + 1)})
 ON CONFLICT (user_id, client_id) DO UPDATE

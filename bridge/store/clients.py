@@ -13,7 +13,17 @@ from bridge.model.identity import Marker
 from bridge.model.pending import PendingWrite
 from bridge.model.reasons import Reason
 from bridge.model.record_change import ChangeKind, RecordChange
-from bridge.store import admission, client_parts, endings, foreseeing, listing, registering, sweeping, unadmitted
+from bridge.store import (
+    admission,
+    client_parts,
+    endings,
+    foreseeing,
+    listing,
+    registering,
+    sweeping,
+    unadmitted,
+    unused_clients,
+)
 from bridge.store import statements as sql
 from bridge.store.connections import Readers
 from bridge.store.exhausted import Exhausted
@@ -21,6 +31,7 @@ from bridge.store.group_commit import GroupCommit
 from bridge.store.issuing import IssueWrite
 from bridge.store.management import rotate
 from bridge.store.ports import (
+    FIRST_USE,
     Changed,
     ClientFilter,
     ClientPart,
@@ -31,6 +42,7 @@ from bridge.store.ports import (
     Rotation,
     Stale,
     Swept,
+    UnusedPart,
     Waiting,
 )
 from bridge.store.registering import Registering
@@ -184,6 +196,14 @@ class SqliteClients:
         query = self._readers.rows
         rows, further = client_parts.part(query, where, after=after, until=until, limit=limit, scan=scan)
         return ClientPart([record for row in rows if (record := client_of(row)) is not None], further)
+
+    def unused(
+        self, where: ClientFilter, *, until: int, after: tuple[int, str] = FIRST_USE, limit: int, scan: int
+    ) -> UnusedPart:
+        """As the port says. `state` is the stored one."""
+        query = self._readers.rows
+        rows, further = unused_clients.part(query, where, until=until, after=after, limit=limit, scan=scan)
+        return UnusedPart([record for row in rows if (record := client_of(row)) is not None], further)
 
     def parents(self, *, after: str, low: str, until: str, limit: int) -> list[str]:
         """As the port says; one step along an index for each."""

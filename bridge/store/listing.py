@@ -25,7 +25,7 @@ def page(query: Query, where: ClientFilter, *, limit: int, after: str) -> list[R
     if not where.subject_prefix:
         terms, values, index = _terms(where)
         return _page(query, ["client_id > ?", *terms], [after, *values], index, limit)
-    low, high = where.subject_prefix, _behind(where.subject_prefix)
+    low, high = where.subject_prefix, behind(where.subject_prefix)
     terms, values, _ = _terms(where)
     # One lower bound: of two, SQLite would use the first and walk from there.
     start = "client_id > ?" if after >= low else "client_id >= ?"
@@ -84,7 +84,7 @@ def _given(high: str | None) -> list[str]:
     return [] if high is None else [high]
 
 
-def _behind(prefix: str) -> str | None:
+def behind(prefix: str) -> str | None:
     """The smallest text behind everything that begins with `prefix`; None when there is none."""
     while prefix:
         head, last = prefix[:-1], ord(prefix[-1])

@@ -28,6 +28,7 @@ from bridge.store.schema import (
     NOTICES,
     POLLED_BUNDLES,
     REGISTRATION,
+    UPKEEP,
 )
 
 SET = "bridge"
@@ -81,6 +82,7 @@ STEPS: tuple[Step, ...] = (
     Step("0006_noted_keys", _statements(NOTED_KEYS), after=_expect_sound),
     Step("0007_authorities", _statements(AUTHORITIES), after=_expect_sound),
     Step("0008_notices", _statements(NOTICES), after=_expect_sound),
+    Step("0009_upkeep", _statements(UPKEEP), after=_expect_sound),
 )
 
 

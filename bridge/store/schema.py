@@ -357,3 +357,12 @@ NOTICES: tuple[str, ...] = (
     "CREATE TABLE notices_dropped (one INTEGER NOT NULL PRIMARY KEY CHECK (one = 1), number INTEGER NOT NULL) STRICT",
     "INSERT INTO notices_dropped (one, number) VALUES (1, 0)",
 )
+
+# Step 9: who was used last when, whose grants are whose, and which policies were in force when that was last audited.
+UPKEEP: tuple[str, ...] = (
+    # Ends with client_id, so that pages by age go on behind any of those that were used in the same second.
+    "CREATE INDEX clients_by_use ON clients (last_used_at, client_id)",
+    "CREATE INDEX grants_by_client ON grants (client_id, created_at, grant_id) WHERE ended_at IS NULL",
+    "CREATE INDEX consents_by_client ON consents (client_id, agreed_at, user_id)",
+    "CREATE TABLE noted_policies (one INTEGER NOT NULL PRIMARY KEY CHECK (one = 1), version TEXT NOT NULL) STRICT",
+)

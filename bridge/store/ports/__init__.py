@@ -24,6 +24,7 @@ from bridge.store.ports.database import SchemaStatus, Store
 from bridge.store.ports.management import Access, ManagementStore, Rotation
 from bridge.store.ports.notices import Notice, NoticeState, NoticeStore, Outbox, QueuedNotice, QueueStanding
 from bridge.store.ports.records import (
+    FIRST_USE,
     Changed,
     ClientFilter,
     ClientPart,
@@ -33,12 +34,14 @@ from bridge.store.ports.records import (
     RegistrationLimits,
     Stale,
     Swept,
+    UnusedPart,
     Waiting,
 )
 from bridge.store.ports.remembered import BucketStore, BundleStore, DocumentStore, KeyStore, LeaseStore, TokenStore
 from bridge.store.ports.resting import RestingGrant, RestingLease, RestingStore, RestingToken, TokenPage
 
 __all__ = [
+    "FIRST_USE",
     "Access",
     "AskRow",
     "AuditFilter",
@@ -85,5 +88,6 @@ __all__ = [
     "SweptFlow",
     "TokenPage",
     "TokenStore",
+    "UnusedPart",
     "Waiting",
 ]

@@ -11,6 +11,7 @@ from bridge.model.identity import Marker
 from bridge.model.pending import PendingWrite
 from bridge.store.ports.management import Rotation
 from bridge.store.ports.records import (
+    FIRST_USE,
     Changed,
     ClientFilter,
     ClientPart,
@@ -20,6 +21,7 @@ from bridge.store.ports.records import (
     RegistrationLimits,
     Stale,
     Swept,
+    UnusedPart,
     Waiting,
 )
 
@@ -133,6 +135,17 @@ class ClientStore(Protocol):
         """At most `limit` records that meet `where` (its prefix aside) with a `client_id` above `after` and below
         `until`, in order. At most about `scan` are looked at, so that it is always quick; a part may be empty and not
         the last."""
+        ...
+
+    def unused(
+        self, where: ClientFilter, *, until: int, after: tuple[int, str] = FIRST_USE, limit: int, scan: int
+    ) -> UnusedPart:
+        """At most `limit` records that meet `where` and whose last token, or without one whose registration, was at
+        `until` (epoch seconds) or before: those first that are unused longest, then by `client_id`; those behind
+        `after`. At most about `scan` are looked at, so that it is always quick; a part may be empty and not the last.
+
+        Not seen: the seconds of the last minute (`record_issue`), so whoever must be sure leaves out one more.
+        """
         ...
 
     def parents(self, *, after: str, low: str, until: str, limit: int) -> list[str]:

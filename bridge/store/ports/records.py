@@ -108,6 +108,19 @@ class ClientPart:
     after: str | None
 
 
+# Before every use.
+FIRST_USE = (0, "")
+
+
+@dataclass(frozen=True, slots=True)
+class UnusedPart:
+    """Records by the time of their last use. `after`: behind which time and name there may be more, None where there
+    is none."""
+
+    records: list[ClientRecord]
+    after: tuple[int, str] | None
+
+
 @dataclass(frozen=True, slots=True)
 class Changed:
     """What an operator's verb touched: the client ids, and the members under shared clients."""
