@@ -19,9 +19,10 @@ from bridge.cli.client_records import (
     all_records,
     ends_at,
     record_fields,
+    unused_records,
     waiting_fields,
 )
-from bridge.cli.options import config_option, json_option, list_options, settings_of
+from bridge.cli.options import Moment, config_option, json_option, list_options, moment_at, settings_of
 from bridge.cli.output import emit_json_array, emit_table, paint, printable, say, timestamp
 from bridge.model.client import ClientKind, ClientRecord, ClientState
 
@@ -39,6 +40,9 @@ _INDENT = "  "
 @click.option("--rule", metavar="ID", help="Only records that this rule admitted.")
 @click.option("--prefix", metavar="TEXT", help="Only subjects that start with this, byte by byte.")
 @click.option("--parent", metavar="ID", help="Only the instances of this identity, by its SPIFFE ID or client_id.")
+@click.option(
+    "--unused", type=Moment(), metavar="TIME", help='Only those without a token for so long ("30d"), longest first.'
+)
 @click.option("--pending", is_flag=True, help="What waits for an operator: client, rule, since when.")
 @click.option("--tree", is_flag=True, help="Instances and members under what they belong to, for people.")
 @list_options
@@ -50,6 +54,7 @@ def list_clients(
     rule: str | None,
     prefix: str | None,
     parent: str | None,
+    unused: int | None,
     pending: bool,
     tree: bool,
     limit: int | None,
@@ -61,8 +66,14 @@ def list_clients(
     With --pending also clients that have a token for other terms and wait for more; `bridge clients approve`
     is the next step. With --tree the limit is for the clients at the top, and for what is shown under each.
 
+    With --unused those that had no token in that time, whoever asked for it: of a shared client no member, of a
+    document nobody acting for it. One that never had a token counts from its registration, one that waits for an
+    operator from when it asked. All states are listed unless --state names one: --state active are those that could
+    still get a token.
+
     \b
     Example:
+      bridge clients list --unused 30d --state active
       bridge clients list --trust-domain example.org --state denied --json
       bridge clients list --parent spiffe://example.org/ns/web/sa/api
       bridge clients list --tree
@@ -71,7 +82,7 @@ def list_clients(
     from bridge.store.ports import ClientFilter
     from bridge.wiring import now
 
-    _check_options(pending=pending, tree=tree, as_json=as_json, others=(state, prefix, parent))
+    _check_options(pending=pending, tree=tree, as_json=as_json, unused=unused, others=(state, prefix, parent))
     where = ClientFilter(ClientState(state) if state else None, trust_domain, rule, parent, prefix)
     settings = settings_of(config)
     pending_expiry = settings.registration.pending_expiry
@@ -83,15 +94,27 @@ def list_clients(
             _say_tree(store.clients, where, limit, now(), pending_expiry)
         else:
             at = now()
-            records = all_records(store.clients, where, limit, now=at)
+            records = _records(store.clients, where, limit, since=moment_at(unused, at), now=at)
             fields = (record_fields(record, at, pending_expiry=pending_expiry) for record in records)
             _emit(fields if as_json else map(_told, fields), _COLUMNS, as_json)
     return 0
 
 
-def _check_options(*, pending: bool, tree: bool, as_json: bool, others: tuple[str | None, ...]) -> None:
+def _records(
+    clients: ClientStore, where: ClientFilter, limit: int | None, *, since: int | None, now: int
+) -> Iterator[ClientRecord]:
+    if since is None:
+        return all_records(clients, where, limit, now=now)
+    return unused_records(clients, where, limit, since=since, now=now)
+
+
+def _check_options(
+    *, pending: bool, tree: bool, as_json: bool, unused: int | None, others: tuple[str | None, ...]
+) -> None:
     """Raises: UsageError for options that say nothing together."""
-    if pending and (tree or any(others)):
+    if unused is not None and tree:
+        raise click.UsageError("--tree is ordered by name and --unused by time: leave one of them out")
+    if pending and (tree or unused is not None or any(others)):
         raise click.UsageError("--pending goes with --trust-domain and --rule only")
     if tree and as_json:
         raise click.UsageError("--tree is for people; for programs each record names its `parent`")

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from bridge.store.ports import ClientFilter, ClientStore, Waiting
 
 PAGE = 500
+# Records that one short read of the store looks at where what is wanted may be rare.
+_LOOKED_AT = 50_000
 MEMBER_COLUMNS = ("spiffe_id", "state", "first_seen_at", "last_used_at")
 MEMBERSHIP_COLUMNS = ("client_id", "state", "first_seen_at", "last_used_at")
 INSTANCE_COLUMNS = ("client_id", "state", "rule", "created_at", "last_used_at", "expires_at")
@@ -109,6 +111,31 @@ def all_records(clients: ClientStore, where: ClientFilter, limit: int | None, *,
     found = heapq.merge(*(_pages(clients, one, limit) for one in sources), key=lambda record: record.client_id)
     kept = (record for record in found if wanted is None or record.state_at(now) is wanted)
     return itertools.islice(kept, limit)
+
+
+def unused_records(
+    clients: ClientStore, where: ClientFilter, limit: int | None, *, since: int, now: int
+) -> Iterator[ClientRecord]:
+    """The records that meet `where` and had neither a token nor a registration from `since` (epoch seconds) on, those
+    first that had none for longest; at most `limit` of them (None: all). None that had one is among them: the store is
+    up to a minute behind, and the doubt is theirs. `state` is the one that holds now, as in `all_records`."""
+    from bridge.store.ports import USE_STEP
+
+    wanted = where.state
+    stored = replace(where, state=None) if wanted is ClientState.EXPIRED else where
+    found = _unused_pages(clients, stored, since - USE_STEP)
+    kept = (record for record in found if wanted is None or record.state_at(now) is wanted)
+    return itertools.islice(kept, limit)
+
+
+def _unused_pages(clients: ClientStore, where: ClientFilter, until: int) -> Iterator[ClientRecord]:
+    from bridge.store.ports import FIRST_USE
+
+    after: tuple[int, str] | None = FIRST_USE
+    while after is not None:
+        part = clients.unused(where, until=until, after=after, limit=PAGE, scan=_LOOKED_AT)
+        yield from part.records
+        after = part.after
 
 
 def _pages(clients: ClientStore, where: ClientFilter, limit: int | None) -> Iterator[ClientRecord]:

@@ -22,7 +22,7 @@ from bridge.store import statements as sql
 from bridge.store.audit_chain import Line, line_of
 from bridge.store.claims import Claims
 from bridge.store.outcome import Outcome
-from bridge.store.ports import Issue
+from bridge.store.ports import USE_STEP, Issue
 from bridge.store.redeeming import Redeeming
 from bridge.store.transaction import Transaction
 
@@ -63,7 +63,7 @@ class IssueWrite:
 
 def granularity(idle_expiry: int | None) -> int:
     """By how many seconds a record's last use must move to be worth a write."""
-    return 60 if idle_expiry is None else max(1, min(60, idle_expiry // 10))
+    return USE_STEP if idle_expiry is None else max(1, min(USE_STEP, idle_expiry // 10))
 
 
 def run(tx: Transaction, writes: Sequence[IssueWrite]) -> list[Outcome]:

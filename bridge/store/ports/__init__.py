@@ -25,6 +25,7 @@ from bridge.store.ports.management import Access, ManagementStore, Rotation
 from bridge.store.ports.notices import Notice, NoticeState, NoticeStore, Outbox, QueuedNotice, QueueStanding
 from bridge.store.ports.records import (
     FIRST_USE,
+    USE_STEP,
     Changed,
     ClientFilter,
     ClientPart,
@@ -42,6 +43,7 @@ from bridge.store.ports.resting import RestingGrant, RestingLease, RestingStore,
 
 __all__ = [
     "FIRST_USE",
+    "USE_STEP",
     "Access",
     "AskRow",
     "AuditFilter",

@@ -110,6 +110,8 @@ class ClientPart:
 
 # Before every use.
 FIRST_USE = (0, "")
+# By so many seconds at most the stored time of the last use may be behind.
+USE_STEP = 60
 
 
 @dataclass(frozen=True, slots=True)

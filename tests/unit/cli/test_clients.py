@@ -90,6 +90,39 @@ def test_states_are_those_that_hold_now_swept_or_not(run: Run, records: Records)
     assert ids(run, "--state", "revoked") == []
 
 
+def test_unused_are_those_without_a_token_for_so_long_the_longest_first(run: Run, records: Records) -> None:
+    at = now()
+    newer = records.add("/a/newer", now=at - 31 * 86_400, rule="one")
+    older = records.add("/b/older", now=at - 90 * 86_400, rule="two")
+    records.add("/c/fresh", now=at - 29 * 86_400)
+    waits = records.add("/d/waits", now=at - 60 * 86_400, state=ClientState.PENDING)
+    idle = records.add("/e/idle", now=at - 40 * 86_400, idle_expiry=86_400)
+    assert ids(run, "--unused", "30d") == [older, waits, idle, newer]
+    assert ids(run, "--unused", "30d", "--limit", "2") == [older, waits]
+    assert ids(run, "--unused", "30d", "--state", "active") == [older, newer]
+    assert ids(run, "--unused", "30d", "--state", "expired") == [idle]
+    assert ids(run, "--unused", "30d", "--state", "pending") == [waits]
+    assert ids(run, "--unused", "30d", "--rule", "one", "--prefix", "spiffe://example.org/a") == [newer]
+    assert ids(run, "--unused", "91d") == []
+    assert ids(run, "--unused", timestamp(at - 89 * 86_400)) == [older]
+
+
+def test_a_client_used_within_the_last_minute_of_the_time_is_not_called_unused(run: Run, records: Records) -> None:
+    """The stored time of a use may be a minute behind the use."""
+    at = now()
+    records.add("/doubtful", now=at - 3600 - 20)
+    sure = records.add("/sure", now=at - 3600 - 90)
+    assert ids(run, "--unused", "1h") == [sure]
+
+
+@pytest.mark.parametrize("words", [("--tree",), ("--pending",)], ids=" ".join)
+def test_unused_goes_with_no_list_of_another_order(run: Run, store: Store, words: tuple[str, ...]) -> None:
+    assert run("clients", "list", *words).code == 0
+    assert run("clients", "list", "--unused", "30d").code == 0
+    assert run("clients", "list", "--unused", "30d", *words).code == 2
+    assert run("clients", "list", "--unused", "30").code == 2
+
+
 def test_show_has_the_record_its_members_and_what_it_left(run: Run, records: Records) -> None:
     for name in ("a", "b", "c"):
         records.add(f"/job/{name}", shared="batch")
