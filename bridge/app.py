@@ -41,6 +41,7 @@ from bridge.tokens.sealing import SealKey, create_seal_key, read_seal_key
 from bridge.upkeep import Periods, Upkeep
 from bridge.verify.dpop import DpopNonces
 from bridge.verify.verifier import SvidVerifier
+from bridge.vitals import Vitals
 from bridge.web.application import create_app, create_metrics_app
 from bridge.wiring import Parts, limits_of, new_id, now, services_of
 from bridge.wiring_console import console_services
@@ -154,6 +155,9 @@ class Worker:
                 self._store,
                 limits=lambda trust_domain: limits_of(settings, trust_domain),
                 trust_domains=frozenset(settings.trust_domains),
+            ).take,
+            vitals=Vitals(
+                self._store, readiness=self._readiness, keys=self._ring.rows, rotate_every=settings.tokens.rotate_every
             ).take,
             new_id=new_id,
             clock=now,
@@ -299,7 +303,9 @@ class Worker:
     def _bundles_state(self) -> PartState:
         statuses = self._book.statuses(now())
         usable = {BundleHealth.FRESH, BundleHealth.LATE}
-        detail: dict[str, object] = {status.trust_domain.name: _bundle_detail(status) for status in statuses}
+        detail: dict[str, object] = {
+            status.trust_domain.name: _bundle_detail(status, self._news.x509_until(status)) for status in statuses
+        }
         return any(status.health in usable for status in statuses), detail
 
     def _chores_state(self) -> PartState:
@@ -307,9 +313,15 @@ class Worker:
         return silent < CHORES_SILENT_SECONDS, {"last_turn_seconds_ago": int(silent)}
 
 
-def _bundle_detail(status: BundleStatus) -> dict[str, object]:
-    """One trust domain: how it stands, why, since when and until when (RFC 3339 UTC)."""
-    times = {"fetched_at": status.fetched_at, "refresh_at": status.refresh_at, "stale_at": status.stale_at}
+def _bundle_detail(status: BundleStatus, x509_until: int | None) -> dict[str, object]:
+    """One trust domain: how it stands, why, since when and until when (RFC 3339 UTC). `x509_until` is when the last of
+    its X.509 authorities ends."""
+    times = {
+        "fetched_at": status.fetched_at,
+        "refresh_at": status.refresh_at,
+        "stale_at": status.stale_at,
+        "x509_until": x509_until,
+    }
     return {
         "state": status.health.value,
         "reason": status.reason,

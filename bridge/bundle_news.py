@@ -15,7 +15,7 @@ from bridge.model.reasons import Reason
 from bridge.model.spiffe_id import TrustDomain
 from bridge.observe import metrics
 from bridge.spire.book import BundleBook, BundleChange, fingerprint
-from bridge.spire.described_keys import x509_until
+from bridge.spire.described_keys import last_x509
 from bridge.store.ports import BundleStore
 
 _log = logging.getLogger("bridge.upkeep")
@@ -45,8 +45,8 @@ class BundleNews:
         self._changed: dict[str, None] = {}
         self._seen: dict[str, tuple[BundleHealth, BundleHealth | None]] = {}
         self._unmeasured: list[TrustDomain] = []
-        # By trust domain: the revision of a bundle, and when the last of its X.509 authorities ends.
-        self._ends: dict[str, tuple[int, int | None]] = {}
+        # By trust domain: the revision of a bundle, and end and life of the X.509 authority that ends last.
+        self._last_x509: dict[str, tuple[int, tuple[int, int] | None]] = {}
 
     def changed(self, change: BundleChange) -> None:
         """Tell metrics and log which keys came and went, and have it noted soon. Takes no time of the source's."""
@@ -121,21 +121,30 @@ class BundleNews:
             metrics.bundle_age.labels(name).set(at - status.fetched_at)
         if status.stale_at is not None:
             metrics.bundle_stale_in.labels(name).set(status.stale_at - at)
-        until = self._x509_until(status)
-        if until is not None:
-            metrics.bundle_x509_ends_in.labels(name).set(until - at)
-        elif name in self._ends:
-            # It had some once, and what was shown of them would stay.
-            metrics.bundle_x509_ends_in.labels(name).set(math.inf)
+        self._measure_x509(status, at)
         self._measure_state(name, status)
 
-    def _x509_until(self, status: BundleStatus) -> int | None:
-        """When the last of its X.509 authorities ends. The certificates are read once for each change of keys."""
+    def _measure_x509(self, status: BundleStatus, at: int) -> None:
+        if status.bundle is None:
+            return
+        name, last = status.trust_domain.name, self._last(status.trust_domain.name, status.revision, status.bundle)
+        # Of a bundle that has none any more, what was shown before would stay.
+        until, life = (math.inf, 0) if last is None else last
+        metrics.bundle_x509_ends_in.labels(name).set(until - at)
+        metrics.bundle_x509_life.labels(name).set(life)
+
+    def x509_until(self, status: BundleStatus) -> int | None:
+        """When the last X.509 authority of its bundle ends (epoch seconds); None where there is none."""
         if status.bundle is None:
             return None
-        known = self._ends.get(status.trust_domain.name)
-        if known is None or known[0] != status.revision:
-            known = self._ends[status.trust_domain.name] = (status.revision, x509_until(status.bundle))
+        last = self._last(status.trust_domain.name, status.revision, status.bundle)
+        return None if last is None else last[0]
+
+    def _last(self, name: str, revision: int, bundle: TrustBundle) -> tuple[int, int] | None:
+        """Certificates are read once for each change of keys."""
+        known = self._last_x509.get(name)
+        if known is None or known[0] != revision:
+            known = self._last_x509[name] = (revision, last_x509(bundle))
         return known[1]
 
     def _measure_state(self, name: str, status: BundleStatus) -> None:

@@ -123,7 +123,7 @@ class Upkeep:
             Chore("bundle metrics", 5, self._news.measure),
             Chore("bundle news", NEWS_SECONDS, self._news.note),
             Chore("record metrics", 15, self._measure_records),
-            Chore("vitals", 5, self._take_vitals),
+            Chore("vitals", 15, self._take_vitals),
             Chore("sweep", sweep_every, self._sweep),
             Chore("sweep grants", FLOW_SWEEP_SECONDS, self._sweep_flow),
             Chore("sweep documents", DOCUMENT_SWEEP_SECONDS, self._sweep_documents),

@@ -47,7 +47,7 @@ ALLOWED: dict[str, set[str]] = {
     "app": L0
     | L1
     | {"registration", "grants", "web", "serving", "config", "bundle_news", "chores", "measures", "upkeep", "opening"}
-    | {"console", "own_certificate", "wiring", "wiring_bundles", "wiring_console", "wiring_pages", "wiring_webhook"},
+    | {"console", "own_certificate", "wiring", "wiring_bundles", "wiring_console", "wiring_pages", "wiring_webhook", "vitals"},
     "lab": L0 | {"spire", "config"},
     "cli": L0
     | L1

@@ -55,6 +55,12 @@ bundle_x509_ends_in = Gauge(
     ["trust_domain"],
     multiprocess_mode="livemin",
 )
+bundle_x509_life = Gauge(
+    "bridge_bundle_x509_life_seconds",
+    "How long the X.509 authority that ends last lives altogether.",
+    ["trust_domain"],
+    multiprocess_mode="livemax",
+)
 bundle_state = Gauge(
     "bridge_bundle_state",
     "1 for a trust domain's state: fresh, late, stale, empty, malformed, unreachable or shared; 0 for former ones.",

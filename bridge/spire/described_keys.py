@@ -38,10 +38,18 @@ def describe_keys(bundle: TrustBundle) -> list[dict[str, str | None]]:
 
 def x509_until(bundle: TrustBundle) -> int | None:
     """Until when the last of its X.509 authorities holds (epoch seconds). None: there is none that can be read."""
+    last = last_x509(bundle)
+    return None if last is None else last[0]
+
+
+def last_x509(bundle: TrustBundle) -> tuple[int, int] | None:
+    """When the X.509 authority ends that ends last (epoch seconds), and how long it lives altogether (seconds)."""
     ends = []
     for der in bundle.x509_authorities:
         try:
-            ends.append(int(x509.load_der_x509_certificate(der).not_valid_after_utc.timestamp()))
+            certificate = x509.load_der_x509_certificate(der)
+            since, until = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+            ends.append((int(until.timestamp()), int((until - since).total_seconds())))
         except ValueError:
             continue
     return max(ends, default=None)

@@ -17,11 +17,12 @@ from bridge.fetch.exchange import Fetched
 from bridge.lab.authority import Authority
 from bridge.model.bundle import BundleStatus
 from bridge.observe import metrics
-from tests.alerts import Scraped, firing
+from tests.alerts import firing
 from tests.flows.client import jwt_fields
 from tests.flows.inprocess import InProcess
 from tests.flows.stand import ORDERS, Stand
 from tests.flows.timed import Clock
+from tests.promql import Scrape
 from tests.unit.fetch.tls_server import CA, TlsServer, http, sends
 
 WORKLOAD = "/ns/web/sa/api"
@@ -152,14 +153,14 @@ class Faulty(InProcess):
         book = self.worker._book
         book.wait_until(lambda: all(map(done, book.statuses(self.clock()))), PATIENCE)
 
-    def scrape(self) -> Scraped:
+    def scrape(self) -> Scrape:
         self.worker._news.measure(self.clock())
-        return Scraped.of(metrics.exposition())
+        return Scrape.of(metrics.exposition().decode())
 
     def look(self) -> dict[str, Seen]:
         """Everything that can be seen of every trust domain."""
         before, self.scraped = self.scraped, self.scrape()
-        fires = firing(self.scraped, before)
+        fires = firing(self.scraped, before, self.clock())
         detail: Any = self.worker._readiness().parts["bundles"]
         seen = {}
         for row in self.listed():
