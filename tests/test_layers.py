@@ -47,7 +47,8 @@ ALLOWED: dict[str, set[str]] = {
     "app": L0
     | L1
     | {"registration", "grants", "web", "serving", "config", "bundle_news", "chores", "measures", "upkeep", "opening"}
-    | {"console", "own_certificate", "wiring", "wiring_bundles", "wiring_console", "wiring_pages", "wiring_webhook", "vitals"},
+    | {"console", "own_certificate", "vitals"}
+    | {"wiring", "wiring_bundles", "wiring_console", "wiring_pages", "wiring_webhook"},
     "lab": L0 | {"spire", "config"},
     "cli": L0
     | L1

@@ -188,6 +188,9 @@ webhook_deliveries = Counter(
     "bridge_webhook_deliveries_total", "Tries to deliver a message, by what came of them.", ["outcome"]
 )
 webhook_given_up = Counter("bridge_webhook_given_up_total", "Messages that were given up.")
+spans = Counter(
+    "bridge_spans_total", "Spans of traces, by what became of them: exported, failed or dropped.", ["outcome"]
+)
 open_connections = Gauge("bridge_open_connections", "Open connections.", multiprocess_mode="livesum")
 requests_waiting = Gauge("bridge_requests_in_hand", "Requests waiting or being answered.", multiprocess_mode="livesum")
 
