@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import secrets
+import os
+import random
 import time
-from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from bridge.cli.options import Failure, config_option, json_option, settings_of
-from bridge.cli.output import emit_json, printable, say
+from bridge.cli.options import config_option, json_option, settings_of
+from bridge.cli.output import emit_json, say
 from bridge.model.spiffe_id import InvalidSpiffeId, SpiffeId
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from collections.abc import Callable
 
-    from bridge.cli.token_endpoint import Answer, Connector
+    from bridge.cli.token_request import Granted, TokenRequest
     from bridge.spire.endpoint import WorkloadEndpoint
-    from bridge.spire.workload_client import WorkloadApiFailed
 
-JWT_SPIFFE = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe"
+TOKEN, EXEC_CREDENTIAL = "token", "exec-credential"
 
 
 @click.command()
@@ -49,6 +49,18 @@ JWT_SPIFFE = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe"
     "--ca", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="CA of the server."
 )
 @click.option("--timeout", metavar="S", type=click.FloatRange(min=0.1), default=10.0, help="Seconds.  [default: 10]")
+@click.option(
+    "--watch",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Keep a fresh token in FILE (0600) until SIGTERM or Ctrl-C, then exit 0.",
+)
+@click.option(
+    "--output",
+    type=click.Choice([TOKEN, EXEC_CREDENTIAL]),
+    default=TOKEN,
+    help="What is printed: the token, or an ExecCredential for a kubeconfig.  [default: token]",
+)
 @json_option
 @config_option
 def token(
@@ -62,6 +74,8 @@ def token(
     key_file: Path | None,
     ca: Path | None,
     timeout: float,
+    watch: Path | None,
+    output: str,
     as_json: bool,
     config: Path,
 ) -> int:
@@ -70,33 +84,44 @@ def token(
     Needs no secret and no registration: the first request registers the workload. With --issuer no
     configuration is read.
 
+    With --watch the token in FILE is replaced before it ends, by one rename; FILE keeps what it holds while
+    no new one can be had, which is said on standard error, and tried again later and later, or when the
+    server says.
+
     \b
     Example:
       bridge token --scope ledger.read --issuer https://127.0.0.1:8443 --ca tls/test-ca.pem
       bridge token --client-id https://agents.example.org/planner
+      bridge token --scope ledger.read --watch /run/shop/ledger.token
     """
-    from bridge.cli.token_endpoint import Connector, discover
+    from bridge.cli.token_request import TokenRequest
 
+    _require_one_form(watch, output, as_json, key_file)
     endpoint, identity = _workload_api(socket, spiffe_id)
-    issuer = issuer or settings_of(config).issuer
-    connector = Connector(ca=ca, timeout=timeout)
-    url = discover(connector, issuer, mtls=x509)
-    form = [("grant_type", "client_credentials"), *(("resource", resource) for resource in resources)]
-    if scope is not None:
-        form.append(("scope", scope))
-    name, credential = _credential(endpoint, identity, issuer, connector, x509=x509, timeout=timeout)
-    # Beside a certificate a client has to be named (RFC 8705 section 2); an assertion speaks for itself.
-    if client_id is not None or x509:
-        form.append(("client_id", client_id or name))
-    form += credential
-    answer = _post(connector, url, form, key_file)
-    if answer.status != 200:
-        return _refused(answer, as_json, scope)
-    if as_json:
-        emit_json(dict(answer.body))
-    else:
-        say(printable(answer.body.get("access_token")))
-    return 0
+    request = TokenRequest(
+        endpoint=endpoint,
+        identity=identity,
+        issuer=issuer or settings_of(config).issuer,
+        scope=scope,
+        resources=resources,
+        client_id=client_id,
+        x509=x509,
+        key_file=key_file,
+        ca=ca,
+        timeout=timeout,
+    )
+    if watch is not None:
+        return _watch(request, watch)
+    return _as_exec_credential(request) if output == EXEC_CREDENTIAL else _once(request, as_json)
+
+
+def _require_one_form(watch: Path | None, output: str, as_json: bool, key_file: Path | None) -> None:
+    if watch is not None and (as_json or output != TOKEN):
+        raise click.UsageError("--watch writes the token itself into FILE: leave --json and --output out")
+    if output == EXEC_CREDENTIAL and as_json:
+        raise click.UsageError("--output exec-credential is JSON already: leave --json out")
+    if output == EXEC_CREDENTIAL and key_file is not None:
+        raise click.UsageError("Kubernetes sends bearer tokens only: leave --dpop out")
 
 
 def _workload_api(socket: str | None, spiffe_id: str | None) -> tuple[WorkloadEndpoint, SpiffeId | None]:
@@ -116,86 +141,66 @@ def _workload_api(socket: str | None, spiffe_id: str | None) -> tuple[WorkloadEn
         raise click.BadParameter(str(error), param_hint="--spiffe-id") from error
 
 
-def _credential(
-    endpoint: WorkloadEndpoint,
-    identity: SpiffeId | None,
-    issuer: str,
-    connector: Connector,
-    *,
-    x509: bool,
-    timeout: float,
-) -> tuple[str, list[tuple[str, str]]]:
-    """The SPIFFE ID of a certificate (empty otherwise), and the form fields that prove who asks. A JWT-SVID has one
-    audience, the issuer (SCA-5); a certificate goes with the TLS connection."""
-    from bridge.cli.token_endpoint import Certificate
-    from bridge.spire.workload_client import WorkloadApiFailed, fetch_jwt_svid, fetch_x509_svid
+def _once(request: TokenRequest, as_json: bool) -> int:
+    from bridge.cli.token_refusal import refusal_of
+    from bridge.cli.token_request import Granted
 
-    try:
-        if x509:
-            svid = fetch_x509_svid(endpoint, timeout=timeout, spiffe_id=identity)
-            connector.present(Certificate(svid.chain, svid.key))
-            return str(svid.spiffe_id), []
-        assertion = fetch_jwt_svid(endpoint, issuer, timeout=timeout, spiffe_id=identity)
-        return "", [("client_assertion_type", JWT_SPIFFE), ("client_assertion", assertion)]
-    except WorkloadApiFailed as error:
-        raise Failure(f"{error}. {_advice(error, identity)}") from error
-
-
-def _advice(error: WorkloadApiFailed, identity: SpiffeId | None) -> str:
-    """What to look at next: the agent only where it did not answer."""
-    # gRPC is not imported for one name: what it raised knows its code.
-    code = getattr(error.__cause__, "code", None)
-    if callable(code) and code().name in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
-        return "Is the agent up, and is this its socket?"
-    if identity is not None:
-        return (
-            f"Has this process an entry with that ID? On the SPIRE server: spire-server entry show -spiffeID {identity}"
-        )
-    return "Is there a registration entry for this process?"
-
-
-def _post(connector: Connector, url: str, form: list[tuple[str, str]], key_file: Path | None) -> Answer:
-    """Send the request; with DPoP once more when the server wants a nonce (RFC 9449 section 8)."""
-    if key_file is None:
-        return connector.post(url, form, {})
-    from bridge.cli.dpop_proof import key_in
-
-    key = key_in(key_file)
-    answer = connector.post(url, form, _dpop(key, url, None))
-    nonce = answer.headers.get("dpop-nonce")
-    if answer.body.get("error") == "use_dpop_nonce" and nonce is not None:
-        return connector.post(url, form, _dpop(key, url, nonce))
-    return answer
-
-
-def _dpop(key: EllipticCurvePrivateKey, url: str, nonce: str | None) -> dict[str, str]:
-    from bridge.cli.dpop_proof import proof
-
-    return {"DPoP": proof(key, url, jti=secrets.token_urlsafe(16), now=int(time.time()), nonce=nonce)}
-
-
-def _refused(answer: Answer, as_json: bool, scope: str | None) -> int:
-    body = answer.body
-    error_id = printable(body.get("error_id") or answer.headers.get("x-request-id"))
+    answer = request.send()
     if as_json:
-        emit_json(dict(body))
-        return 1
-    retry = answer.headers.get("retry-after")
-    raise Failure(
-        f"refused ({answer.status} {printable(body.get('error'))}): {printable(body.get('error_description'))}\n"
-        f"error_id {error_id}; the reason is in the server's log and audit: `bridge audit show {error_id}`"
-        + (f"\ntry again in {printable(retry)} s" if retry else "")
-        + "".join(f"\n{hint}" for hint in _hints(answer, scope))
-    )
+        emit_json(dict(answer.body))
+    elif isinstance(answer, Granted):
+        say(answer.token)
+    else:
+        raise refusal_of(answer, request.scope)
+    return 0 if isinstance(answer, Granted) else 1
 
 
-def _hints(answer: Answer, scope: str | None) -> Iterator[str]:
-    """What this command can do about a refusal, or somebody else."""
-    words = str(answer.body.get("error_description"))
-    if answer.status == 400 and "DPoP proof" in words:
-        yield "--dpop FILE sends one, with the key in FILE, which is made if absent"
-    if answer.status == 403:
-        yield "an operator has to approve this client: `bridge clients list --pending`"
-    # A comma may be part of a scope's name, so that it is no wrong usage.
-    if scope and "," in scope:
-        yield "scopes are separated by blanks, not by commas: --scope 'a b'"
+def _as_exec_credential(request: TokenRequest) -> int:
+    from bridge.cli.exec_credential import exec_credential, version_wanted
+
+    version = version_wanted(os.environ)
+    asked_at = int(time.time())
+    emit_json(exec_credential(request.granted(), version, asked_at=asked_at))
+    return 0
+
+
+def _watch(request: TokenRequest, file: Path) -> int:
+    from bridge.cli.token_watch import Surroundings, TokenKeeper, say_on_stderr, stop_on_signals
+    from bridge.files.kept_secret import NotReplaceable, require_replaceable
+    from bridge.serving.notify import Notifier
+
+    with stop_on_signals() as over, ExitStack() as ends:
+        try:
+            require_replaceable(file)
+        except NotReplaceable as error:
+            raise click.BadParameter(str(error), param_hint="--watch") from error
+        request.look()
+        notifier = Notifier.from_environment(os.environ, os.getpid())
+        ends.callback(notifier.stopping)
+        around = Surroundings(
+            monotonic=time.monotonic,
+            wall=time.time,
+            chance=random.SystemRandom().uniform,
+            wait=over.wait,
+            say=say_on_stderr,
+            told=lambda state, good: (notifier.ready if good else notifier.status)(state),
+        )
+        TokenKeeper(file, request.granted, around, outdated=_following(request, ends)).run()
+    return 0
+
+
+def _following(request: TokenRequest, ends: ExitStack) -> Callable[[Granted], bool]:
+    """Whether a token is bound to an X.509-SVID that the agent has replaced since. `ends` ends looking for that."""
+    if not request.x509:
+        return lambda granted: False
+    from bridge.spire.own_identity import OwnIdentity
+
+    own = OwnIdentity(request.endpoint, lambda: int(time.time()), spiffe_id=request.identity)
+    ends.callback(own.close)
+    own.start()
+
+    def outdated(granted: Granted) -> bool:
+        now, then = own.current(), granted.svid
+        return now is not None and then is not None and now.not_after > then.not_after
+
+    return outdated

@@ -44,6 +44,21 @@ class Certificate:
     key: bytes
 
 
+class NotNow(Failure):
+    """No answer for now: somebody said when to come again. Units: `after` seconds, None when that cannot be read."""
+
+    def __init__(self, message: str, *, after: int | None) -> None:
+        super().__init__(message)
+        self.after = after
+
+
+def seconds_of(retry_after: str | None) -> int | None:
+    """`Retry-After` as seconds (RFC 9110 section 10.2.3); None without one, and for a date, which nobody here sends."""
+    if retry_after is None or not (retry_after.isascii() and retry_after.isdigit() and len(retry_after) <= 9):
+        return None
+    return int(retry_after)
+
+
 class Connector:
     """Makes connections that trust `ca` (a PEM file; None: what the system trusts)."""
 
@@ -92,7 +107,10 @@ class Connector:
         try:
             answer = loads_object(raw, max_bytes=_MAX_ANSWER)
         except InvalidJson as error:
-            raise Failure(f"{url}: answered {response.status} without JSON; is it the issuer of a bridge?") from error
+            words = f"{url}: answered {response.status} without JSON; is it the issuer of a bridge?"
+            # A proxy in between may say so, in words of its own.
+            retry = response.getheader("Retry-After")
+            raise (NotNow(words, after=seconds_of(retry)) if retry else Failure(words)) from error
         return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, answer)
 
     def _connection(self, url: str) -> http.client.HTTPConnection:
@@ -114,7 +132,9 @@ def discover(connector: Connector, issuer: str, *, mtls: bool) -> str:
     url = f"{parts.scheme}://{parts.netloc}{WELL_KNOWN}{parts.path}"
     answer = connector.get(url)
     if answer.status != 200:
-        raise Failure(f"{url}: answered {answer.status}; is {issuer} the issuer, spelled as the server spells it?")
+        words = f"{url}: answered {answer.status}; is {issuer} the issuer, spelled as the server spells it?"
+        retry = answer.headers.get("retry-after")
+        raise NotNow(words, after=seconds_of(retry)) if retry else Failure(words)
     if answer.body.get("issuer") != issuer:
         raise Failure(
             f"{url}: is of issuer {printable(answer.body.get('issuer'))}, not {issuer}; name that with --issuer"

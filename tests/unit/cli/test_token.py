@@ -10,6 +10,7 @@ import signal
 import stat
 import tempfile
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,23 @@ def test_the_whole_answer_is_for_programs(run: Run, words: list[str]) -> None:
     answer = run(*words, "--scope", "ledger.read", "--json").json
     assert answer.keys() >= {"access_token", "token_type", "expires_in", "scope"}
     assert answer["token_type"] == "Bearer"
+
+
+@pytest.mark.parametrize("version", ["v1", "v1beta1", "v1alpha1"])
+def test_an_exec_credential_is_for_kubeconfigs(
+    run: Run, words: list[str], version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"apiVersion": f"client.authentication.k8s.io/{version}", "kind": "ExecCredential", "spec": {}}
+    monkeypatch.setenv("KUBERNETES_EXEC_INFO", json.dumps(asked))
+    ran = run(*words, "--output", "exec-credential")
+    if version == "v1alpha1":
+        assert (ran.code, ran.out) == (1, "")
+        assert "v1beta1" in ran.err
+        return
+    assert (ran.json["apiVersion"], ran.json["kind"]) == (asked["apiVersion"], "ExecCredential")
+    token = claims(ran.json["status"]["token"])
+    end = datetime.fromisoformat(ran.json["status"]["expirationTimestamp"]).timestamp()
+    assert token["iat"] < end <= token["exp"]
 
 
 def test_the_issuer_comes_from_the_configuration(run: Run, words: list[str], stand: Stand) -> None:
