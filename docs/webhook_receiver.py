@@ -100,7 +100,7 @@ class Server(ThreadingHTTPServer):
         request.settimeout(PATIENCE_SECONDS)  # type: ignore[attr-defined]
         try:
             with self._context.wrap_socket(request, server_side=True) as stream:  # type: ignore[arg-type]
-                self.RequestHandlerClass(stream, client_address, self)
+                Receiver(stream, client_address, self)
         except OSError:
             # No TLS, or gone: nothing came.
             return

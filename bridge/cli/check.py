@@ -88,6 +88,7 @@ def _all_parts(config: Path) -> Iterator[_Part]:
     yield configuration
     looks = {"tls": _tls, "policies": _policies, "store": _store, "bundles": _bundles}
     looks |= {"statements": _statements, "fetches": _fetches, "users": _users, "proxies": _proxies, "console": _console}
+    looks["webhook"] = _webhook
     for name, look in looks.items():
         yield _looked_at(name, look, settings)
 
@@ -298,6 +299,24 @@ def _users(settings: Settings, part: _Part) -> None:
         advice = "nobody can sign in; look at [users] issuer, and at [fetch] ca_file if its CA is your own"
         raise StartRefused([f"{users.issuer}: {error}; {advice}"]) from error
     part.found.append(f"{provider.issuer} signs people in; this service is {users.client_id} there, by {by}")
+
+
+def _webhook(settings: Settings, part: _Part) -> None:
+    """Who is told of changes, and whether a message could be signed. Nobody is asked: that is `bridge webhook test`."""
+    from bridge.fetch.guarded import place_of
+    from bridge.wiring_webhook import open_way
+
+    webhook = settings.webhook
+    if webhook is None:
+        part.found.append("no [webhook]: nobody is told of changes of records")
+        return
+    number = len(open_way(webhook)[1].current())
+    events = ", ".join(kind.value for kind in webhook.events)
+    part.found.append(f"{place_of(webhook.url).server} is told of {events}; `bridge webhook test` tries it")
+    if number > 1:
+        part.hints.append(
+            f"{webhook.secret_file}: {number} secrets; take the old one out when the receiver has the new"
+        )
 
 
 def _console(settings: Settings, part: _Part) -> None:

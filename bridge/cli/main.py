@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("bridge.cli.doctor:doctor", "Say rule by rule what the service makes of an SVID, and what to change."),
     "audit": ("bridge.cli.audit:audit", "Read, follow, verify and export the audit log."),
     "keys": ("bridge.cli.keys:keys", "List and rotate the keys that sign tokens."),
+    "webhook": ("bridge.cli.webhook:webhook", "Try the webhook, show its queue, send again what was given up."),
     "db": ("bridge.cli.db:db", "Show the state of the schema, and migrate it."),
     "token": ("bridge.cli.token:token", "Get an access token as a workload, with its SVID."),
     "lab": ("bridge.cli.lab:lab", "Run an embedded SPIFFE authority, for tests and demonstrations."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from urllib.parse import urlencode
 
 from bridge.model.record_change import ChangeKind, RecordChange
@@ -44,6 +45,9 @@ class Composer:
             return None
         if self._prefixes is not None and not change.subject.startswith(self._prefixes):
             return None
+        # Text that is not Unicode would fail the whole commit.
+        client_id = change.client_id.encode("utf-8", "replace").decode("utf-8")
+        change = replace(change, client_id=client_id)
         body = message(change.kind.value, change.time, self._data(change))
         return Notice(ID_PREFIX + self._new_id(), change.kind.value, change.client_id, body)
 

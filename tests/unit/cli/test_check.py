@@ -17,6 +17,7 @@ from bridge.lab.workload_api import WorkloadApi
 from tests.unit.cli.conftest import Run
 
 PARTS = ["configuration", "tls", "policies", "store", "bundles", "statements", "fetches", "users", "proxies", "console"]
+PARTS += ["webhook"]
 
 
 def parts(run: Run) -> dict[str, dict[str, object]]:
