@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from wsgiref.types import WSGIApplication
 
 from bridge import __version__
+from bridge.ambient import new_id, now
 from bridge.bundle_news import BundleNews
 from bridge.chores import Chores
 from bridge.config import Settings, settings_from
@@ -23,6 +24,7 @@ from bridge.observe.log import configure
 from bridge.observe.readiness import PartState, Readiness, readiness
 from bridge.observe.serving_metrics import ServingMetrics
 from bridge.opening import (
+    limits_of,
     open_bundles,
     open_fetcher,
     open_issuers,
@@ -32,21 +34,19 @@ from bridge.opening import (
     policy_defaults,
     trust_rules_of,
 )
-from bridge.own_certificate import OwnCertificate, own_endpoint
+from bridge.own_certificate import OwnCertificate
 from bridge.policy.folder import PolicyFolder
 from bridge.policy.in_force import PolicyInForce
 from bridge.registration.refusals import RefusalLog
-from bridge.store.migrations import create_if_empty
-from bridge.tokens.sealing import SealKey, create_seal_key, read_seal_key
+from bridge.tokens.sealing import SealKey, read_seal_key
 from bridge.upkeep import Periods, Upkeep
 from bridge.verify.dpop import DpopNonces
 from bridge.verify.verifier import SvidVerifier
 from bridge.vitals import Vitals
 from bridge.web.application import create_app, create_metrics_app
-from bridge.wiring import Parts, limits_of, new_id, now, services_of
+from bridge.wiring import Parts, services_of
 from bridge.wiring_console import console_services
-from bridge.wiring_pages import upstream_secret
-from bridge.wiring_webhook import open_courier, open_way, webhook_chores
+from bridge.wiring_webhook import open_courier, webhook_chores
 
 _log = logging.getLogger("bridge.app")
 
@@ -62,49 +62,6 @@ FIRST_WORD_SECONDS, FIRST_WORD_MOST = 1.5, 100
 DELIVERY_PATIENCE = 1.0
 # So long a request waits for a bundle that may hold the key it named.
 EARLY_PATIENCE = 3.0
-
-
-def prepare(settings: Settings) -> None:
-    """What must be in place before a worker starts: seal key, schema, signing keys, sound policies.
-
-    Raises: StartRefused with what is wrong and what to do.
-    """
-    # A seal key is made only for a store that does not exist yet: beside an existing one a new key
-    # would be the wrong key.
-    if not settings.seal_file.exists() and not settings.database.exists() and create_seal_key(settings.seal_file):
-        _log.info("made a new seal key", extra={"path": str(settings.seal_file)})
-    if settings.tls is None and settings.listen is not None:
-        _log.warning(
-            "no [tls]: plain HTTP on %s, for development: whoever is on this machine may use it", settings.listen
-        )
-    for address in settings.claimable_proxies:
-        _log.warning(
-            "[[trusted_proxies]] %s: any process of this machine can connect from there and claim any SVID; "
-            "use a unix socket",
-            address,
-        )
-    if settings.fetch.allow_hosts:
-        hosts = ", ".join(settings.fetch.allow_hosts)
-        _log.warning("[fetch] allow_hosts: whoever may name a URL reaches %s from here; never in production", hosts)
-    if settings.users is not None and settings.users.source == "development":
-        _log.warning(
-            "[users] development: whoever reaches %s signs in as anybody; never in production", settings.issuer
-        )
-    seal = read_seal_key(settings.seal_file)
-    if settings.users is not None:
-        upstream_secret(settings.users)
-    if settings.webhook is not None:
-        open_way(settings.webhook)
-    create_if_empty(settings.database)
-    open_bundles(settings)
-    own_endpoint(settings)
-    open_fetcher(settings)
-    PolicyFolder(settings.policy_directory, policy_defaults(settings)).load()
-    store = open_store(settings, seal, clock=now)
-    try:
-        open_ring(settings, store, seal, clock=now)
-    finally:
-        store.close()
 
 
 def build_worker(configuration: FileAsRead) -> Worker:

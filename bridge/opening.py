@@ -6,10 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from bridge.ambient import new_id, now
 from bridge.config import Settings
+from bridge.config.settings import UserSettings
 from bridge.fetch.connecting import tls_context
 from bridge.fetch.fetcher import Fetcher
 from bridge.fetch.slots import ThreadShare
+from bridge.files.paths import read_secret
 from bridge.model.errors import StartRefused
 from bridge.observe import metrics
 from bridge.policy.folder import PolicyDefaults
@@ -18,15 +21,15 @@ from bridge.spire.book import BundleBook
 from bridge.spire.polled_source import Polling
 from bridge.spire.sources import BundleSources
 from bridge.store.migrations import require_current
-from bridge.store.ports import Store
+from bridge.store.ports import RegistrationLimits, Store
 from bridge.store.sqlite import SqliteStore
 from bridge.tokens.key_ring import KeyRing
 from bridge.tokens.sealing import SealKey, read_seal_key
 from bridge.verify.issuer_urls import UrlKeySet
 from bridge.verify.jwt_svid import TrustDomainRules
 from bridge.verify.pinned_issuers import PinnedIssuers
-from bridge.wiring import key_set_fetch, new_id, now
 from bridge.wiring_bundles import bundle_options, bundle_polling, copied_polling, unshared_polling
+from bridge.wiring_fetch import key_set_fetch
 from bridge.wiring_webhook import open_outbox
 
 Clock = Callable[[], int]
@@ -54,6 +57,28 @@ def trust_rules_of(settings: Settings) -> dict[str, TrustDomainRules]:
         )
         for name, domain in settings.trust_domains.items()
     }
+
+
+def limits_of(settings: Settings, trust_domain: str | None) -> RegistrationLimits:
+    """The limits of one trust domain: its own where it has some, the general ones elsewhere."""
+    domain = settings.trust_domains.get(trust_domain or "")
+    own = None if domain is None else domain.limits
+
+    def limit(name: str) -> int:
+        value = getattr(own, name, None) or getattr(settings.limits, name)
+        assert isinstance(value, int), "every limit has a default"
+        return value
+
+    return RegistrationLimits(
+        records=limit("records_per_trust_domain"),
+        per_second=limit("registrations_per_second"),
+        burst=limit("registration_burst"),
+        instances=limit("instances_per_identity"),
+        pending=limit("pending_per_trust_domain"),
+        rule_per_second=limit("rule_registrations_per_second"),
+        rule_burst=limit("rule_registration_burst"),
+        identity_per_minute=limit("identity_registrations_per_minute"),
+    )
 
 
 def open_store(settings: Settings, seal: SealKey | None = None, *, clock: Clock = now) -> Store:
@@ -136,3 +161,20 @@ def open_issuers(settings: Settings, fetcher: Fetcher) -> PinnedIssuers:
         {name: Path(own.jwks_file) for name, own in issuers.items() if own.jwks_file is not None},
         {name: UrlKeySet(own.jwks_uri, fetch) for name, own in issuers.items() if own.jwks_uri is not None},
     )
+
+
+def upstream_secret(users: UserSettings) -> str | None:
+    """The secret that the login provider gave out; None where our own keys are used.
+
+    Raises: StartRefused when its file cannot be read, may be read by others, or holds no secret.
+    """
+    if users.client_secret_file is None:
+        return None
+    path = Path(users.client_secret_file)
+    try:
+        secret = read_secret(path).decode("utf-8").strip()
+    except UnicodeDecodeError:
+        secret = ""
+    if not secret or not secret.isprintable():
+        raise StartRefused([f"{path}: holds no secret: one line of text"])
+    return secret

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from bridge.ambient import new_id
 from bridge.config import Settings
 from bridge.fetch.document_cache import DocumentCache
-from bridge.fetch.fetcher import Fetcher, Purpose
-from bridge.fetch.freshness import MIN_SECONDS, freshness
+from bridge.fetch.fetcher import Fetcher
 from bridge.grants.client_credentials import ClientCredentials
 from bridge.grants.code_flow import CodeFlow
 from bridge.grants.grant_questions import GrantQuestions
@@ -25,6 +23,7 @@ from bridge.model.terms import Decision
 from bridge.observe import metrics
 from bridge.observe.observer import RequestObserver
 from bridge.observe.readiness import Readiness
+from bridge.opening import limits_of
 from bridge.policy.in_force import PolicyInForce
 from bridge.registration.authentication import Authentication, VerifyAssertion
 from bridge.registration.document_clients import DocumentClients
@@ -36,15 +35,13 @@ from bridge.registration.noise import NoiseLimit
 from bridge.registration.refusals import RefusalLog
 from bridge.registration.refused import Refusals
 from bridge.registration.registrar import Registrar
-from bridge.registration.seen_documents import GetDocument
 from bridge.registration.weakening import Weakening
-from bridge.store.ports import RegistrationLimits, Store
+from bridge.store.ports import Store
 from bridge.tokens.access_token import AccessTokens
 from bridge.tokens.key_ring import KeyRing
 from bridge.tokens.sealing import SealKey
 from bridge.verify.assertion_verifier import VerifiedAssertion, verify_client_assertion
 from bridge.verify.dpop_verifier import DpopNonces, DpopVerifier
-from bridge.verify.issuer_urls import MAX_KEY_SET_BYTES, FetchedKeySet, KeySetFetch
 from bridge.verify.key_sets import JwtKeys
 from bridge.verify.metadata_documents import VerifiedDocument, read_document, read_keys
 from bridge.verify.pinned_issuers import PinnedIssuers
@@ -56,19 +53,6 @@ from bridge.wiring_pages import page_services
 
 # The draft that lets pushed clients in, as `[drafts]` names it.
 PUSHED_DRAFT = "pushed_client_registration"
-
-
-def now() -> int:
-    """Epoch seconds. Everything below takes the time as an argument."""
-    return int(time.time())
-
-
-def new_id() -> str:
-    """An unguessable id of 22 characters, for tokens, keys and correlation. None begins with a hyphen: who gives one
-    to a command would be told of an unknown option."""
-    while (made := secrets.token_urlsafe(16)).startswith("-"):
-        pass
-    return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,35 +255,6 @@ def _authentication(parts: Parts, dpop: DpopVerifier, documents: DocumentClients
     )
 
 
-def key_set_fetch(fetcher: Fetcher) -> KeySetFetch:
-    """How the JWK Set at a configured URL is fetched. One that may not be stored is fetched every minute: it is
-    asked for ahead of the statements that need it."""
-
-    def fetch(url: str, *, etag: str, in_request: bool, now: int) -> FetchedKeySet:
-        fetched = fetcher.get_configured(
-            url,
-            purpose=Purpose.ISSUER_KEYS,
-            max_bytes=MAX_KEY_SET_BYTES,
-            etag=etag or None,
-            in_request=in_request,
-        )
-        fresh_until = max(freshness(fetched.headers, now=now).fresh_until, now + MIN_SECONDS)
-        return FetchedKeySet(None if fetched.status == 304 else fetched.body, fetched.etag or "", fresh_until)
-
-    return fetch
-
-
-def document_getter(fetcher: Fetcher, *, in_request: bool = True) -> GetDocument:
-    """How an operator has the document of a client fetched that waits. `in_request`: a thread waits that answers
-    requests, and of those only some may."""
-
-    def get(url: str, *, for_keys: bool) -> bytes:
-        purpose = Purpose.CLIENT_KEYS if for_keys else Purpose.DOCUMENT
-        return fetcher.get(url, purpose=purpose, in_request=in_request).body
-
-    return get
-
-
 def documents_of(parts: Parts, noise: NoiseLimit) -> DocumentCache[VerifiedDocument, JwtKeys]:
     """The documents and keys of clients, as all workers share them."""
     unknown = EvidenceRejected(Reason.CLIENT_UNKNOWN, "nobody has come with this URL before")
@@ -318,28 +273,6 @@ def _endpoints(settings: Settings) -> Endpoints:
     listeners = {"plain": settings.listen, "mtls": settings.mtls_listen, "metrics": settings.metrics_listen}
     named = frozenset(kind for kind, address in listeners.items() if address)
     return Endpoints(settings.issuer, settings.mtls_base, named, behind_proxy=bool(settings.trusted_proxies))
-
-
-def limits_of(settings: Settings, trust_domain: str | None) -> RegistrationLimits:
-    """The limits of one trust domain: its own where it has some, the general ones elsewhere."""
-    domain = settings.trust_domains.get(trust_domain or "")
-    own = None if domain is None else domain.limits
-
-    def limit(name: str) -> int:
-        value = getattr(own, name, None) or getattr(settings.limits, name)
-        assert isinstance(value, int), "every limit has a default"
-        return value
-
-    return RegistrationLimits(
-        records=limit("records_per_trust_domain"),
-        per_second=limit("registrations_per_second"),
-        burst=limit("registration_burst"),
-        instances=limit("instances_per_identity"),
-        pending=limit("pending_per_trust_domain"),
-        rule_per_second=limit("rule_registrations_per_second"),
-        rule_burst=limit("rule_registration_burst"),
-        identity_per_minute=limit("identity_registrations_per_minute"),
-    )
 
 
 def _count_decision(decision: Decision) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from bridge.ambient import new_id
 from bridge.config import Settings
 from bridge.config.settings import ConsoleSettings
 from bridge.console.operators import Access, ByCertificate, BySocket
@@ -12,34 +13,19 @@ from bridge.console.services import ConsoleServices
 from bridge.console.sign_in import CALLBACK, BySignIn, SignInParts
 from bridge.model.bundle import BundleStatus
 from bridge.model.errors import StartRefused
-from bridge.model.identity import PolicySubject, Source
+from bridge.model.identity import PolicySubject
 from bridge.observe.observer import RequestObserver
 from bridge.observe.readiness import Readiness
-from bridge.policy.pattern import InvalidPattern, is_broad, spiffe_id_pattern
+from bridge.opening import limits_of
+from bridge.operator_faults import operator_faults
+from bridge.policy.pattern import spiffe_id_pattern
 from bridge.registration.seen_documents import look_at
 from bridge.tokens.sealing import SealKey
 from bridge.users.sessions import Sessions
 from bridge.users.user_ids import UserIds
-from bridge.wiring import Parts, document_getter, limits_of, new_id
+from bridge.wiring import Parts
+from bridge.wiring_fetch import document_getter
 from bridge.wiring_pages import new_secret, upstream_of
-
-
-def operator_faults(settings: Settings) -> list[str]:
-    """What is wrong with `[console] operators`, in words: patterns that are none, reach too far, or are of nobody's
-    trust domain."""
-    console = settings.console
-    faults = []
-    for text in (console.operators if console is not None else None) or ():
-        try:
-            pattern = spiffe_id_pattern(text)
-        except InvalidPattern as error:
-            faults.append(f'console.operators: "{text}": {error}')
-            continue
-        if is_broad(pattern, Source.SPIFFE):
-            faults.append(f'console.operators: "{text}": makes every workload an operator; name the first segment')
-        elif pattern.space not in settings.trust_domains:
-            faults.append(f'console.operators: "{text}": there is no [trust_domains."{pattern.space}"]')
-    return faults
 
 
 def console_services(

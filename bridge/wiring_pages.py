@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from bridge.config.settings import Settings, UserSettings
 from bridge.fetch.fetcher import Fetcher, Purpose
 from bridge.fetch.guarded import place_of
-from bridge.files.paths import read_secret
 from bridge.grants.approvals import Approvals
-from bridge.model.errors import StartRefused
+from bridge.opening import upstream_secret
 from bridge.store.ports import GrantStore, SessionStore
 from bridge.tokens.key_ring import KeyRing
 from bridge.tokens.sealing import SealKey
@@ -69,23 +67,6 @@ def page_services(
         home=home,
         new_secret=new_secret,
     )
-
-
-def upstream_secret(users: UserSettings) -> str | None:
-    """The secret that the login provider gave out; None where our own keys are used.
-
-    Raises: StartRefused when its file cannot be read, may be read by others, or holds no secret.
-    """
-    if users.client_secret_file is None:
-        return None
-    path = Path(users.client_secret_file)
-    try:
-        secret = read_secret(path).decode("utf-8").strip()
-    except UnicodeDecodeError:
-        secret = ""
-    if not secret or not secret.isprintable():
-        raise StartRefused([f"{path}: holds no secret: one line of text"])
-    return secret
 
 
 def login_provider(users: UserSettings, fetcher: Fetcher) -> UpstreamProvider:

@@ -36,24 +36,35 @@ ALLOWED: dict[str, set[str]] = {
     "vitals": {"model", "observe", "store", "tokens"},
     "bundle_news": L0 | L1,
     "upkeep": L0 | L1 | {"registration", "bundle_news", "chores"},
-    "wiring": L0 | L1 | {"registration", "grants", "web", "config", "wiring_flow", "wiring_pages"},
+    "ambient": set(),
+    "operator_faults": L0 | {"policy", "config"},
+    "wiring": L0
+    | L1
+    | {"registration", "grants", "web", "config", "ambient", "opening", "wiring_flow", "wiring_pages", "wiring_fetch"},
+    # Without what only answering requests needs: commands and the preparation of a start load it.
+    "wiring_fetch": L0 | L1 | {"registration"},
     "wiring_flow": L0 | L1 | {"registration", "grants", "wiring_pages"},
-    "wiring_pages": L0 | L1 | {"grants", "web", "config"},
+    "wiring_pages": L0 | L1 | {"grants", "web", "config", "opening"},
     "wiring_bundles": L0 | L1 | {"config", "serving"},
-    "wiring_console": L0 | L1 | {"registration", "web", "console", "config", "wiring", "wiring_pages"},
+    "wiring_console": L0
+    | L1
+    | {"registration", "web", "console", "config"}
+    | {"ambient", "opening", "operator_faults", "wiring", "wiring_fetch", "wiring_pages"},
     "wiring_webhook": L0 | L1 | {"webhook", "chores", "config"},
     "own_certificate": L0 | L1 | {"config"},
-    "opening": L0 | L1 | {"serving", "config", "wiring", "wiring_bundles", "wiring_webhook"},
+    "opening": L0 | L1 | {"serving", "config", "ambient", "wiring_bundles", "wiring_fetch", "wiring_webhook"},
+    "preparing": L0 | L1 | {"config", "ambient", "opening", "own_certificate", "wiring_webhook"},
     "app": L0
     | L1
     | {"registration", "grants", "web", "serving", "config", "bundle_news", "chores", "measures", "upkeep", "opening"}
-    | {"console", "own_certificate", "vitals"}
+    | {"ambient", "console", "own_certificate", "vitals"}
     | {"wiring", "wiring_bundles", "wiring_console", "wiring_pages", "wiring_webhook"},
     "lab": L0 | {"spire", "config"},
     "cli": L0
     | L1
-    | {"registration", "doctor", "grants", "serving", "config", "app", "lab"}
-    | {"opening", "own_certificate", "wiring", "wiring_bundles", "wiring_console", "wiring_pages"}
+    | {"registration", "doctor", "grants", "serving", "config", "lab"}
+    | {"ambient", "opening", "operator_faults", "own_certificate", "preparing"}
+    | {"wiring_bundles", "wiring_fetch", "wiring_pages"}
     | {"webhook", "wiring_webhook"},
 }
 
@@ -119,16 +130,20 @@ def faults(path: Path, package: str, imports: list[tuple[int, str]]) -> list[str
 
 
 ROOT = {
+    "ambient.py",
     "app.py",
     "bundle_news.py",
     "chores.py",
     "opening.py",
+    "operator_faults.py",
     "own_certificate.py",
+    "preparing.py",
     "upkeep.py",
     "vitals.py",
     "wiring.py",
     "wiring_bundles.py",
     "wiring_console.py",
+    "wiring_fetch.py",
     "wiring_flow.py",
     "wiring_pages.py",
     "wiring_webhook.py",

@@ -82,8 +82,8 @@ def tail(
     Example:
       bridge audit tail --follow --event refused --event registered
     """
+    from bridge.ambient import now
     from bridge.opening import open_store
-    from bridge.wiring import now
 
     kinds = [AuditEventKind(event) for event in events]
     with closing(open_store(settings_of(config))) as store:
@@ -198,8 +198,8 @@ def export(since: int | None, until: int | None, events: tuple[str, ...], config
     Example:
       bridge audit export --since 2026-01-01T00:00:00Z --until 2026-02-01T00:00:00Z > january.jsonl
     """
+    from bridge.ambient import now
     from bridge.opening import open_store
-    from bridge.wiring import now
 
     at = now()
     first, before = moment_at(since, at), moment_at(until, at)

@@ -21,7 +21,7 @@ def start_faults(settings: Settings, options: ServingOptions) -> list[str]:
     Not looked at: what `prepare` says well by itself (rights of the seal key, schema, policies). The
     addresses are bound for a moment; somebody may still be faster.
     """
-    from bridge.wiring_console import operator_faults
+    from bridge.operator_faults import operator_faults
 
     return [*seal_faults(settings), *tls_faults(settings), *operator_faults(settings), *address_faults(options)]
 

@@ -126,8 +126,8 @@ def _tls(settings: Settings, part: _Part) -> None:
 
 
 def _certificate_files(settings: Settings, part: _Part) -> None:
+    from bridge.ambient import now
     from bridge.serving.tls import read_certificate
-    from bridge.wiring import now
 
     if faults := tls_faults(settings):
         part.faults += faults
@@ -220,8 +220,8 @@ def _bundles(settings: Settings, part: _Part) -> None:
 
 
 def _statements(settings: Settings, part: _Part) -> None:
+    from bridge.ambient import now
     from bridge.opening import open_fetcher, open_issuers
-    from bridge.wiring import now
 
     at = now()
     issuers = open_issuers(settings, open_fetcher(settings))
@@ -281,9 +281,9 @@ def _proxies(settings: Settings, part: _Part) -> None:
 
 def _users(settings: Settings, part: _Part) -> None:
     """Who signs people in: asked as at the first sign-in."""
-    from bridge.opening import open_fetcher
-    from bridge.wiring import now
-    from bridge.wiring_pages import login_provider, upstream_secret
+    from bridge.ambient import now
+    from bridge.opening import open_fetcher, upstream_secret
+    from bridge.wiring_pages import login_provider
 
     users = settings.users
     if users is None:
@@ -321,7 +321,7 @@ def _webhook(settings: Settings, part: _Part) -> None:
 
 def _console(settings: Settings, part: _Part) -> None:
     """Who the operators are that may open the console."""
-    from bridge.wiring_console import operator_faults
+    from bridge.operator_faults import operator_faults
 
     console = settings.console
     if console is None:

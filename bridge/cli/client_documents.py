@@ -21,7 +21,7 @@ def seen_at(settings: Settings, url: str) -> SeenDocument:
     to see; StartRefused for a `[fetch] ca_file` that cannot be read."""
     from bridge.opening import open_fetcher
     from bridge.registration.seen_documents import look_at
-    from bridge.wiring import document_getter
+    from bridge.wiring_fetch import document_getter
 
     try:
         return look_at(url, document_getter(open_fetcher(settings), in_request=False))

@@ -78,9 +78,9 @@ def list_clients(
       bridge clients list --parent spiffe://example.org/ns/web/sa/api
       bridge clients list --tree
     """
+    from bridge.ambient import now
     from bridge.opening import open_store
     from bridge.store.ports import ClientFilter
-    from bridge.wiring import now
 
     _check_options(pending=pending, tree=tree, as_json=as_json, unused=unused, others=(state, prefix, parent))
     where = ClientFilter(ClientState(state) if state else None, trust_domain, rule, parent, prefix)

@@ -100,9 +100,9 @@ def recheck(
       bridge clients recheck --rule web-reads-ledger
       bridge clients recheck --apply
     """
+    from bridge.ambient import new_id, now
     from bridge.opening import open_store, open_store_to_change
     from bridge.store.ports import ClientFilter
-    from bridge.wiring import new_id, now
 
     settings = settings_of(config)
     policy = _policies(config)
@@ -167,7 +167,7 @@ def _counted(judged: Iterable[_Judged], tally: _Tally) -> Iterator[_Judged]:
 
 def _ended(judged: Iterator[_Judged], store: Store, policy_version: str, run: str, tally: _Tally) -> Iterator[_Judged]:
     """End, batch by batch, those that nobody can use, unless they changed since they were looked at."""
-    from bridge.wiring import now
+    from bridge.ambient import now
 
     while batch := list(islice(judged, BATCH)):
         at = now()

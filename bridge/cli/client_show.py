@@ -57,8 +57,8 @@ def show(identifier: str, limit: int | None, as_json: bool, config: Path) -> int
       bridge clients show spiffe://example.org/ns/web/sa/api
       bridge clients show https://app.example.com/client.json
     """
+    from bridge.ambient import now
     from bridge.opening import open_store
-    from bridge.wiring import now
 
     settings = settings_of(config)
     with closing(open_store(settings)) as store:

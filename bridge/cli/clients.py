@@ -176,10 +176,10 @@ def _change(
     seen: SeenDocument | None = None,
 ) -> int:
     """Take one decision, and say what it touched. `seen` is what was looked at before."""
+    from bridge.ambient import new_id, now
     from bridge.cli.operator import operator_name
     from bridge.opening import open_store_to_change
     from bridge.registration.verdicts import UnfitVerdict, Verdict, Verdicts, read_note
-    from bridge.wiring import new_id, now
 
     settings = settings_of(config)
     beside = {} if seen is None else {"document": seen.digest}

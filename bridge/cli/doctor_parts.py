@@ -48,12 +48,12 @@ def examiner_of(settings: Settings, store: Store | None) -> Iterator[tuple[Exami
     """Everything that a diagnosis needs, and the time (epoch seconds) that it goes by.
 
     Raises: ConfigurationRefused for policies that do not load."""
+    from bridge.ambient import now
     from bridge.cli.trust_looking import reported_bundles
     from bridge.doctor.examination import Examiner
     from bridge.doctor.surroundings import Surroundings
     from bridge.opening import trust_rules_of
     from bridge.verify.verifier import SvidVerifier
-    from bridge.wiring import now
 
     policies = _policies(settings)
     with reported_bundles(settings, BUNDLE_SECONDS) as book:
@@ -77,8 +77,8 @@ def _policies(settings: Settings) -> PolicySet:
 
 def _outlook(settings: Settings, policies: PolicySet, store: Store | None) -> Outlook:
     from bridge.doctor.nobody import NobodyYet
+    from bridge.opening import limits_of
     from bridge.registration.foresight import Outlook
-    from bridge.wiring import limits_of
 
     nobody = NobodyYet()
     return Outlook(

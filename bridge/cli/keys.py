@@ -35,9 +35,9 @@ def list_keys(config: Path, as_json: bool) -> int:
     Example:
       bridge keys list --json
     """
+    from bridge.ambient import now
     from bridge.opening import open_store
     from bridge.tokens.key_ring import signing_row, state_of
-    from bridge.wiring import now
 
     with closing(open_store(settings_of(config))) as store:
         rows = store.keys.keys()
@@ -66,8 +66,8 @@ def rotate(config: Path, as_json: bool) -> int:
     Example:
       bridge keys rotate
     """
+    from bridge.ambient import now
     from bridge.opening import open_ring, open_store
-    from bridge.wiring import now
 
     settings = settings_of(config)
     with closing(open_store(settings)) as store:

@@ -56,10 +56,10 @@ def replay(candidate: Path, since: int | None, against: str, verify: bool, confi
     Example:
       bridge policy replay --candidate candidate --since 7d
     """
+    from bridge.ambient import now
     from bridge.cli.replay_book import ReplayBook
     from bridge.opening import open_store
     from bridge.policy.folder import collector_at_rest
-    from bridge.wiring import now
 
     settings = settings_of(config)
     tried = usable_folder(candidate, defaults_of(settings))

@@ -95,8 +95,8 @@ def prepare_in_child(sending: Connection, config: Path) -> None:
         options = serving_options(settings, as_read)
         if faults := start_faults(settings, options):
             raise StartRefused(faults)
-        from bridge.app import prepare
         from bridge.observe.log import configure
+        from bridge.preparing import prepare
 
         configure()
         prepare(settings)

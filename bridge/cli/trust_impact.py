@@ -115,9 +115,9 @@ def impact(
       bridge trust impact example.org 9f86d081884c
       bridge trust impact example.org 9f86d081884c --revoke --note "INC-42"
     """
+    from bridge.ambient import now
     from bridge.opening import open_store, open_store_to_change
     from bridge.registration.impact import Search
-    from bridge.wiring import now
 
     _require_sense(lists_tokens=lists_tokens, revoke=revoke, yes=yes, reason=reason)
     settings = settings_of(config)
@@ -256,7 +256,7 @@ def _revoked(
     answer: Answer, asked: Asked, search: Search, question: Question, reason: str, *, said: bool, looking: _Looking
 ) -> int:
     """Show what will end, ask, and end it."""
-    from bridge.wiring import new_id, now
+    from bridge.ambient import new_id, now
 
     if not asked.as_json:
         answer.show(asked.limit)

@@ -55,7 +55,7 @@ def look(
     `only` is the trust domain whose endpoint is asked, all when None. Raises: StartRefused, also where what is SHARED
     would be sealed with another key than the store's; Unavailable for the store.
     """
-    from bridge.wiring import now
+    from bridge.ambient import now
 
     with _sources(settings, asking) as sources:
         sources.start()

@@ -45,11 +45,11 @@ def try_it(config: Path, as_json: bool) -> int:
     Example:
       bridge webhook test --config /etc/bridge/bridge.toml
     """
+    from bridge.ambient import new_id, now
     from bridge.fetch.guarded import place_of
     from bridge.webhook.courier import try_once
     from bridge.webhook.messages import ID_PREFIX, ping
     from bridge.webhook.outcomes import Outcome
-    from bridge.wiring import new_id, now
     from bridge.wiring_webhook import open_way
 
     _, section = _configured(config)
@@ -113,8 +113,8 @@ def retry(message: str | None, dead: bool, config: Path, as_json: bool) -> int:
     Example:
       bridge webhook retry --dead
     """
+    from bridge.ambient import now
     from bridge.opening import open_store
-    from bridge.wiring import now
 
     if (message is None) is not dead:
         raise click.UsageError("name one message, or --dead for all that were given up")

@@ -16,7 +16,6 @@ from contextlib import closing, redirect_stdout
 from io import StringIO
 from pathlib import Path
 
-from bridge.app import prepare
 from bridge.cli.main import main
 from bridge.config import load_settings
 from bridge.model.evidence import Door, EvidenceKind
@@ -27,6 +26,7 @@ from bridge.policy.diff import PolicyDiff
 from bridge.policy.evaluate import PolicySet
 from bridge.policy.folder import PolicyDefaults, check_folder
 from bridge.policy.reach import Survey
+from bridge.preparing import prepare
 from bridge.store.audit_chain import EVENT_COLUMNS
 from tests.bench.figure import Figure, Report
 from tests.bench.rules import MANY, rules_text

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from cryptography.utils import CryptographyDeprecationWarning
 
-from bridge.app import Worker, prepare
+import bridge.app
+from bridge.app import Worker
 from bridge.config import load_settings
+from bridge.preparing import prepare
 from bridge.serving.adapter import call_wsgi
 from bridge.serving.answers import Answer
 from bridge.serving.request import environ_of_connection, environ_of_request
@@ -31,7 +33,7 @@ class InProcess:
         """`make` puts the service's files in place."""
         self.stand = make(folder)
         self.settings = load_settings(self.stand.config)
-        prepare(self.settings)
+        prepare(self.settings, clock=bridge.app.now)
         self.worker = Worker(self.settings)
         self.worker.start()
         self.slowest = 0.0

@@ -13,11 +13,11 @@ from urllib.parse import urlencode
 
 import pytest
 
+from bridge.ambient import new_id
 from bridge.doctor.report import Outcome
 from bridge.lab.jws import to_json
 from bridge.model.reasons import Reason
 from bridge.observe.log import line_format
-from bridge.wiring import new_id
 from tests.flows.client import jwt_fields
 from tests.flows.clinic import STRICT_ISSUER, Clinic, Visit
 from tests.flows.dpop import DpopKey

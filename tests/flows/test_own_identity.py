@@ -19,13 +19,14 @@ from urllib.parse import urlencode
 import pytest
 
 import bridge.own_certificate
-from bridge.app import Worker, prepare
+from bridge.app import Worker
 from bridge.config import load_settings
 from bridge.lab.authority import Authority
 from bridge.lab.rotation import Stage
 from bridge.lab.workload_api import WorkloadApi
 from bridge.lab.x509 import X509Svid
 from bridge.model.errors import StartRefused
+from bridge.preparing import prepare
 from tests.flows.client import FORM, SECONDS, Answer, Client, jwt_fields
 from tests.flows.stand import Stand
 from tests.live.processes import wait_until

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from bridge.app import Worker, prepare
+import bridge.app
+from bridge.app import Worker
 from bridge.cli.main import main
 from bridge.config import load_settings
 from bridge.model.errors import StartRefused
 from bridge.model.reasons import Reason
+from bridge.preparing import prepare
 from bridge.store.transaction import Transaction
 from tests.flows.enrolling import Office, Registering
 from tests.flows.stand import RULES
@@ -43,7 +45,7 @@ class House:
 
     def start(self) -> None:
         settings = load_settings(self.office.stand.config)
-        prepare(settings)
+        prepare(settings, clock=bridge.app.now)
         self.office.process.worker = Worker(settings)
         self.office.process.worker.start()
 

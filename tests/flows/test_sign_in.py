@@ -10,9 +10,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from bridge.app import prepare
 from bridge.config import load_settings
 from bridge.model.errors import StartRefused
+from bridge.preparing import prepare
 from tests.browsing import Browser, Page
 from tests.flows.client import JWT_SPIFFE
 from tests.flows.inprocess import InProcess

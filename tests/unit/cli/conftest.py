@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from bridge.app import prepare
 from bridge.cli.main import main
 from bridge.config import Settings, load_settings
 from bridge.lab.authority import Authority
 from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.client import ClientKind, ClientState, ProposedClient
 from bridge.opening import open_store
+from bridge.preparing import prepare
 from bridge.store.ports import RegistrationLimits, Store
 
 ROOT = Path(__file__).resolve().parents[3]

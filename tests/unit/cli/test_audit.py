@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge.ambient import new_id, now
 from bridge.cli.audit_lookup import ask_of
 from bridge.cli.options import Failure, Moment, moment_at
 from bridge.model.audit import AuditEvent, AuditEventKind
@@ -22,7 +23,6 @@ from bridge.model.evidence import Door, EvidenceKind
 from bridge.model.identity import BindingMethod, Source
 from bridge.model.terms import Ask
 from bridge.store.ports import Store
-from bridge.wiring import new_id, now
 from tests.unit.cli.conftest import ROOT, Run
 
 API = "spiffe://example.org/ns/example/sa/api"
@@ -319,5 +319,5 @@ def test_explain_says_so_when_what_was_refused_would_be_allowed(
 def test_no_id_could_be_taken_for_an_option(monkeypatch: pytest.MonkeyPatch, drawn: list[str], made: str) -> None:
     """People copy ids out of refusals and logs behind `bridge audit show`."""
     draws = iter(drawn)
-    monkeypatch.setattr("bridge.wiring.secrets.token_urlsafe", lambda size: next(draws))
+    monkeypatch.setattr("bridge.ambient.secrets.token_urlsafe", lambda size: next(draws))
     assert new_id() == made

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from bridge.app import prepare
 from bridge.config import load_settings
 from bridge.jose.keys import SigningKey
 from bridge.lab.authority import Authority
 from bridge.lab.workload_api import WorkloadApi
+from bridge.preparing import prepare
 from tests.unit.cli.conftest import Run
 
 PARTS = ["configuration", "tls", "policies", "store", "bundles", "statements", "fetches", "users", "proxies", "console"]

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from bridge.app import prepare
+from bridge.ambient import now
 from bridge.config import load_settings
 from bridge.config.settings import UserSettings
 from bridge.fetch.connecting import tls_context
 from bridge.fetch.fetcher import Fetcher
 from bridge.fetch.slots import ThreadShare
 from bridge.model.errors import Unavailable
-from bridge.wiring import now
+from bridge.preparing import prepare
 from bridge.wiring_pages import login_provider
 from tests.openid_provider import CLIENT_ID, SECRET, Conduct, OpenIdProvider
 from tests.unit.cli.conftest import Run

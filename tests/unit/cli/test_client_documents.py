@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from bridge.ambient import now
 from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.client import ClientKind, ClientState, ProposedClient
 from bridge.store.ports import Store
-from bridge.wiring import now
 from tests.svid_factory import JwtAuthoritySigner
 from tests.unit.cli.conftest import LIMITS, Run
 from tests.unit.fetch.tls_server import CA, TlsServer, http, sends

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from bridge.ambient import now
 from bridge.cli import client_recheck
 from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.client import ClientState
 from bridge.store.ports import Store
-from bridge.wiring import now
 from tests.unit.cli.conftest import Records, Run
 
 RULE = "example-workloads-read-ledger"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from bridge.ambient import now
 from bridge.cli.output import timestamp
 from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.client import ClientKind, ClientState, ProposedClient
 from bridge.store.ports import Store
-from bridge.wiring import now
 from tests.unit.cli.conftest import LIMITS, Records, Run
 
 API = "spiffe://example.org/ns/web/sa/api"

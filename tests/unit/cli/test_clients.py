@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from bridge.ambient import now
 from bridge.cli.output import timestamp
 from bridge.model.client import ClientState
 from bridge.store.ports import Store
-from bridge.wiring import now
 from tests.unit.cli.conftest import NOW, Records, Run
 
 API = "spiffe://example.org/ns/web/sa/api"

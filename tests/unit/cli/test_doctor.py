@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from bridge.ambient import new_id, now
 from bridge.config import Settings
 from bridge.lab.authority import Authority
 from bridge.lab.broken_x509 import BrokenX509, X509Order
@@ -25,7 +26,6 @@ from bridge.lab.x509 import BACKDATE, X509Svid, leaf_profile
 from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.client import ClientState
 from bridge.store.ports import Store
-from bridge.wiring import new_id, now
 from tests.unit.cli.conftest import Records, Run
 
 PATH = "/ns/example/sa/api"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from bridge.ambient import now
 from bridge.store.ports import Store
-from bridge.wiring import now
 from tests.unit.cli.conftest import Run
 
 FIELDS = ["kid", "alg", "state", "created_at", "signs_from", "retires_at"]

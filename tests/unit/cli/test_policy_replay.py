@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from bridge.ambient import now
 from bridge.config import Settings
 from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.terms import Decision, Effect
@@ -22,7 +23,6 @@ from bridge.policy.evaluate import PolicySet
 from bridge.policy.folder import PolicyDefaults, check_folder
 from bridge.policy.permits import permit_of
 from bridge.store.ports import Store
-from bridge.wiring import now
 from tests.unit.cli.conftest import ROOT, Run
 
 SHIPPED = ROOT / "policies"

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from bridge.ambient import now
 from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.policy.cases import request_of
 from bridge.policy.fmt import formatted
 from bridge.policy.folder import PolicyDefaults, check_folder
 from bridge.store.ports import Store
-from bridge.wiring import now
 from tests.unit.cli.conftest import ROOT, Run
 
 API = "spiffe://example.org/ns/web/sa/api"

@@ -10,7 +10,7 @@ import pytest
 
 from bridge.config import load_settings
 from bridge.model.errors import StartRefused
-from bridge.wiring_console import operator_faults
+from bridge.operator_faults import operator_faults
 from tests.unit.config.loading import load
 
 BASE = """\
