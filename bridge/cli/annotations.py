@@ -90,7 +90,9 @@ def emit_sarif(annotations: Iterable[Annotation]) -> None:
 
 def _result(one: Annotation, rule: int) -> dict[str, object]:
     absolute = one.path.startswith("/")
-    uri = f"file://{quote(one.path)}" if absolute else quote(one.path)
+    # The very bytes of the name, which need be no UTF-8.
+    path = quote(os.fsencode(one.path))
+    uri = f"file://{path}" if absolute else path
     artifact = {"uri": uri} if absolute else {"uri": uri, "uriBaseId": "%SRCROOT%"}
     place: dict[str, object] = {"artifactLocation": artifact}
     if one.line:

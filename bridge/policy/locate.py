@@ -12,6 +12,9 @@ import re
 _HEADER = re.compile(r"\s*\[\[\s*(rule|case)\s*\]\]")
 _TABLE = re.compile(r"\s*\[(?!\[)")
 _QUOTES = re.compile(r'"""|\'\'\'')
+# Lines that are looked at in one file, about a second's worth. Beyond, a fault gets the line of its rule or case, or
+# of the file: one with a hundred thousand unknown keys must not hold up the load of all others.
+MOST_LOOKED_AT = 500_000
 
 
 def _key(name: str) -> re.Pattern[str]:
@@ -25,6 +28,7 @@ class Lines:
 
     def __init__(self, text: str) -> None:
         self._lines = text.splitlines()
+        self._left = MOST_LOOKED_AT
         self._entries = self._find_entries()
 
     def _find_entries(self) -> list[int]:
@@ -57,9 +61,17 @@ class Lines:
         for name in names:
             if isinstance(name, int):
                 continue
-            pattern = _key(name)
-            hit = next((i for i in range(best, last) if pattern.search(self._lines[i])), None)
+            hit = self._find(name, best, last)
             if hit is None:
                 break
             best = hit
         return best + 1
+
+    def _find(self, name: str, first: int, last: int) -> int | None:
+        """The first of these lines that has the key."""
+        if self._left <= 0:
+            return None
+        pattern = _key(name)
+        hit = next((i for i in range(first, last) if pattern.search(self._lines[i])), None)
+        self._left -= (last if hit is None else hit) - first + 1
+        return hit

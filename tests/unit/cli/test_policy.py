@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -350,6 +351,13 @@ def test_check_speaks_sarif_with_places_from_the_current_folder(run: Run, polici
         ("policies/example.org.toml", line, "error", "unknown-scope"),
         ("policies/extra%20file.tml", None, "warning", "not-read"),
     ]
+
+
+def test_a_file_whose_name_is_no_text_has_a_place_too(run: Run, policies: Path) -> None:
+    Path(os.fsdecode(b"policies/\xff\x1b.toml")).write_text("", encoding="utf-8")
+    ran = run("policy", "check", "--policies", "policies", "--format", "sarif")
+    assert ran.code == 1
+    assert {result[0] for result in sarif_results(ran.json)} == {"policies/%FF%1B.toml"}
 
 
 def test_check_writes_commands_that_a_pull_request_shows_beside_the_line(run: Run, policies: Path) -> None:

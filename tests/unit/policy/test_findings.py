@@ -6,6 +6,7 @@ import pytest
 
 from bridge.policy.findings import Severity
 from bridge.policy.folder import PolicyDefaults
+from bridge.policy.locate import Lines
 from tests.unit.policy.policy_folders import CATALOGUE, HEADERS, LEDGER, MAIL, Policies, rule
 
 GOOD = rule()
@@ -325,6 +326,16 @@ def test_a_name_that_is_like_none_gets_no_suggestion(policies: Policies) -> None
 def test_suggestions_end_before_they_cost_much(policies: Policies) -> None:
     policies.rules("".join(rule(f"r{n}", when=f'path = "/x/{n}"', scopes='"ledger.reed"') for n in range(30)))
     assert sum("did you mean" in finding.message for finding in policies.check()) == 20
+
+
+def test_lines_are_looked_for_before_they_cost_much() -> None:
+    """Each fault would walk over all lines before its own; beyond a bound it gets that of its rule (T-50)."""
+    many = 30_000
+    lines = Lines("[[rule]]\n" + "".join(f"key-{n} = 1\n" for n in range(many)) + "[[rule]]\nid = 1\n")
+    assert lines.of(("rule", 0, f"key-{many - 1}")) == many + 1
+    found = {lines.of(("rule", 0, f"key-{n}")) for n in range(many)}
+    assert (1 in found, len(found) < many / 2) == (True, True)
+    assert lines.of(("rule", 1, "id")) == many + 2
 
 
 @pytest.mark.parametrize(
