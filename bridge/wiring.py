@@ -17,7 +17,7 @@ from bridge.grants.introspection import TokenQuestions
 from bridge.grants.refresh_tokens import RefreshTokens
 from bridge.model.errors import EvidenceRejected
 from bridge.model.evidence import Presented, SvidEvidence, X509Evidence
-from bridge.model.identity import PolicySubject, Source, VerifiedIdentity, VerifiedProof
+from bridge.model.identity import Source, VerifiedIdentity, VerifiedProof
 from bridge.model.reasons import Reason
 from bridge.model.terms import Decision
 from bridge.observe import metrics
@@ -47,6 +47,7 @@ from bridge.verify.metadata_documents import VerifiedDocument, read_document, re
 from bridge.verify.pinned_issuers import PinnedIssuers
 from bridge.verify.statements import StatementVerifier
 from bridge.verify.verifier import SvidVerifier
+from bridge.verify.vouching import Vouching
 from bridge.web.services import REGISTER, Endpoints, Offered, PageServices, Services
 from bridge.wiring_flow import Spine, code_flow_of
 from bridge.wiring_pages import page_services
@@ -235,20 +236,12 @@ def _authentication(parts: Parts, dpop: DpopVerifier, documents: DocumentClients
             return svids.verify_x509(evidence, now=now)
         return svids.verify_jwt(evidence, now=now)
 
-    def still_trusted(subject: PolicySubject, at: int) -> None:
-        """A lease is worth no more than whoever vouched for it: a trust domain or an issuer that is taken out
-        of the configuration, or whose keys are gone, ends what hangs on it."""
-        if subject.spiffe_id is not None:
-            svids.require_live(subject.spiffe_id.trust_domain, now=at)
-        elif subject.issuer is not None:
-            parts.issuers.keys(subject.issuer, now=at)
-
     return Authentication(
         prove=prove,
         svid=svid,
         assertion=_assertions(parts.settings),
         clients=parts.store.clients,
-        still_trusted=still_trusted,
+        still_trusted=Vouching(svids, parts.issuers).require,
         documents=documents,
         takes_pushed=lambda: _takes_pushed(parts),
         refusals=refusals,

@@ -41,7 +41,34 @@ class GivenChain:
     notes: tuple[str, ...] = ()
 
 
-Given = GivenJwt | GivenChain
+@dataclass(frozen=True, slots=True)
+class GivenAssertion:
+    """What may be a client's own assertion (`private_key_jwt`)."""
+
+    assertion: str = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GivenProof:
+    """What may be a DPoP proof, and the method and URL of the request that it would be sent with."""
+
+    proof: str = field(repr=False)
+    method: str
+    url: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GivenDocument:
+    """The URL of a client's metadata document, and what somebody says is there; None: it is to be fetched."""
+
+    url: str
+    body: bytes | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
+
+
+Given = GivenJwt | GivenChain | GivenAssertion | GivenProof | GivenDocument
 
 
 def read_given(raw: bytes) -> Given:

@@ -8,28 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from bridge.doctor import signed_words
+from bridge.doctor.signed_words import claim, form_words, header_words
 from bridge.doctor.surroundings import Surroundings
 from bridge.doctor.words import listed, shown, span, when
-from bridge.jose.jws import MalformedToken
 from bridge.verify.jwt_steps import JwtCase
-from bridge.verify.signed_jwt import LEEWAY, MAX_ASSERTION_BYTES
+from bridge.verify.signed_jwt import LEEWAY
 from bridge.verify.statement_claims import MAX_LIFE
 
 Words = tuple[str, str]
 
 
 def _form(case: JwtCase, _: Surroundings) -> Words:
-    parts = case.assertion.count(".") + 1
-    expected = f"a JWS in compact form: three parts, strict JSON, at most {MAX_ASSERTION_BYTES} characters"
-    return expected, f"{len(case.assertion)} characters, {parts} {'part' if parts == 1 else 'parts'}"
+    return form_words(case.assertion)
 
 
 def _header(case: JwtCase, _: Surroundings) -> Words:
-    header = case.token.header
-    known = [f"{name} {shown(header[name])}" for name in ("alg", "kid", "typ") if name in header]
-    others = [name for name in header if name not in ("alg", "kid", "typ")]
-    found = ", ".join(known) + (f"; beside them {listed(others)}" if others else "")
-    return "alg one of the nine, kid a name, typ JWT, JOSE or absent, and no other member", found
+    return "alg one of the nine, kid a name, typ JWT, JOSE or absent, and no other member", header_words(
+        case.token.header
+    )[1]
 
 
 def _claims(case: JwtCase, _: Surroundings) -> Words:
@@ -37,22 +34,13 @@ def _claims(case: JwtCase, _: Surroundings) -> Words:
     claims = claims_of(case)
     if claims is None:
         return expected, "a payload that is no JSON object"
-    said = [f"{name} {_claim(claims[name])}" for name in ("sub", "aud", "exp", "nbf", "iat", "iss") if name in claims]
+    said = [f"{name} {claim(claims[name])}" for name in ("sub", "aud", "exp", "nbf", "iat", "iss") if name in claims]
     return expected, ", ".join(said) or "none of them"
 
 
 def claims_of(case: JwtCase) -> Mapping[str, object] | None:
     """All claims, as the token has them; None for a payload that cannot be read."""
-    try:
-        return case.token.claims()
-    except MalformedToken:
-        return None
-
-
-def _claim(value: object) -> str:
-    if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
-        return f"[{listed(value)}]"
-    return f'"{shown(value)}"' if isinstance(value, str) else shown(value)
+    return signed_words.claims_of(case.token)
 
 
 def _trust_domain(case: JwtCase, around: Surroundings) -> Words:
@@ -97,7 +85,7 @@ def _audience(case: JwtCase, _: Surroundings) -> Words:
 
 def _issuer(case: JwtCase, _: Surroundings) -> Words:
     allowed, issuer = case.rules.jwt_issuers, case.claims.issuer
-    found = "no iss" if "iss" not in case.claims.payload else f"iss {_claim(issuer)}"
+    found = "no iss" if "iss" not in case.claims.payload else f"iss {claim(issuer)}"
     return "anything: no jwt_issuers configured" if allowed is None else f"one of {listed(sorted(allowed))}", found
 
 

@@ -56,7 +56,8 @@ class Outlook:
 @dataclass(slots=True)
 class AskCase:
     """One request on its way. `proved`: the keys it would prove; `named`: the `client_id` it would send; `once`: the
-    marks of its credential, where that was verified; `now`: epoch seconds. The other fields are there once the step
+    marks of its credential, where that was verified; `key`: the thumbprint of the instance's key, where the request
+    brings it otherwise than by a proof; `now`: epoch seconds. The other fields are there once the step
     that puts them has held; `stands` is what a registration would find and leave, None where it would write."""
 
     outlook: Outlook
@@ -66,6 +67,7 @@ class AskCase:
     now: int
     named: str | None = None
     once: tuple[Marker, ...] = ()
+    key: str | None = None
     decision: Decision = field(init=False)
     terms: Terms = field(init=False)
     name: ClientName = field(init=False)
@@ -87,6 +89,8 @@ def _client(case: AskCase) -> None:
 
 def _instance_key(case: AskCase) -> str | None:
     """The thumbprint of the instance that the request names, else one that nobody has where it would prove a key."""
+    if case.key is not None:
+        return case.key
     if case.named is not None:
         record = case.outlook.clients.get(case.named)
         thumbprint = None if record is None else thumbprint_of(record)
