@@ -90,6 +90,8 @@ HOMES: dict[str, set[str]] = {
     "grpc": {"spire", "lab"},
     "google": {"spire", "lab"},
     "prometheus_client": {"observe"},
+    # The extra `otel`: imported by one module, and only where traces are configured.
+    "opentelemetry": {"observe"},
     "structlog": {"observe"},
     "click": {"cli"},
     "tabulate": {"cli"},

@@ -37,7 +37,7 @@ def connect(
     Units: `each` is seconds for one address. Only connecting goes on to the next address: whatever fails after
     that is the answer. Raises: NetworkFailure (CONNECT, TLS, TIMEOUT, CUT).
     """
-    plain = _first_that_answers(addresses, port, each=each, deadline=deadline)
+    plain = connect_plain(addresses, port, each=each, deadline=deadline)
     try:
         # Not in the wrapping itself, where the handshake would have a time of its own.
         name = host.removeprefix("[").removesuffix("]")
@@ -71,7 +71,8 @@ def network_failure(error: OSError, when: str) -> NetworkFailure:
     return NetworkFailure(NetworkFault.CUT, f"the connection was cut {when}")
 
 
-def _first_that_answers(addresses: Sequence[Address], port: int, *, each: float, deadline: Deadline) -> socket.socket:
+def connect_plain(addresses: Sequence[Address], port: int, *, each: float, deadline: Deadline) -> socket.socket:
+    """As `connect`, without TLS: for what never leaves this machine. Raises: NetworkFailure (CONNECT, TIMEOUT)."""
     last: OSError | None = None
     for address in addresses:
         family = socket.AF_INET6 if isinstance(address, IPv6Address) else socket.AF_INET

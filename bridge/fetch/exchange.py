@@ -7,6 +7,7 @@ the head has a bound. The standard library's client would read lines at its own 
 from __future__ import annotations
 
 import re
+import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -145,7 +146,7 @@ def standing_headers(host: str) -> list[tuple[str, str]]:
 
 
 def send(
-    stream: ssl.SSLSocket,
+    stream: socket.socket,
     parser: h11.Connection,
     method: str,
     target: str,
@@ -166,7 +167,7 @@ def send(
             raise network_failure(error, "while the request was sent") from error
 
 
-def events(stream: ssl.SSLSocket, parser: h11.Connection, budget: int, deadline: Deadline) -> Iterator[h11.Event]:
+def events(stream: socket.socket, parser: h11.Connection, budget: int, deadline: Deadline) -> Iterator[h11.Event]:
     """The parts of the answer up to its end. `budget` bounds all bytes but the body's: heads, framing and interim
     answers. The body is for whoever takes the parts to bound, and never more than one read ahead of that."""
     ended = False
@@ -191,7 +192,7 @@ def events(stream: ssl.SSLSocket, parser: h11.Connection, budget: int, deadline:
         parser.receive_data(data)
 
 
-def _receive(stream: ssl.SSLSocket, deadline: Deadline) -> bytes:
+def _receive(stream: socket.socket, deadline: Deadline) -> bytes:
     stream.settimeout(deadline.remaining())
     try:
         return stream.recv(_READ_BYTES)

@@ -86,7 +86,7 @@ def _place(case: FetchCase) -> None:
 
 
 def _name(case: FetchCase) -> None:
-    case.addresses = _addresses(case.place, case.resolve, case.deadline)
+    case.addresses = addresses_of(case.place, case.resolve, case.deadline)
 
 
 def _guarded(case: FetchCase) -> None:
@@ -219,12 +219,12 @@ def connected(
 ) -> ssl.SSLSocket:
     """A connection to where a URL points, all of whose addresses the guard has let pass, with the host's certificate
     verified. `each` is seconds for one address. Raises: DocumentFailure (ADDRESS); NetworkFailure."""
-    addresses = _addresses(place, resolve, deadline)
+    addresses = addresses_of(place, resolve, deadline)
     guard.check(place.host, place.port, addresses)
     return connect(addresses, place.port, host=place.host, context=context, each=each, deadline=deadline)
 
 
-def _addresses(place: Place, resolve: Resolver, deadline: Deadline) -> tuple[Address, ...]:
+def addresses_of(place: Place, resolve: Resolver, deadline: Deadline) -> tuple[Address, ...]:
     """All addresses of the host, asked for once. What cannot be read as an address fails the whole answer."""
     literal = parse_address(place.host)
     if literal is not None:

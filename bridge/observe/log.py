@@ -14,9 +14,19 @@ from typing import Any
 
 import structlog
 
+from bridge.observe import tracing
+
 
 def _name_process(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     event["pid"] = os.getpid()
+    return event
+
+
+def _name_trace(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Lines of a request that is traced lead to its trace."""
+    trace = tracing.current()
+    if trace is not None:
+        event["trace_id"], event["span_id"] = trace.trace_id, trace.span_id
     return event
 
 
@@ -27,6 +37,7 @@ _SHARED: list[Any] = [
     structlog.stdlib.ExtraAdder(),
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     _name_process,
+    _name_trace,
     structlog.processors.format_exc_info,
 ]
 
