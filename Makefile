@@ -7,10 +7,10 @@ STAMP := $(VENV)/.installed
 JS := tests/flows/js
 JS_STAMP := $(JS)/node_modules/.installed
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test lint types docs check demo-spire test-live test-browser test-proxies bench lock audit clean
+.PHONY: help setup demo run test lint types docs check demo-spire test-live test-browser test-proxies test-packaging bench lock audit clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(STAMP): requirements.txt requirements-otel.txt requirements-dev.txt pyproject.toml
 	@test -x $(BIN)/python || { echo "making $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); }
@@ -62,6 +62,10 @@ test-browser: $(STAMP) ## the pages in a real Chromium, with pictures in build/b
 test-proxies: $(STAMP) ## the service behind real nginx and HAProxy (Debian's packages)
 	@tests/proxies/install.sh
 	@$(BIN)/python -m pytest tests/proxies
+
+test-packaging: $(STAMP) ## the systemd units and the container's files (Debian's packages)
+	@tests/packaging/install.sh
+	@$(BIN)/python -m pytest tests/packaging
 
 bench: $(STAMP) ## the figures: speed and memory, with a table at the end (BENCH=--help lists options)
 	@$(BIN)/python -m tests.bench $(BENCH)
