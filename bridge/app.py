@@ -46,6 +46,7 @@ from bridge.vitals import Vitals
 from bridge.web.application import create_app, create_metrics_app
 from bridge.wiring import Parts, services_of
 from bridge.wiring_console import console_services
+from bridge.wiring_tracing import open_traces
 from bridge.wiring_webhook import open_courier, webhook_chores
 
 _log = logging.getLogger("bridge.app")
@@ -88,7 +89,8 @@ class Worker:
         self.serving_observer = ServingMetrics()
         self._own = OwnCertificate(settings, self.serving_observer, clock=now)
         parts = self._parts(seal)
-        services = services_of(parts, self._readiness)
+        self._traces = open_traces(settings)
+        services = services_of(parts, self._readiness, None if self._traces is None else self._traces.tracing)
         self._app, self._metrics_app = create_app(services), create_metrics_app(services)
         console = console_services(parts, readiness=self._readiness, bundles=self._book.statuses)
         self._console_app = None if console is None else create_console_app(console)
@@ -121,7 +123,8 @@ class Worker:
         )
         self._chores = Chores(self._upkeep.chores(), clock=now)
         self._fetches = Chores(self._upkeep.fetches(), clock=now)
-        self._deliveries = Chores(webhook_chores(open_courier(settings, self._store, new_id)), clock=now)
+        self._courier = open_courier(settings, self._store, new_id)
+        self._deliveries = Chores(webhook_chores(self._courier), clock=now)
 
     @property
     def wsgi(self) -> WSGIApplication:
@@ -162,8 +165,10 @@ class Worker:
         self._chores.start()
         if self._issuers.by_url:
             self._fetches.start()
-        if self._settings.webhook is not None:
+        if self._courier is not None:
             self._deliveries.start()
+        if self._traces is not None:
+            self._traces.export.start()
         settings = self._settings
         listeners = {"plain": settings.listen, "mtls": settings.mtls_listen, "metrics": settings.metrics_listen}
         listeners["console"] = None if settings.console is None else settings.console.listen
@@ -196,7 +201,11 @@ class Worker:
         self._chores.close()
         self._fetches.close()
         # What a receiver that hangs has not confirmed is sent again by whoever comes next.
-        self._deliveries.close(patience=DELIVERY_PATIENCE)
+        if self._deliveries.close(patience=DELIVERY_PATIENCE) and self._courier is not None:
+            with suppress(Unavailable):
+                self._courier.release(now())
+        if self._traces is not None:
+            self._traces.export.close()
         self._sources.close()
         self._own.close()
         self._refusals.flush(now(), all_minutes=True)

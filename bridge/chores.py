@@ -57,12 +57,14 @@ class Chores:
         """How long ago the thread last came round. Large: it hangs in a chore, or is gone."""
         return time.monotonic() - self._turned_at
 
-    def close(self, patience: float | None = None) -> None:
-        """End the thread after the chore it is at; that is waited for, `patience` seconds at most where it is given."""
+    def close(self, patience: float | None = None) -> bool:
+        """End the thread after the chore it is at; that is waited for, `patience` seconds at most where it is given.
+        Whether it has ended."""
         self._ended = True
         self._wake.set()
         if self._thread.ident is not None:
             self._thread.join(patience)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         due = {chore.name: 0.0 for chore in self._chores}

@@ -76,8 +76,7 @@ class Receiver(BaseHTTPRequestHandler):
         while len(self.taken) > REMEMBERED:
             self.taken.popitem(last=False)
         self.answer(204)
-        if is_new:
-            say({"id": message_id, **json.loads(body)})
+        say({"id": message_id, **json.loads(body)} if is_new else {"again": message_id})
 
     def answer(self, status: int) -> None:
         self.send_response(status)

@@ -92,6 +92,12 @@ class Courier:
         self._note(queued, tried, now)
         return 0.0
 
+    def release(self, now: int) -> None:
+        """Let another process go on at once. Not while `turn` is at work. Raises: Unavailable."""
+        if now < self._leased_until:
+            self._leases.take(LEASE, holder=self._holder, now=now, until=now)
+        self._leased_until = 0
+
     def tidy(self, now: int) -> None:
         """Give up what nobody took for too long, and forget what was given up long ago.
 

@@ -40,6 +40,7 @@ class ExampleReceiver:
         for name, content in (("ca.pem", ca.certificate_pem), ("server.pem", chain), ("server.key", key)):
             (folder / name).write_bytes(content)
         self.secret_file = write_secrets(folder / "webhook.secret", 1)
+        self.sender_secret_file = write_secrets(folder / "sender.secret", 1)
         self._program = Program("webhook receiver", folder / "receiver.log")
 
     @property
@@ -50,7 +51,7 @@ class ExampleReceiver:
         """`[webhook]`, that names this receiver; `more` are further keys with their TOML values."""
         lines = "".join(f"{key} = {value}\n" for key, value in more.items())
         return (
-            f'[webhook]\nurl = "{self.url}"\nsecret_file = "{self.secret_file}"\n'
+            f'[webhook]\nurl = "{self.url}"\nsecret_file = "{self.sender_secret_file}"\n'
             f'ca_file = "{self.folder / "ca.pem"}"\n{lines}'
         )
 
@@ -70,6 +71,11 @@ class ExampleReceiver:
     def messages(self) -> list[dict[str, Any]]:
         """What it took, over all of its starts."""
         return self._lines("type")
+
+    @property
+    def repeated(self) -> list[dict[str, Any]]:
+        """What it got once more."""
+        return self._lines("again")
 
     def until(self, count: int) -> list[dict[str, Any]]:
         """The messages, as soon as there are so many."""

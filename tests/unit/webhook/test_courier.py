@@ -120,6 +120,18 @@ def test_of_two_processes_one_delivers(make: Make, place: SqlitePlace) -> None:
     assert other_way.ids == ["msg_3"]
 
 
+def test_a_process_that_ends_lets_another_go_on_at_once(make: Make, place: SqlitePlace) -> None:
+    _, way, one = make(number=2)
+    other_way = FakeWay()
+    other = courier(place.open(), other_way, place.folder, holder="b")
+    assert one.turn(NOW) == 0.0
+    other.release(NOW)
+    assert other.turn(NOW) is None
+    one.release(NOW)
+    assert other.turn(NOW) == 0.0
+    assert (way.ids, other_way.ids) == (["msg_1"], ["msg_2"])
+
+
 def test_what_fails_is_sent_again_later_the_same_under_the_same_id(make: Make) -> None:
     store, way, one = make(500, NetworkFailure(NetworkFault.TIMEOUT, "no answer"), 204)
     drain(one, NOW)
