@@ -88,6 +88,7 @@ def _seconds(retry_after: str, now: int) -> int:
         return int(retry_after)
     try:
         at = parsedate_to_datetime(retry_after)
-    except ValueError:
+        return max(0, int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()) - now)
+    except (ValueError, OverflowError):
+        # A year or a time zone of twenty digits is the latter.
         return 0
-    return max(0, int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()) - now)

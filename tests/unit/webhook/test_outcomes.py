@@ -43,7 +43,8 @@ def test_what_is_no_http_is_malformed() -> None:
     [
         ("120", 120), ("0", 0), ("", 0), ("-5", 0), ("soon", 0), ("1.5", 0), ("\u0661", 0),
         ("Fri, 15 Jan 2027 08:02:00 GMT", 120), ("Fri, 15 Jan 2027 07:00:00 GMT", 0),
-        ("Fri, 99 Jan 2027 08:02:00 GMT", 0),
+        ("Fri, 99 Jan 2027 08:02:00 GMT", 0), ("15 Jan 99999999999999999999 08:02:00", 0),
+        ("Fri, 15 Jan 2027 08:02:00 +99999999999999999999", 0), ("Jan +99999999999999 08:02:00 . 15 Jan", 0),
     ],
 )  # fmt: skip
 def test_retry_after_is_seconds_or_a_date(text: str, seconds: int) -> None:
