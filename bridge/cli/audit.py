@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -12,10 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from bridge.advice.table import advice_on
+from bridge.cli.audit_export import FOLLOW_SECONDS, export
 from bridge.cli.audit_lookup import nothing_under
 from bridge.cli.audit_rows import emit_rows, row_fields, rows_after, tab_line
 from bridge.cli.options import Moment, config_option, json_option, list_options, moment_at, settings_of
-from bridge.cli.output import Progress, emit_json, emit_json_line, emit_table, note, paint, printable, say, timestamp
+from bridge.cli.output import Progress, emit_json, emit_json_line, emit_table, note, paint, printable, say
+from bridge.cli.stopping import Stop
 from bridge.model.audit import AuditEventKind, AuditRow
 from bridge.model.errors import Unavailable
 from bridge.model.reasons import Reason
@@ -24,22 +25,8 @@ from bridge.policy.recorded_request import is_of_policy
 if TYPE_CHECKING:
     from bridge.store.ports import AuditStore
 
-_FOLLOW_SECONDS = 1.0
 # How the outcome ends where a code or refresh token came twice and its grant was ended for it.
 _REUSED = "_reused"
-
-
-def _told_to_stop() -> threading.Event:
-    """Set by Ctrl-C. Python may lose an interrupt that comes while it clears something away, and then a watch would
-    go on; a second Ctrl-C ends at once whatever it is at."""
-    stop = threading.Event()
-
-    def tell(number: int, frame: object) -> None:
-        signal.signal(signal.SIGINT, before)
-        stop.set()
-
-    before = signal.signal(signal.SIGINT, tell)
-    return stop
 
 
 @click.group()
@@ -51,6 +38,8 @@ def audit() -> None:
       bridge audit tail --since 1h --event refused
     """
 
+
+audit.add_command(export)
 
 _since = click.option("--since", type=Moment(), metavar="TIME", help='How long ago ("1h", "7d"), or RFC 3339.')
 _events = click.option(
@@ -82,8 +71,8 @@ def tail(
     Example:
       bridge audit tail --follow --event refused --event registered
     """
-    from bridge.ambient import now
     from bridge.opening import open_store
+    from bridge.ambient import now
 
     kinds = [AuditEventKind(event) for event in events]
     with closing(open_store(settings_of(config))) as store:
@@ -93,8 +82,8 @@ def tail(
         _show((row for row in last if row.rowid <= end), as_json)
         if not follow:
             return 0
-        stop = _told_to_stop()
-        while not stop.wait(_FOLLOW_SECONDS):
+        stop = Stop(signal.SIGINT)
+        while not stop.wait(FOLLOW_SECONDS):
             try:
                 for row in rows_after(store.audit, end, events=kinds):
                     end = max(end, row.rowid)
@@ -182,38 +171,6 @@ def verify(as_json: bool, config: Path) -> int:
         note(f"faults: {len(faults)}; next: copy the database, and compare with an export of a backup")
         return 1
     say(f"{paint('ok')}: every chain is intact")
-    return 0
-
-
-@audit.command()
-@_since
-@click.option("--until", type=Moment(), metavar="TIME", help="Rows before this time.")
-@_events
-@click.option("--json", is_flag=True, expose_value=False, help="JSON lines, which it writes anyway.")
-@config_option
-def export(since: int | None, until: int | None, events: tuple[str, ...], config: Path) -> int:
-    """Write rows as JSON lines to standard output, in the order of writing.
-
-    \b
-    Example:
-      bridge audit export --since 2026-01-01T00:00:00Z --until 2026-02-01T00:00:00Z > january.jsonl
-    """
-    from bridge.ambient import now
-    from bridge.opening import open_store
-
-    at = now()
-    first, before = moment_at(since, at), moment_at(until, at)
-    if first is not None and before is not None and first >= before:
-        raise click.UsageError(f"--since {timestamp(first)} is not before --until {timestamp(before)}")
-    with closing(open_store(settings_of(config))) as store:
-        progress, written = Progress("rows written"), 0
-        for row in rows_after(store.audit, 0, since=first, events=[AuditEventKind(event) for event in events]):
-            # The order of writing is almost, not exactly, the order of time: each row is looked at.
-            if before is None or row.event.time < before:
-                emit_json_line(row_fields(row))
-                written += 1
-                progress.at(written)
-        progress.end(written)
     return 0
 
 

@@ -40,6 +40,7 @@ def row_fields(row: AuditRow) -> dict[str, object]:
         "issued": event.issued,
         "policy_version": event.policy_version,
         "bundle_sequence": event.bundle_sequence,
+        "row": row.rowid,
         "writer": row.writer,
         "sequence": row.sequence,
         "mac": row.mac,

@@ -78,9 +78,14 @@ def emit_json(value: object) -> None:
     click.echo(_json_text(value, indent=2))
 
 
+def json_line(value: object) -> str:
+    """One JSON document on one line, without the line's end."""
+    return _json_text(value, separators=(",", ":"))
+
+
 def emit_json_line(value: object) -> None:
     """One JSON document on a line of its own, written at once."""
-    click.echo(_json_text(value, separators=(",", ":")))
+    click.echo(json_line(value))
 
 
 def emit_json_array(values: Iterable[object]) -> None:
