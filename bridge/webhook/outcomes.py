@@ -89,6 +89,6 @@ def _seconds(retry_after: str, now: int) -> int:
     try:
         at = parsedate_to_datetime(retry_after)
         return max(0, int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()) - now)
-    except (ValueError, OverflowError):
-        # A year or a time zone of twenty digits is the latter.
+    except (ValueError, OverflowError, TypeError, IndexError):
+        # A year or a time zone of twenty digits is no ValueError; other releases of Python raise still others.
         return 0
