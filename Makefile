@@ -74,6 +74,7 @@ lock: $(STAMP) ## renew the lock files
 	@$(BIN)/pip-compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe -o requirements.txt pyproject.toml
 	@$(BIN)/pip-compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe -c requirements.txt --extra otel -o requirements-otel.txt pyproject.toml
 	@$(BIN)/pip-compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe -o requirements-dev.txt requirements-dev.in
+	@sed -n '/^setuptools==/,/^ *# via/p' requirements-dev.txt > requirements-build.txt
 
 audit: $(STAMP) ## known vulnerabilities of the locked dependencies
 	@$(BIN)/pip-audit --require-hashes -r requirements-otel.txt
