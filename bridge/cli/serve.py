@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,7 +52,7 @@ def serve(as_json: bool, config: Path) -> int:
     """
     context = multiprocessing.get_context("spawn")
     receiving, sending = context.Pipe(duplex=False)
-    child = context.Process(target=prepare_in_child, args=(sending, config), name="bridge-prepare", daemon=True)
+    child = context.Process(target=_prepare_and_leave, args=(sending, config), name="bridge-prepare", daemon=True)
     child.start()
     sending.close()
     # The parent loads its own part while the child is at work.
@@ -84,6 +85,13 @@ def _outcome(receiving: Connection) -> ServingOptions | int:
         click.echo(f"error: {fault}", err=True)
     result: ServingOptions | int = code if options is None else options
     return result
+
+
+def _prepare_and_leave(sending: Connection, config: Path) -> None:
+    prepare_in_child(sending, config)
+    # All is said and every file is closed: taking the interpreter apart would only keep the workers waiting.
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def prepare_in_child(sending: Connection, config: Path) -> None:

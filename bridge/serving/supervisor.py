@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import wait
 
 from uvicorn.supervisors.multiprocess import Multiprocess
@@ -67,13 +68,14 @@ class Supervisor(Multiprocess):
         self._on_exit = resolve(options.on_worker_exit) if options.on_worker_exit else None
 
     def init_processes(self) -> None:
-        """Start all workers at once."""
-        self.processes = [self._start(place) for place in range(self.processes_num)]
+        """Start all workers at once: a start waits until the worker has read its options, and those may be long."""
+        self.processes = [self._worker(place) for place in range(self.processes_num)]
+        with ThreadPoolExecutor(self.processes_num) as starters:
+            for _ in starters.map(WorkerProcess.start, self.processes):
+                pass
 
-    def _start(self, place: int) -> WorkerProcess:
-        worker = WorkerProcess(self.config, self._options, self._listeners, self._board, place)
-        worker.start()
-        return worker
+    def _worker(self, place: int) -> WorkerProcess:
+        return WorkerProcess(self.config, self._options, self._listeners, self._board, place)
 
     def serve(self) -> int:
         """Run until told to end. Gives the exit code."""
@@ -150,7 +152,8 @@ class Supervisor(Multiprocess):
     def _restart_when_due(self, place: int, now: float) -> None:
         if now >= self._due[place]:
             del self._due[place]
-            self.processes[place] = self._start(place)
+            self.processes[place] = worker = self._worker(place)
+            worker.start()
 
     def _give_up(self, worker: WorkerProcess) -> None:
         """At the first start a worker that fails would fail again: end, and say why once."""
