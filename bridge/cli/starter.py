@@ -143,6 +143,18 @@ jwks_file = "$jwks_file"
 #   subjects = ["248289761001"]
 #   url = "https://console.$name:8500"
 
+# Who is told when a client waits for an operator, or was let in, kept out, ended or changed: a receiver of yours, by
+# https, each message signed under the secret in secret_file (0600). To make one:
+# printf 'whsec_%s\\n' "$$(openssl rand -base64 32)". `bridge webhook test` tries the way. Shown are the events that are
+# told unless you say which; client.registered and client.expired are two more.
+#   [webhook]
+#   url = "https://hooks.$name/bridge"
+#   secret_file = "secrets/webhook.secret"
+#   events = ["client.pending", "client.approved", "client.updated", "client.revoked", "client.denied"]
+#   trust_domains = ["$name"]
+#   ca_file = "tls/hooks-ca.pem"
+#   give_up_after = "3d"
+
 # Seals the private signing keys in the store and keys the audit log's chains. Back it up apart from the
 # store: without it the store's keys are lost.
 [keys]

@@ -15,6 +15,8 @@ from bridge.model.terms import Effect
 from bridge.observe import metrics
 from bridge.registration.limit_uses import LIMITS
 from bridge.serving.handshakes import FAULTS
+from bridge.store.ports import NoticeState
+from bridge.webhook.outcomes import Outcome
 from tests.promql import labels_of, series_of
 
 _SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}
@@ -34,6 +36,8 @@ OF_METRIC: dict[tuple[str, str], set[str]] = {
     ("bridge_tls_certificate_not_after_seconds", "kind"): {"file", "svid"},
     ("bridge_tls_certificates_refused_total", "kind"): {"file", "svid"},
     ("bridge_decisions_total", "outcome"): {effect.value for effect in Effect},
+    ("bridge_webhook_queue", "state"): {state.value for state in NoticeState},
+    ("bridge_webhook_deliveries_total", "outcome"): {outcome.value for outcome in Outcome},
     ("bridge_code_flow", "what"): {"requests", "grants", "sessions"},
 }
 

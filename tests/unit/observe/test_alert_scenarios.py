@@ -43,6 +43,7 @@ TOKENS = 'bridge_tokens_issued_total{grant_type="client_credentials"}'
 LIMIT = 'bridge_limit_refusals_total{limit="registrations_per_second"}'
 ROOM = 'bridge_limit_used_ratio{limit="records_per_trust_domain",rule="",trust_domain="a.example"}'
 BUCKET = 'bridge_limit_used_ratio{limit="registrations_per_second",rule="",trust_domain="a.example"}'
+DEAD, DROPPED = 'bridge_webhook_queue{state="dead"}', "bridge_webhook_dropped"
 FILE_ENDS = 'bridge_tls_certificate_not_after_seconds{kind="file"}'
 SVID_ENDS = 'bridge_tls_certificate_not_after_seconds{kind="svid"}'
 CERTIFICATES = 'bridge_tls_certificates_refused_total{kind="file"}'
@@ -112,6 +113,11 @@ SCENARIOS: dict[str, tuple[tuple[Series, Series], ...]] = {
         ({ENDS_IN: 29 * DAY, LIFE: 3650 * DAY}, {ENDS_IN: 31 * DAY, LIFE: 3650 * DAY}),
     ),
     "BridgeBundleAuthoritiesEnded": (({ENDS_IN: -1}, {ENDS_IN: 1}), ({ENDS_IN: -1}, {ENDS_IN: float("inf")})),
+    "BridgeWebhookWaits": (({"bridge_webhook_oldest_seconds": 901}, {"bridge_webhook_oldest_seconds": 900}),),
+    "BridgeWebhookGivenUp": (
+        ({DEAD: 1, DROPPED: still()}, {DEAD: 0, DROPPED: still()}),
+        ({DEAD: 0, DROPPED: rises(1)}, {DEAD: 0, DROPPED: still()}),
+    ),
 }
 ALERTS = {alert.name: alert for alert in alerts()}
 ON_A_SERVICE = {alert.name for alert in alerts(BUNDLES)} - SCENARIOS.keys()
