@@ -56,6 +56,10 @@ OF_STATEMENTS: Mapping[Reason, tuple[str, str]] = {
     Reason.JWT_SIGNATURE: ("signature", "Send the statement exactly as the issuer made it, or have it made anew."),
     Reason.JWT_EXPIRED: ("times", "Have the issuer make a new statement just before each registration."),
     Reason.JWT_NOT_YET_VALID: ("times", "Set the clock of the issuer or of this machine (NTP)."),
+    Reason.POLICY_NO_RULE: (
+        "door",
+        'Write a rule with source = "software-statement" whose when.issuer and when.subject match this one.',
+    ),
     Reason.JWT_AUDIENCE: (
         "audience",
         "Have the issuer set aud to the URL of /register, alone and byte for byte: the issuer URL with /register.",

@@ -1,4 +1,4 @@
-"""`bridge doctor`: what the service makes of one SVID, rule by rule, and the one thing to change."""
+"""`bridge doctor`: what the service makes of one credential, rule by rule, and the one thing to change."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 import click
 
-from bridge.cli.doctor_given import fetch_svid, is_id, read_svid
+from bridge.cli.doctor_given import fetch_svid, is_id, is_url, read_what
 from bridge.cli.doctor_parts import examiner_of, store_of
 from bridge.cli.doctor_words import diagnosis_as_json, say_diagnosis
 from bridge.cli.options import Failure, config_option, json_option, request_options, settings_of
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from bridge.doctor.given import Given
     from bridge.doctor.remembered import LogLine, Remembered
     from bridge.doctor.report import Diagnosis
+    from bridge.doctor.shapes import Told
     from bridge.model.audit import AuditEvent
+    from bridge.model.evidence import Door
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _GRANT_TYPES = {"par": "authorization_code"}
@@ -32,8 +34,11 @@ _LONGEST_LINE = 1024 * 1024
 
 
 class Asked(TypedDict):
-    """What the options say of the request that the SVID would be used in."""
+    """What the options say of the request that the credential would be used in, and of which kind that is."""
 
+    shape: str | None
+    url: str | None
+    method: str | None
     door: str | None
     grant_type: str | None
     scopes: tuple[str, ...]
@@ -56,7 +61,19 @@ def _request_options(command: _Command) -> _Command:
         click.option("--socket", metavar="URL", help="Fetch the SVID from this Workload API instead."),
         click.option("--x509", is_flag=True, help="With --socket: the X.509-SVID instead of a JWT-SVID."),
         click.option("--spiffe-id", metavar="ID", help="With --socket: which identity.  [default: the agent's first]"),
-        click.option("--door", type=click.Choice(["token", "par", "register"]), help="[default: token]"),
+        click.option(
+            "--as",
+            "shape",
+            type=click.Choice(["svid", "statement", "assertion", "document", "proof"]),
+            help="What it is.  [default: what it says of itself]",
+        ),
+        click.option(
+            "--url", metavar="URL", help="Of a document: where it is. Of a proof: what was asked.  [default: the door]"
+        ),
+        click.option("--method", metavar="METHOD", help="Of a proof: the method of the request.  [default: POST]"),
+        click.option(
+            "--door", type=click.Choice(["token", "par", "register"]), help="[default: token; register for a statement]"
+        ),
         click.option("--grant-type", metavar="TYPE", help="[default: client_credentials; authorization_code at par]"),
         request_options("A key the request proves beside a certificate's own; jkt is DPoP."),
         click.option("--client-id", metavar="ID", help="The client_id it sends.  [default: what it has to be]"),
@@ -67,7 +84,7 @@ def _request_options(command: _Command) -> _Command:
 
 
 @click.command()
-@click.argument("what", metavar="[FILE|-|ID]", required=False)
+@click.argument("what", metavar="[FILE|-|ID|URL]", required=False)
 @_request_options
 @click.option(
     "--log",
@@ -79,17 +96,21 @@ def _request_options(command: _Command) -> _Command:
 @json_option
 @config_option
 def doctor(what: str | None, log: Path | None, as_json: bool, config: Path, **options: Any) -> int:
-    """Say rule by rule what the service would make of an SVID, and the one thing to change.
+    """Say rule by rule what the service would make of a credential, and the one thing to change.
 
-    FILE has a JWT-SVID, what `spire-agent api fetch jwt` printed, or a chain of certificates in PEM; - is standard
-    input. ID is the `error_id` (X-Request-Id) of a refused request. Looks with the service's own verification, policies
-    and records, and changes nothing. Exit 0: it would be accepted, 1: it would not.
+    FILE has a JWT-SVID, what `spire-agent api fetch jwt` printed, a chain of certificates in PEM, a software statement
+    (or a whole registration request), a client's own assertion (private_key_jwt), a DPoP proof or, with --url, a client
+    metadata document; - is standard input. URL is a client's metadata document, fetched as the service would. ID is the
+    `error_id` (X-Request-Id) of a refused request. Looks with the service's own verification, policies and records, and
+    changes nothing. Exit 0: it would be accepted, 1: it would not.
 
     \b
     Example:
       bridge doctor svid.jwt --scope ledger.read
       bridge doctor 5Zk0cX2rQmWcVbB1nV9s3A --log /var/log/bridge.log
       bridge doctor --socket unix:///run/spire/agent.sock --x509
+      bridge doctor statement.jwt --as statement
+      bridge doctor https://app.example.org/client.json
     """
     fetching = Fetching(socket=options["socket"], x509=options["x509"], spiffe_id=options["spiffe_id"])
     asked = Asked(**{name: options[name] for name in Asked.__annotations__})  # type: ignore[typeddict-item]
@@ -100,7 +121,7 @@ def doctor(what: str | None, log: Path | None, as_json: bool, config: Path, **op
             raise click.UsageError("an ID takes the request from the audit log: leave the other options out")
         diagnosis = _of_id(settings, what, log)
     else:
-        diagnosis = _of_svid(settings, what, fetching, **asked)
+        diagnosis = _of_credential(settings, what, fetching, **asked)
     emit_json(diagnosis_as_json(diagnosis)) if as_json else say_diagnosis(diagnosis)
     if diagnosis.door == "par":
         note_what_is_off(config, pushed=False, codes=True)
@@ -110,18 +131,47 @@ def doctor(what: str | None, log: Path | None, as_json: bool, config: Path, **op
 def _require_one_of(what: str | None, log: Path | None, **fetching: Unpack[Fetching]) -> None:
     """Raises: UsageError when it is not clear what is meant."""
     if (what is None) == (fetching["socket"] is None):
-        raise click.UsageError("give one of FILE, - , ID and --socket")
+        raise click.UsageError("give one of FILE, -, ID, URL and --socket")
     if fetching["socket"] is None and (fetching["x509"] or fetching["spiffe_id"] is not None):
         raise click.UsageError("--x509 and --spiffe-id go with --socket; of a file it is plain what it holds")
     if log is not None and (what is None or not is_id(what)):
         raise click.UsageError("--log goes with the ID of a refused request")
 
 
-def _of_svid(settings: Settings, what: str | None, fetching: Fetching, **asked: Unpack[Asked]) -> Diagnosis:
+def _of_credential(settings: Settings, what: str | None, fetching: Fetching, **asked: Unpack[Asked]) -> Diagnosis:
+    from bridge.doctor.given import GivenDocument
+    from bridge.doctor.shapes import Read
+
     question = _question(**asked)
-    given = read_svid(what) if what is not None else _fetched(settings, question, fetching)
+    if what is None:
+        read = Read(_fetched(settings, question, fetching))
+    elif is_url(what):
+        read = Read(GivenDocument(what))
+    else:
+        read = read_what(what, _told(settings, question, **asked))
+    if read.body is not None:
+        question = replace(question, ask=replace(question.ask, door=_register()), body=read.body)
     with store_of(settings) as store, examiner_of(settings, store) as (examiner, _):
-        return examiner.examine(given, question)
+        return examiner.examine(read.given, question)
+
+
+def _register() -> Door:
+    from bridge.model.evidence import Door
+
+    return Door.REGISTER
+
+
+def _told(settings: Settings, question: Question, **asked: Unpack[Asked]) -> Told:
+    from bridge.doctor.shapes import Shape, Told
+
+    door, shape = question.ask.door, asked["shape"]
+    return Told(
+        door=door,
+        endpoint=f"{settings.issuer}/{door.value}",
+        shape=None if shape is None else Shape(shape),
+        method=asked["method"] or "POST",
+        url=asked["url"],
+    )
 
 
 def _fetched(settings: Settings, question: Question, fetching: Fetching) -> Given:
@@ -138,11 +188,19 @@ def _question(**asked: Unpack[Asked]) -> Question:
     from bridge.model.identity import BindingMethod
     from bridge.model.terms import Ask
 
-    door = asked["door"] or "token"
+    door = asked["door"] or ("register" if asked["shape"] == "statement" else "token")
     grant_type = asked["grant_type"] or _GRANT_TYPES.get(door, "client_credentials")
     scopes = dict.fromkeys(scope for named in asked["scopes"] for scope in named.split())
     ask = Ask(Door(door), grant_type, tuple(scopes), asked["resources"])
-    return Question(ask, frozenset(map(BindingMethod, asked["proved"])), asked["client_id"])
+    body: dict[str, object] = {"scope": " ".join(scopes)} if scopes else {}
+    if asked["grant_type"] is not None:
+        body["grant_types"] = [asked["grant_type"]]
+    return Question(
+        ask,
+        frozenset(map(BindingMethod, asked["proved"])),
+        asked["client_id"],
+        body if door == "register" else {},
+    )
 
 
 def _of_id(settings: Settings, correlation_id: str, log: Path | None) -> Diagnosis:
