@@ -19,7 +19,9 @@ from bridge.model.client import (
     Provenance,
 )
 from bridge.model.document import DocumentCopy, DocumentKind
+from bridge.model.errors import Unavailable
 from bridge.model.evidence import EvidenceKind
+from bridge.model.reasons import Reason
 from bridge.model.signing_key import SigningKeyRow
 from bridge.model.times import LATEST
 from bridge.store.audit_chain import EVENT_COLUMNS
@@ -46,9 +48,20 @@ def columns(fields: tuple[str, ...], table: str = "") -> str:
 
 
 def client_of(row: Row, start: int = 0) -> ClientRecord | None:
-    """The record in the fifteen columns from `start`; None where a join found none."""
+    """The record in the fifteen columns from `start`; None where a join found none.
+
+    Raises: Unavailable for what nobody here writes: the trouble is ours, and never the client's (T-53).
+    """
     if row[start] is None:
         return None
+    try:
+        return _client_of(row[start : start + 15])
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        words = f"the record of {row[start]!r} cannot be read ({error}): the database is damaged"
+        raise Unavailable(Reason.STORE_UNAVAILABLE, words) from error
+
+
+def _client_of(row: Row) -> ClientRecord:
     (
         client_id,
         kind,
@@ -65,7 +78,10 @@ def client_of(row: Row, start: int = 0) -> ClientRecord | None:
         metadata,
         provenance,
         authorities,
-    ) = row[start : start + 15]
+    ) = row
+    said = json.loads(metadata)
+    if not isinstance(said, dict):
+        raise ValueError("metadata is no object")
     return ClientRecord(
         client_id,
         _KINDS[kind],
@@ -79,7 +95,7 @@ def client_of(row: Row, start: int = 0) -> ClientRecord | None:
         expires,
         parent,
         identities,
-        json.loads(metadata),
+        said,
         provenance_of(provenance),
         of_text(authorities),
     )
