@@ -162,6 +162,7 @@ class Worker:
         # What the store does not take now, the chore brings again. What is known is noted before anybody is served.
         with suppress(Unavailable):
             self._news.note(now())
+            self._upkeep.note_policies(now())
         self._chores.start()
         if self._issuers.by_url:
             self._fetches.start()

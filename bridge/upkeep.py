@@ -101,6 +101,7 @@ class Upkeep:
         self._issuers_without_keys = frozenset[str]()
         self._new_id, self._clock = new_id, clock
         self._heads = MovedHeads()
+        self._policies_are_noted = False
         metrics.policy_findings.set(len(policies.findings))
         metrics.policy_loaded.set(clock())
         self._holder = f"{os.getpid()}-{secrets.token_hex(4)}"
@@ -157,7 +158,28 @@ class Upkeep:
         rest = POLICY_LOOK_RESTS * (time.thread_time() - began)
         return min(max(POLICY_LOOK_SECONDS, rest), POLICY_LOOK_LONGEST)
 
+    def note_policies(self, at: int) -> None:
+        """Leave an audit row if policies are others than the log knows: they changed while no service ran. One row,
+        however many workers start. What the store does not take now, it gets when policies are looked at.
+
+        Raises: Unavailable.
+        """
+        version = self._policies.current.version
+
+        def event(before: str) -> AuditEvent | None:
+            if not before:
+                return None
+            said = {"before": before, "at_start": True}
+            kind = AuditEventKind.POLICY_CHANGED
+            return AuditEvent(self._new_id(), at, kind, ask=said, outcome="loaded_at_start", policy_version=version)
+
+        if self._store.audit.note_policies(version, event):
+            _log.info("these policies are others than before the start", extra={"after": version})
+        self._policies_are_noted = True
+
     def _reload_policies(self, at: int) -> None:
+        if not self._policies_are_noted:
+            self.note_policies(at)
         old, was_faulty = self._policies.current, self._policies.is_faulty
         if not self._policies.look():
             return
@@ -171,17 +193,17 @@ class Upkeep:
         metrics.policy_loaded.set(at)
         files = list(self._policies.changed_files)
         _log.info("policies changed", extra={"before": before, "after": after, "files": files})
-        self._announce(
-            f"policy:{after}",
-            AuditEvent(
-                self._new_id(),
-                at,
-                AuditEventKind.POLICY_CHANGED,
-                ask={"before": before, "files": files, **_gains(old, self._policies.current)},
-                outcome="loaded_in_part" if faulty else "loaded",
-                policy_version=after,
-            ),
+        event = AuditEvent(
+            self._new_id(),
+            at,
+            AuditEventKind.POLICY_CHANGED,
+            ask={"before": before, "files": files, **_gains(old, self._policies.current)},
+            outcome="loaded_in_part" if faulty else "loaded",
+            policy_version=after,
         )
+        # One row for what every worker sees, from whoever sees it first: whoever comes late does not note it anew.
+        if self._store.leases.take(f"policy:{after}", holder=self._holder, now=at, until=at + ANNOUNCE_SECONDS):
+            self._store.audit.note_policies(after, lambda noted: event)
 
     def _say_findings(self, at: int, *, was_faulty: bool) -> None:
         """What is wrong with the files, from one worker: all see the same. And when it is mended, that it is."""
@@ -242,11 +264,6 @@ class Upkeep:
     def _fetch_keys(self, issuer: str, at: int) -> None:
         if self._issuers.refresh(issuer, now=at):
             _log.info(_ISSUER_CHANGED, extra={"issuer": issuer})
-
-    def _announce(self, name: str, event: AuditEvent) -> None:
-        """One audit row for what every worker sees, from whoever sees it first."""
-        if self._store.leases.take(name, holder=self._holder, now=event.time, until=event.time + ANNOUNCE_SECONDS):
-            self._store.audit.append(event)
 
     def _is_first(self, name: str, at: int, seconds: int) -> bool:
         """Whether this process is the one to say something. Without the store everyone is."""

@@ -11,7 +11,7 @@ from bridge.model.audit import AuditEvent, AuditEventKind, AuditRow
 from bridge.model.errors import Unavailable
 from bridge.model.pending import PendingWrite
 from bridge.model.reasons import Reason
-from bridge.store import audit_pages, audit_prune, audit_reading, audit_verify
+from bridge.store import audit_notes, audit_pages, audit_prune, audit_reading, audit_verify
 from bridge.store import statements as sql
 from bridge.store.audit_chain import ChainKey, line_of
 from bridge.store.connections import Readers, Row, open_reader, unavailable
@@ -42,6 +42,10 @@ class SqliteAudit:
     def append(self, event: AuditEvent) -> None:
         """As the port says."""
         self.begin_append(event).result()
+
+    def note_policies(self, version: str, event: Callable[[str], AuditEvent | None]) -> bool:
+        """As the port says. `event` is called by the writer's thread, inside the transaction."""
+        return cast(bool, self._commit.submit(lambda tx: audit_notes.note_policies(tx, version, event)))
 
     def begin_append(self, event: AuditEvent) -> PendingWrite:
         """As the port says."""

@@ -88,6 +88,28 @@ def test_broken_policies_and_mended_ones_are_said_measured_and_audited_T_48(fres
         assert row["ask"] == {"before": version, "files": ["example.org.toml"], "gained": {}}
 
 
+def test_policies_that_changed_while_no_service_ran_are_one_row_at_the_start(fresh: Callable[..., Stand]) -> None:
+    def changes() -> list[dict[str, Any]]:
+        return [row for row in stand.audit() if row["event"] == "policy_changed"]
+
+    with fresh() as stand:
+        before = lines(stand, "started")[0]["policies"]
+        assert changes() == [], "a first start changes nothing"
+        stand.stop()
+        stand.start()
+        assert changes() == [], "and neither does one with the same files"
+        stand.stop()
+        stand.write_rules(RULES + "# another\n")
+        stand.start()
+        stand.until(lambda: len(lines(stand, "started")) >= 6, "both workers started")
+        (row,) = changes()
+        assert (row["ask"], row["outcome"]) == ({"before": before, "at_start": True}, "loaded_at_start")
+        assert row["policy_version"] == lines(stand, "started")[-1]["policies"] != before
+        stand.write_rules(RULES)
+        stand.until(lambda: len(changes()) == 2, "a change that is seen is a row as ever")
+        assert changes()[1]["ask"]["before"] == row["policy_version"]
+
+
 def test_a_broken_bundle_and_a_broken_certificate_are_said_and_so_is_their_mending(fresh: Callable[..., Stand]) -> None:
     with fresh() as stand:
         bundle, key = stand.folder / "bundles/example.org.json", stand.folder / "tls/server.key"

@@ -123,6 +123,13 @@ class AuditStore(Protocol):
         """Write one row."""
         ...
 
+    def note_policies(self, version: str, event: Callable[[str], AuditEvent | None]) -> bool:
+        """Note that policies of this version are in force, and write the row that `event` makes of the version noted
+        before, in one transaction; nothing where this version is noted already, so that of many who see a change one
+        writes. Whether it wrote a row. In a log that nobody noted any for, the version before is that of a late row;
+        empty where none says it."""
+        ...
+
     def begin_append(self, event: AuditEvent) -> PendingWrite:
         """The same without waiting for it."""
         ...
