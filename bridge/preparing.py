@@ -19,6 +19,7 @@ from bridge.own_certificate import own_endpoint
 from bridge.policy.folder import PolicyFolder
 from bridge.store.migrations import create_if_empty
 from bridge.tokens.sealing import create_seal_key, read_seal_key
+from bridge.wiring_tracing import require_traceable
 from bridge.wiring_webhook import open_way
 
 _log = logging.getLogger("bridge.preparing")
@@ -55,6 +56,8 @@ def prepare(settings: Settings, *, clock: Clock = now) -> None:
         upstream_secret(settings.users)
     if settings.webhook is not None:
         open_way(settings.webhook)
+    if settings.tracing is not None:
+        require_traceable(settings.tracing)
     create_if_empty(settings.database)
     open_bundles(settings)
     own_endpoint(settings)

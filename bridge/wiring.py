@@ -23,6 +23,7 @@ from bridge.model.terms import Decision
 from bridge.observe import metrics
 from bridge.observe.observer import RequestObserver
 from bridge.observe.readiness import Readiness
+from bridge.observe.tracing import Stage, Tracing, stage
 from bridge.opening import limits_of
 from bridge.policy.in_force import PolicyInForce
 from bridge.registration.authentication import Authentication, VerifyAssertion
@@ -74,8 +75,8 @@ class Parts:
     clock: Callable[[], int]
 
 
-def services_of(parts: Parts, readiness: Callable[[], Readiness]) -> Services:
-    """Everything the views call."""
+def services_of(parts: Parts, readiness: Callable[[], Readiness], tracing: Tracing | None = None) -> Services:
+    """Everything the views call. `tracing`: where requests are traced."""
     settings, store = parts.settings, parts.store
     dpop = DpopVerifier(nonces=parts.nonces)
     spine = _spine(parts, dpop)
@@ -115,6 +116,7 @@ def services_of(parts: Parts, readiness: Callable[[], Readiness]) -> Services:
         jwks=lambda: parts.ring.jwks,
         readiness=readiness,
         exposition=metrics.exposition,
+        tracing=tracing,
         observer=RequestObserver(),
         new_id=new_id,
         fresh_nonce=lambda at: None if nonces is None else nonces.fresh(at),
@@ -220,7 +222,8 @@ def _assertions(settings: Settings) -> VerifyAssertion:
     """How clients' own assertions are checked."""
 
     def check(assertion: str, *, client_id: str, keys: JwtKeys, now: int) -> VerifiedAssertion:
-        return verify_client_assertion(assertion, client_id=client_id, keys=keys, audience=settings.issuer, now=now)
+        with stage(Stage.VERIFY, evidence="client-assertion"):
+            return verify_client_assertion(assertion, client_id=client_id, keys=keys, audience=settings.issuer, now=now)
 
     return check
 
@@ -229,12 +232,17 @@ def _authentication(parts: Parts, dpop: DpopVerifier, documents: DocumentClients
     svids = parts.svids
 
     def prove(presented: Presented, *, now: int) -> VerifiedProof | None:
-        return None if presented.dpop is None else dpop.verify(presented.dpop, now=now)
+        if presented.dpop is None:
+            return None
+        with stage(Stage.VERIFY, evidence="dpop"):
+            return dpop.verify(presented.dpop, now=now)
 
     def svid(evidence: SvidEvidence, *, now: int) -> VerifiedIdentity:
         if isinstance(evidence, X509Evidence):
-            return svids.verify_x509(evidence, now=now)
-        return svids.verify_jwt(evidence, now=now)
+            with stage(Stage.VERIFY, evidence="x509-svid"):
+                return svids.verify_x509(evidence, now=now)
+        with stage(Stage.VERIFY, evidence="jwt-svid"):
+            return svids.verify_jwt(evidence, now=now)
 
     return Authentication(
         prove=prove,

@@ -46,6 +46,7 @@ ALLOWED: dict[str, set[str]] = {
     "wiring_flow": L0 | L1 | {"registration", "grants", "wiring_pages"},
     "wiring_pages": L0 | L1 | {"grants", "web", "config", "opening"},
     "wiring_bundles": L0 | L1 | {"config", "serving"},
+    "wiring_tracing": {"config", "fetch", "model", "observe"},
     "wiring_console": L0
     | L1
     | {"registration", "web", "console", "config"}
@@ -53,12 +54,12 @@ ALLOWED: dict[str, set[str]] = {
     "wiring_webhook": L0 | L1 | {"webhook", "chores", "config"},
     "own_certificate": L0 | L1 | {"config"},
     "opening": L0 | L1 | {"serving", "config", "ambient", "wiring_bundles", "wiring_fetch", "wiring_webhook"},
-    "preparing": L0 | L1 | {"config", "ambient", "opening", "own_certificate", "wiring_webhook"},
+    "preparing": L0 | L1 | {"config", "ambient", "opening", "own_certificate", "wiring_tracing", "wiring_webhook"},
     "app": L0
     | L1
     | {"registration", "grants", "web", "serving", "config", "bundle_news", "chores", "measures", "upkeep", "opening"}
     | {"ambient", "console", "own_certificate", "vitals"}
-    | {"wiring", "wiring_bundles", "wiring_console", "wiring_pages", "wiring_webhook"},
+    | {"wiring", "wiring_bundles", "wiring_console", "wiring_pages", "wiring_tracing", "wiring_webhook"},
     "lab": L0 | {"spire", "config"},
     "cli": L0
     | L1
@@ -148,6 +149,7 @@ ROOT = {
     "wiring_fetch.py",
     "wiring_flow.py",
     "wiring_pages.py",
+    "wiring_tracing.py",
     "wiring_webhook.py",
 }
 FILES = sorted(p for p in BRIDGE.rglob("*.py") if p.parent != BRIDGE or p.name in ROOT)

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from bridge.config.console import console_faults, console_file_faults
 from bridge.config.listeners import listener_faults
 from bridge.config.settings import Settings, is_loopback
+from bridge.config.tracing import tracing_faults, tracing_files
 from bridge.config.trust_domains import trust_domain_faults
 from bridge.config.webhook import webhook_faults, webhook_files
 
@@ -31,6 +32,7 @@ def cross_checks(settings: Settings) -> Faults:
         *listener_faults(settings),
         *console_faults(settings),
         *webhook_faults(settings),
+        *tracing_faults(settings),
         *_store_faults(settings),
         *trust_domain_faults(settings),
         *_statement_issuer_faults(settings),
@@ -57,7 +59,7 @@ def serving_faults(settings: Settings) -> Faults:
     for name, issuer in settings.statement_issuers.items():
         if issuer.jwks_file is not None:
             files.append((("statement_issuers", name, "jwks_file"), issuer.jwks_file))
-    files += webhook_files(settings)
+    files += [*webhook_files(settings), *tracing_files(settings)]
     missing: Faults = [(key, f"no such file: {path}") for key, path in files if not Path(path).is_file()]
     for place, proxy in enumerate(settings.trusted_proxies):
         if proxy.unix is not None and not Path(proxy.unix).parent.is_dir():

@@ -29,6 +29,8 @@ _PATH_KEYS: tuple[tuple[str, ...], ...] = (
     ("users", "client_secret_file"),
     ("webhook", "secret_file"),
     ("webhook", "ca_file"),
+    ("tracing", "headers_file"),
+    ("tracing", "ca_file"),
 )
 _Key = tuple[str | int, ...]
 # Sections of one table per name, and which of its keys are paths.

@@ -274,6 +274,27 @@ class WebhookSettings(_Section):
     give_up_after: Duration = 3 * 86400
 
 
+def _collector_url(value: str) -> str:
+    try:
+        require_secure(value)
+    except UnfitUri as fault:
+        raise ValueError(f"the URL {fault}") from None
+    return value
+
+
+class TracingSettings(_Section):
+    """Traces for a collector of OpenTelemetry: the whole URL where it takes OTLP over HTTP, of which share of requests.
+    `headers_file` holds credentials, `ca_file` CAs beside the system's. With `trust_proxies` trusted proxies say by
+    `traceparent` which requests are traced."""
+
+    endpoint: Annotated[str, AfterValidator(_collector_url)]
+    ratio: Annotated[float, Field(ge=0, le=1)] = 0.05
+    service_name: Annotated[str, Field(min_length=1, max_length=128)] = "spiffe-oauth-bridge"
+    headers_file: Annotated[str, Field(min_length=1)] | None = None
+    ca_file: Annotated[str, Field(min_length=1)] | None = None
+    trust_proxies: bool = False
+
+
 class KeySettings(_Section):
     """The file that seals private signing keys in the store."""
 
@@ -346,6 +367,7 @@ class Settings(_Section):
     users: UserSettings | None = None
     console: ConsoleSettings | None = None
     webhook: WebhookSettings | None = None
+    tracing: TracingSettings | None = None
     keys: KeySettings = KeySettings()
     tokens: TokenSettings = TokenSettings()
     registration: RegistrationSettings = RegistrationSettings()

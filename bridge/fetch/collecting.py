@@ -73,7 +73,8 @@ class TraceCollector:
         port = web.port or (HTTP_PORT if self._is_plain else HTTPS_PORT)
         self._place = Place(web.host, port, authority, url.removeprefix(f"{web.scheme}://{authority}") or "/")
         self._context = tls_context(ca_file)
-        self._headers_file, self._seen = headers_file, self._look()
+        self._headers_file = headers_file
+        self._seen = self._look()
         self._headers: Headers = () if headers_file is None else read_headers(headers_file)
         self._resolve, self._seconds, self._clock = resolve or SystemResolver(), seconds, clock
 

@@ -15,6 +15,7 @@ from bridge.model.evidence import RequestContext
 from bridge.model.identity import BindingMethod, KeyBinding, Marker
 from bridge.model.pending import PendingWrite
 from bridge.model.terms import Ask, Bind, Effect, Replay, Terms
+from bridge.observe.tracing import Stage, past, stage
 from bridge.registration.admission import assertion_markers
 from bridge.registration.composing import CERTIFICATE_BOUND
 from bridge.registration.promises import require_promised
@@ -109,7 +110,8 @@ class Granter:
             # The token is dead with the lease; its `exp` should not say otherwise.
             ends = min(ends, registration.ends_at)
         claims = _claims(registration, self._new_id(), binding, context.now, ends, user)
-        signed = self._tokens.sign(claims, now=context.now)
+        with stage(Stage.SIGN):
+            signed = self._tokens.sign(claims, now=context.now)
         once = assertion_markers(registration.identity) if terms.replay is Replay.ONCE else ()
         event = _event(registration, ask, claims, signed.digest, context, user)
         since = time.perf_counter()
@@ -160,6 +162,7 @@ class Granter:
             raise replayed(used.kind) from used
         finally:
             self._observe_write(time.perf_counter() - begun.since)
+            past(Stage.COMMIT, begun.since)
         return begun.token
 
 

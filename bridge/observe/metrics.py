@@ -7,8 +7,11 @@ the parent process sets before it starts them; any worker can then answer for al
 from __future__ import annotations
 
 import os
+import time
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+
+from bridge.observe import tracing
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.5, 1, 2.5, 5)
 
@@ -196,9 +199,10 @@ requests_waiting = Gauge("bridge_requests_in_hand", "Requests waiting or being a
 
 
 def fetched(purpose: str, outcome: str, seconds: float) -> None:
-    """Count a fetch that went out."""
+    """Count a fetch that went out and is over now, and note it in the trace of whoever waited for it."""
     fetches.labels(purpose, outcome).inc()
     fetch_seconds.labels(purpose).observe(seconds)
+    tracing.past(tracing.Stage.FETCH, time.perf_counter() - seconds, purpose=purpose, outcome=outcome)
 
 
 def exposition() -> bytes:

@@ -29,7 +29,7 @@ _log = logging.getLogger("bridge.tracing")
 MOST_WAITING, MOST_AT_ONCE = 2048, 256
 EVERY_SECONDS = 2.0
 # So long the end of a worker waits for what is left.
-FLUSH_SECONDS = 2.0
+FLUSH_SECONDS = 3.0
 # Of a collector that stays away the log has one line in so many messages.
 _SAID_EVERY = 30
 

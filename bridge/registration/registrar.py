@@ -23,6 +23,7 @@ from bridge.model.evidence import Door, RequestContext
 from bridge.model.identity import BindingMethod, Marker, PolicySubject
 from bridge.model.reasons import Reason
 from bridge.model.terms import Ask, ClientChoice, ClientMode, Decision, Effect
+from bridge.observe.tracing import Stage, note, stage
 from bridge.registration.admission import Admission, Policy, assertion_markers, lease_until, transient_record
 from bridge.registration.authentication import Authenticated
 from bridge.registration.composing import InstanceKey, first_use_metadata
@@ -83,9 +84,10 @@ class Registrar:
 
     def decide(self, subject: PolicySubject, ask: Ask, *, proved: frozenset[BindingMethod]) -> Decision:
         """What policy says of one ask. Raises: PolicyDenied and its kin. The decision has terms."""
-        decision = self._policy().decide(subject, ask, proved=proved)
-        self._on_decision(decision)
-        require_granted(decision)
+        with stage(Stage.DECIDE):
+            decision = self._policy().decide(subject, ask, proved=proved)
+            self._on_decision(decision)
+            require_granted(decision)
         return decision
 
     def covers(self, subject: PolicySubject, ask: Ask) -> bool:
@@ -120,6 +122,13 @@ class Registrar:
         name, key = self._name(caller, decision.client, key)
         if caller.document is not None:
             require_stated_grant(caller.document, ask)
+        spiffe_id = caller.identity.subject.spiffe_id
+        note(
+            client_id=name.client_id,
+            trust_domain="" if spiffe_id is None else spiffe_id.trust_domain.name,
+            rule=decision.rule or "",
+            grant_type=ask.grant_type,
+        )
         assert decision.terms is not None, "decide gives terms or raises"
         return Admission(decision, decision.terms, name, key)
 
@@ -140,6 +149,12 @@ class Registrar:
         self, admission: Admission, caller: Authenticated, context: RequestContext, *, afresh: bool = False
     ) -> Registration:
         """The second half of `register`: the live record of a caller that was admitted, made now if need be."""
+        with stage(Stage.REGISTER):
+            return self._settled(admission, caller, context, afresh=afresh)
+
+    def _settled(
+        self, admission: Admission, caller: Authenticated, context: RequestContext, *, afresh: bool
+    ) -> Registration:
         ended, live = self._find(admission, caller, context, afresh=afresh)
         if live is not None:
             return live

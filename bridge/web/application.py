@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from flask import request
@@ -78,14 +79,15 @@ def create_metrics_app(services: Services) -> Application:
     app.add_url_rule("/metrics", "metrics", documents.metrics, provide_automatic_options=False)
     app.add_url_rule("/readyz", "readyz_detail", documents.readyz_detail, provide_automatic_options=False)
     app.add_url_rule("/healthz", "healthz", documents.healthz, provide_automatic_options=False)
-    _add_boundary(app, Boundary(services))
+    # Prometheus asks every few seconds: nothing that anybody wants to see a trace of.
+    _add_boundary(app, Boundary(replace(services, tracing=None)))
     return app
 
 
 def _add_boundary(app: Application, boundary: Boundary) -> None:
     def begin() -> None:
         environ = request.environ
-        boundary.begin(environ)
+        boundary.begin(environ, "" if request.url_rule is None else request.url_rule.rule)
         if environ["PATH_INFO"].startswith("//"):
             # The router would pass over a leading slash; a proxy that guards `/introspect` would not.
             raise NotFound
@@ -93,6 +95,7 @@ def _add_boundary(app: Application, boundary: Boundary) -> None:
     def finish(response: Response) -> Response:
         if isinstance(response, HeldResponse):
             # Nobody knows yet how it ends; it finishes itself.
+            boundary.hold()
             return response
         return boundary.finish(request.environ, request.endpoint or "none", response)
 

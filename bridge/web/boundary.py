@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 from werkzeug.exceptions import HTTPException
 
 from bridge.model.errors import BridgeError
+from bridge.observe.tracing import Trace
 from bridge.web.errors import Family, error_response, http_error_response
 from bridge.web.known_sender import recognise
 from bridge.web.lean import Response
@@ -15,7 +17,7 @@ from bridge.web.pages.errors import ErrorPages
 from bridge.web.services import Observer, Services
 
 REQUEST_ID = "bridge.request_id"
-_STARTED = "bridge.started"
+_STARTED, _TRACE = "bridge.started", "bridge.trace"
 
 Environ = dict[str, Any]
 
@@ -23,6 +25,7 @@ Environ = dict[str, Any]
 REGISTRATION, MANAGEMENT = "register", "registration"
 # Those that people see: routes' names.
 PAGES = frozenset({"authorize", "consent", "account", "sign_in", "callback", "sign_out"})
+_NOTHING: AbstractContextManager[None] = nullcontext()
 _FAMILIES = {REGISTRATION: Family.REGISTRATION, MANAGEMENT: Family.MANAGEMENT}
 
 
@@ -35,25 +38,45 @@ class Boundary:
         self._observer: Observer = services.observer
         self._new_id = services.new_id
         self._verify_chain, self._clock = services.verify_chain, services.clock
+        self._tracing = services.tracing
 
-    def begin(self, environ: Environ) -> None:
-        """A whole request is here. `bridge.request_id` is in its environ when the server made it."""
+    def begin(self, environ: Environ, route: str = "") -> None:
+        """A whole request is here, and `route` is the rule that took it. `bridge.request_id` is in its environ when the
+        server made it."""
         environ[_STARTED] = time.perf_counter()
         if not environ.get(REQUEST_ID):
             environ[REQUEST_ID] = self._new_id()
         if self._verify_chain is not None:
             recognise(environ, self._verify_chain, self._clock)
+        if self._tracing is not None:
+            environ[_TRACE] = self._tracing.begin(environ, environ[REQUEST_ID], route)
+
+    def hold(self) -> None:
+        """This thread is done with a request whose answer is held."""
+        if self._tracing is not None:
+            self._tracing.leave()
+
+    def resumed(self, environ: Environ) -> AbstractContextManager[None]:
+        """This thread goes on with a request whose answer was held."""
+        return _NOTHING if self._tracing is None else self._tracing.resumed(environ.get(_TRACE))
 
     def finish(self, environ: Environ, endpoint: str, response: Response) -> Response:
         """Its answer is ready to leave."""
         response.headers["X-Request-Id"] = environ[REQUEST_ID]
         self._observer.answered(endpoint, response.status_code, time.perf_counter() - environ[_STARTED])
+        if self._tracing is not None:
+            trace: Trace | None = environ.get(_TRACE)
+            if trace is not None:
+                self._tracing.finish(trace, endpoint, response.status_code)
+            self._tracing.leave()
         return response
 
     def refuse(self, environ: Environ, endpoint: str, error: BridgeError) -> Response:
         """The answer to a domain error."""
         request_id = environ[REQUEST_ID]
         self._observer.refused(endpoint, error, request_id, environ.get("REMOTE_ADDR", ""))
+        if self._tracing is not None and environ.get(_TRACE) is not None:
+            self._tracing.refused(environ[_TRACE], error)
         if self._pages is not None and endpoint in PAGES:
             return self._pages.refused(error, request_id)
         return error_response(

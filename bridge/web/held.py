@@ -115,11 +115,12 @@ class HeldAnswer:
 
     def __iter__(self) -> Iterator[bytes]:
         held, environ, start_response = self._held, self._environ, self._start_response
-        try:
-            response = held.hold.settle(held)
-        except BridgeError as error:
-            response = self._refused(error)
-        held.boundary.finish(environ, held.endpoint, response)
+        with held.boundary.resumed(environ):
+            try:
+                response = held.hold.settle(held)
+            except BridgeError as error:
+                response = self._refused(error)
+            held.boundary.finish(environ, held.endpoint, response)
         give = response.give if isinstance(response, HeldResponse) else response
         return iter(give(environ, start_response))
 

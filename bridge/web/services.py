@@ -17,6 +17,7 @@ from bridge.grants.introspection import TokenQuestions
 from bridge.model.authorization import User
 from bridge.model.evidence import RequestContext
 from bridge.observe.readiness import Readiness
+from bridge.observe.tracing import Tracing
 from bridge.registration.enrolment import Enrolment
 from bridge.registration.management import Management
 from bridge.tokens.sealing import SealKey
@@ -133,7 +134,7 @@ class Services:
     nonces are not asked for. Without `enrolment` there is no `/register`, without `management` nothing below it;
     without `pages` nobody can sign in, and without `code_flow` there is no `/par`. `offered` is what the metadata
     names; `verify_chain` is there where trusted proxies show certificates of their own; `openid_configuration` says
-    whether the keys can be found by OpenID Connect Discovery too."""
+    whether the keys can be found by OpenID Connect Discovery too; `tracing` is there where requests are traced."""
 
     endpoints: Endpoints
     client_credentials: ClientCredentials
@@ -152,3 +153,4 @@ class Services:
     offered: Callable[[], Offered] = Offered
     openid_configuration: bool = False
     verify_chain: VerifyChain | None = None
+    tracing: Tracing | None = None
