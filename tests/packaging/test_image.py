@@ -22,7 +22,7 @@ from bridge import __version__
 from bridge.lab.authority import Authority
 from tests.docs.written import fault_of
 from tests.live.processes import Program, free_ports
-from tests.markdown import ROOT
+from tests.markdown import ROOT, blocks
 from tests.packaging.containerfile import let_through, read
 
 RECIPE = read(ROOT / "Containerfile")
@@ -271,3 +271,27 @@ def test_what_is_installed_runs_by_itself_and_has_all_it_reads(program: Path, tm
         finally:
             ended = running.stop(seconds=40)
         assert ended == 0, running.log.read_text()
+
+
+# --- what the operations guide says of it -----------------------------------------------------------
+
+
+def test_the_guides_example_for_kubernetes_fits_the_image() -> None:
+    (block,) = [block for block in blocks(ROOT / "docs/operations.md") if block.language == "yaml"]
+    user, group = IMAGE.one("USER").text.split(":")
+    assert f"runAsUser: {user}, runAsGroup: {group}" in block.text
+    mounted = dict(re.findall(r"name: (\w[\w-]*), mountPath: ([\w/]+)", block.text))
+    assert mounted["store"] == IMAGE.one("VOLUME").words[0]
+    assert f"{mounted['configuration']}/bridge.toml" == IMAGE.environment()["BRIDGE_CONFIG"]
+    assert re.findall(r"containerPort: (\d+)", block.text) == IMAGE.one("EXPOSE").words
+    # What has to be written while the root file system is not.
+    assert {mounted["run"], mounted["tmp"]} == {"/run/bridge", "/tmp"}
+    volumes = set(re.findall(r"^      - \{name: ([\w-]+), ", block.text, re.MULTILINE))
+    assert set(re.findall(r"name: ([\w-]+), mountPath", block.text)) == volumes
+
+
+def test_the_guide_gives_the_containers_account_by_its_number() -> None:
+    user, group = IMAGE.one("USER").text.split(":")
+    page = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    assert f"--userns=keep-id:uid={user},gid={group}" in page
+    assert f"uid={user},gid={group} --cap-drop" in page
