@@ -123,7 +123,7 @@ class Worker:
         )
         self._chores = Chores(self._upkeep.chores(), clock=now)
         self._fetches = Chores(self._upkeep.fetches(), clock=now)
-        self._courier = open_courier(settings, self._store, new_id)
+        self._courier = open_courier(settings, self._store, new_id=new_id, clock=now)
         self._deliveries = Chores(webhook_chores(self._courier), clock=now)
 
     @property

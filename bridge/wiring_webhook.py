@@ -45,7 +45,9 @@ def open_way(webhook: WebhookSettings) -> tuple[Deliveries, SecretFile]:
     return way, SecretFile(Path(webhook.secret_file))
 
 
-def open_courier(settings: Settings, store: Store, new_id: Callable[[], str]) -> Courier | None:
+def open_courier(
+    settings: Settings, store: Store, *, new_id: Callable[[], str], clock: Callable[[], int]
+) -> Courier | None:
     """What delivers the queue; None without `[webhook]`. Raises: StartRefused."""
     if settings.webhook is None:
         return None
@@ -59,6 +61,7 @@ def open_courier(settings: Settings, store: Store, new_id: Callable[[], str]) ->
         holder=f"{os.getpid()}-{secrets.token_hex(4)}",
         new_id=new_id,
         chance=secrets.SystemRandom().random,
+        clock=clock,
     )
 
 

@@ -64,11 +64,13 @@ class Courier:
         holder: str,
         new_id: Callable[[], str],
         chance: Callable[[], float],
+        clock: Callable[[], int],
     ) -> None:
-        """`give_up_after` seconds; `holder` is this process's name among all; `chance` gives 0 to 1."""
+        """`give_up_after` seconds; `holder` is this process's name among all; `chance` gives 0 to 1,
+        `clock` epoch seconds: by it a try is timed that `turn` began at its `now`."""
         self._notices, self._leases, self._way, self._secrets = notices, leases, way, secrets
         self._give_up_after, self._holder = give_up_after, holder
-        self._new_id, self._chance = new_id, chance
+        self._new_id, self._chance, self._clock = new_id, chance, clock
         self._leased_until = 0
         self._failures, self._rests_until = 0, 0
 
@@ -79,6 +81,9 @@ class Courier:
         """
         # A clock that was set back must not make a rest of an hour.
         if now < self._rests_until <= now + MOST_ASKED_SECONDS:
+            # Nobody else asks meanwhile: to a receiver all processes are one.
+            if self._leased_until:
+                self._leads(now)
             return None
         queued = self._notices.next_due(now)
         if queued is None or not self._leads(now):
@@ -89,7 +94,8 @@ class Courier:
             return None
         tried = try_once(self._way, self._secrets, queued.notice.id, queued.notice.body, now=now)
         metrics.webhook_deliveries.labels(tried.outcome.value).inc()
-        self._note(queued, tried, now)
+        # The receiver may have taken its time, and a rest begins when that is over.
+        self._note(queued, tried, max(now, self._clock()))
         return 0.0
 
     def release(self, now: int) -> None:

@@ -63,11 +63,13 @@ def telling(place: SqlitePlace) -> Store:
     return place.open(outbox=Outbox(composer.notice))
 
 
-def courier(store: Store, way: FakeWay, folder: Path, holder: str = "a") -> Courier:
+def courier(
+    store: Store, way: FakeWay, folder: Path, holder: str = "a", clock: Callable[[], int] = lambda: NOW
+) -> Courier:
     secrets = SecretFile(folder / "webhook.secret")
     return Courier(
         store.notices, store.leases, way, secrets, give_up_after=GIVE_UP, holder=holder,
-        new_id=lambda: "given-up", chance=lambda: 1.0,
+        new_id=lambda: "given-up", chance=lambda: 1.0, clock=clock,
     )  # fmt: skip
 
 
@@ -190,6 +192,33 @@ def test_a_receiver_that_says_how_long_is_left_alone_for_so_long(make: Make) -> 
     assert len(way.ids) == 1
     drain(one, NOW + 300)
     assert way.ids == ["msg_1", "msg_2", "msg_1"]
+
+
+def test_a_rest_is_kept_by_all_processes(make: Make, place: SqlitePlace) -> None:
+    """The one that met it keeps the lease, as long as it lives."""
+    _, way, one = make(Answered(429, "300"), number=2)
+    other_way = FakeWay()
+    other = courier(place.open(), other_way, place.folder, holder="b")
+    for second in range(300):
+        drain(one, NOW + second)
+        drain(other, NOW + second)
+    assert (way.ids, other_way.ids) == (["msg_1"], [])
+    drain(other, NOW + 300)
+    drain(one, NOW + 300)
+    assert (len(way.ids), other_way.ids) == (3, [])
+
+
+def test_a_rest_begins_when_the_try_is_over(make: Make, place: SqlitePlace) -> None:
+    store, _, _ = make()
+    way = FakeWay(NetworkFailure(NetworkFault.TIMEOUT, "no answer"))
+    one = courier(store, way, place.folder, clock=lambda: NOW + 10)
+    drain(one, NOW)
+    (queued,) = store.notices.rows(after=None, limit=1)
+    assert queued.next_at == NOW + 15
+    drain(one, NOW + 14)
+    assert way.ids == ["msg_1"]
+    drain(one, NOW + 15)
+    assert way.ids == ["msg_1"] * 2
 
 
 def test_who_wants_no_more_gets_no_more_of_this_one(make: Make, caplog: pytest.LogCaptureFixture) -> None:
