@@ -136,6 +136,13 @@ DOCUMENTS: tuple[Detail, ...] = (
         "bind",
     ),
     Detail(
+        Reason.POLICY_GRANT_TYPE,
+        "the document does not state",
+        "stated-grant",
+        "Add the grant type to grant_types of the document, or ask for one that it states.",
+        "grant_types",
+    ),
+    Detail(
         Reason.CREDENTIAL_MISSING,
         "the document declares",
         "shown",
@@ -152,7 +159,7 @@ DOCUMENTS: tuple[Detail, ...] = (
     Detail(
         Reason.CLIENT_ID_MISMATCH,
         "the document's spiffe_id does not name",
-        "spiffe-id",
+        "spiffe-id-named",
         "Name the workload in the document's spiffe_id, exactly or by a prefix that ends in /*.",
         "spiffe_id",
     ),

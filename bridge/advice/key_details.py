@@ -150,7 +150,7 @@ ASSERTIONS: tuple[Detail, ...] = (
     Detail(
         Reason.CLIENT_ID_MISMATCH,
         "the assertion is another client's",
-        "iss-sub",
+        "client-id",
         "Send the client_id that is the assertion's sub, or none.",
         "client_id",
     ),
@@ -184,13 +184,6 @@ STATEMENTS: tuple[Detail, ...] = (
         "there is no usable key of ",
         "key-set",
         "Put a key that is fit to sign into jwks_file or what jwks_uri answers: EC, or RSA of 2048 bits or more.",
-        "jwks_file",
-    ),
-    Detail(
-        Reason.JWT_KEY_UNKNOWN,
-        "no key fits a statement of ",
-        "key",
-        "Put the issuer's present key into jwks_file (or behind jwks_uri), under the kid that the statement names.",
         "jwks_file",
     ),
     Detail(

@@ -42,7 +42,10 @@ OF_ASSERTIONS: Mapping[Reason, tuple[str, str]] = {
         "audience",
         "Set aud to the issuer of this service, as a string (no array) and byte for byte: not the URL of /token.",
     ),
-    Reason.CREDENTIAL_REPLAYED: ("replay", "Make a new assertion with a new jti for each request, retries included."),
+    Reason.CREDENTIAL_REPLAYED: (
+        "assertion-replay",
+        "Make a new assertion with a new jti for each request, retries included.",
+    ),
 }
 OF_STATEMENTS: Mapping[Reason, tuple[str, str]] = {
     Reason.CREDENTIAL_MALFORMED: ("form", _FORM),
@@ -51,6 +54,11 @@ OF_STATEMENTS: Mapping[Reason, tuple[str, str]] = {
     Reason.JWT_ALGORITHM: ("header", f"Have the issuer change this: {_ALGORITHM}"),
     Reason.JWT_TYPE: ("header", "Have the issuer set typ to JWT, or leave it out."),
     Reason.JWT_CLAIMS: ("claims", "Have the issuer state iss, sub, aud, exp and iat, the times as numbers."),
+    Reason.STATEMENT_LIFETIME: ("lifetime", "Have the issuer make statements that end within ten minutes from now."),
+    Reason.JWT_KEY_UNKNOWN: (
+        "key",
+        "Put the issuer's present key into jwks_file (or behind jwks_uri), under the kid that the statement names.",
+    ),
     Reason.JWT_KEY_AMBIGUOUS: ("key", "Have the issuer name its key by kid: several of its keys could have signed."),
     Reason.JWT_KEY_UNFIT: ("key", "Have the issuer sign with an EC key, or RSA of 2048 bits, that fits its alg."),
     Reason.JWT_SIGNATURE: ("signature", "Send the statement exactly as the issuer made it, or have it made anew."),
@@ -69,6 +77,14 @@ OF_DOCUMENTS: Mapping[Reason, tuple[str, str]] = {
     Reason.POLICY_NO_RULE: (
         "admitted",
         'Write a rule with source = "metadata-document" whose when.url matches this URL.',
+    ),
+    Reason.POLICY_DENY_RULE: (
+        "admitted",
+        "Look at the why of the rule that denies it, and narrow the rule if it was not meant for this URL.",
+    ),
+    Reason.APPROVAL_PENDING: (
+        "looked-at",
+        "Have an operator look at the document: `bridge clients approve URL`, once the client has asked.",
     ),
     Reason.DOCUMENT_REFUSED: ("members", "Mend the member of the document that the detail names."),
 }

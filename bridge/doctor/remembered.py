@@ -10,12 +10,14 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from bridge.advice.details import Kind, saying_on
 from bridge.advice.table import ADVICE, advice_on
 from bridge.doctor.examination import Examiner, Question
 from bridge.doctor.report import Diagnosis, Finding, Outcome
 from bridge.doctor.words import listed, shown, when
 from bridge.model.audit import AuditEvent
 from bridge.model.errors import BridgeError
+from bridge.model.evidence import Door, names_document
 from bridge.model.identity import PolicySubject
 from bridge.model.reasons import Reason
 
@@ -68,7 +70,32 @@ _STEPS: Mapping[Reason, str] = {
     Reason.CLIENT_ID_MISSING: "client",
     Reason.CLIENT_ID_MISMATCH: "client",
     Reason.CREDENTIAL_REPLAYED: "replay",
+    Reason.METADATA_INVALID: "metadata",
+    Reason.REDIRECT_URI_INVALID: "metadata",
+    Reason.KEY_FOREIGN: "instance-key",
+    Reason.DPOP_MALFORMED: "form",
+    Reason.POLICY_DENY_RULE: "policy",
+    Reason.POLICY_GRANT_TYPE: "policy",
+    Reason.POLICY_NO_RULE: "policy",
+    Reason.POLICY_SCOPE: "policy",
+    Reason.POLICY_RESOURCE: "policy",
+    Reason.POLICY_PROOF: "policy",
+    Reason.IDENTITY_DENIED: "record",
+    Reason.APPROVAL_PENDING: "approval",
+    Reason.LIMIT_REACHED: "limits",
+    Reason.LEASE_ENDED: "lease",
 }
+# Refusals of the document itself; whatever else befalls its client is about the credential that it showed.
+_OF_DOCUMENTS = frozenset(
+    {
+        Reason.DOCUMENT_REFUSED,
+        Reason.FETCH_FAILED,
+        Reason.FETCH_BUSY,
+        Reason.POLICY_NO_RULE,
+        Reason.POLICY_DENY_RULE,
+        Reason.APPROVAL_PENDING,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +141,15 @@ def of_log_line(line: LogLine) -> Diagnosis:
         is_verified=bool(line.text("subject")),
         credential="",
         reason=line.reason,
-        findings=(_failed(line.reason, f"{line.text('detail')}{claimed}"),),
+        findings=(
+            _failed(
+                line.reason,
+                f"{line.text('detail')}{claimed}",
+                _kind_of_line(line),
+                line.text("detail"),
+                is_nobody=not subject,
+            ),
+        ),
         notes=(_NOT_VERIFIED,),
     )
 
@@ -142,7 +177,8 @@ def of_row(request: Remembered, examiner: Examiner, *, line: LogLine | None, now
         then = Reason(refused) if advice_on(refused) is not None else None
         if then is not None and (then not in _ASKED_AGAIN or request.question is None):
             said = "" if line is None else line.text("detail")
-            asked, reason = (_failed(then, said or f"refused {when(event.time, now)}"), *asked), then
+            kind = _kind(then, event.door, _credential_of(event))
+            asked, reason = (_failed(then, said or f"refused {when(event.time, now)}", kind, said), *asked), then
         else:
             notes.insert(0, _then(refused, event, error, now))
     verified = f"key {shown(event.key_id) or '-'}, verified {when(event.time, now)}"
@@ -166,8 +202,33 @@ def _then(refused: str, event: AuditEvent, error: BridgeError | None, now: int) 
     return f"{then}. What is said here is how it would end now."
 
 
-def _failed(reason: Reason, found: str) -> Finding:
-    advice = ADVICE[reason]
-    return Finding(
-        _STEPS.get(reason, "request"), Outcome.FAILED, advice.meaning, found, reason, advice.fix, advice.setting
-    )
+def _kind_of_line(line: LogLine) -> Kind:
+    """What was refused, told from whom it claimed to be: good for choosing words, and for nothing else."""
+    return _kind(line.reason, line.text("door"), line.text("subject") or line.text("claimed_subject"))
+
+
+def _credential_of(event: AuditEvent) -> str:
+    """Whom a verified caller came as: a document's rows say its URL beside who acted."""
+    return event.client_id if names_document(event.client_id) else event.subject
+
+
+def _kind(reason: Reason, door: str, subject: str) -> Kind:
+    # A statement's subject is its issuer and its own name, with a blank between them.
+    if reason.value.startswith("dpop_"):
+        return Kind.PROOF
+    if names_document(subject) and " " not in subject:
+        return Kind.DOCUMENT if reason in _OF_DOCUMENTS else Kind.ASSERTION
+    if not subject or subject.lower().startswith("spiffe:"):
+        return Kind.SVID
+    return Kind.STATEMENT if door == Door.REGISTER.value else Kind.ASSERTION
+
+
+def _failed(reason: Reason, found: str, kind: Kind, detail: str, *, is_nobody: bool = False) -> Finding:
+    """`is_nobody`: nobody had shown anything yet, so that it was the body which was refused."""
+    advice, saying = ADVICE[reason], saying_on(kind, reason, detail)
+    step, fix, setting = _STEPS.get(reason, "request"), advice.fix, advice.setting
+    if is_nobody and step == "metadata":
+        step = "body"
+    if saying is not None:
+        step, fix, setting = saying.step, saying.fix, saying.setting
+    return Finding(step, Outcome.FAILED, advice.meaning, found, reason, fix, setting)

@@ -17,10 +17,12 @@ import pytest
 from bridge.cli.doctor_parts import examiner_of
 from bridge.doctor.examination import Examiner, Question
 from bridge.doctor.given import Given, GivenAssertion, GivenDocument, GivenJwt, GivenProof
+from bridge.doctor.remembered import LogLine
 from bridge.doctor.report import Diagnosis
 from bridge.lab.jws import JwtKey, to_json
 from bridge.model.evidence import Door
 from bridge.model.identity import BindingMethod
+from bridge.model.reasons import Reason
 from bridge.model.terms import Ask
 from tests.flows.client import JWT_BEARER, jwt_fields
 from tests.flows.documented import Documented, key_factory
@@ -89,12 +91,17 @@ class Surgery(Documented):
 
     def serve(self, call: Call, caplog: pytest.LogCaptureFixture) -> str | None:
         """The reason that the service logged; None when it did what was asked."""
+        line = self.logged(call, caplog)
+        return None if line is None else line.reason.value
+
+    def logged(self, call: Call, caplog: pytest.LogCaptureFixture) -> LogLine | None:
+        """The service's line about its refusal; None when it did what was asked."""
         caplog.clear()
         with caplog.at_level(logging.INFO, "bridge.web"):
             answer = self.process.call(call.body, path=call.path, headers=call.headers)
-        reasons = [str(getattr(record, "reason", "")) for record in caplog.records if record.message == "refused"]
-        assert len(reasons) == (int(answer.status[:3]) not in (200, 201)), (answer.status, reasons)
-        return reasons[0] if reasons else None
+        lines = [record for record in caplog.records if record.message == "refused"]
+        assert len(lines) == (int(answer.status[:3]) not in (200, 201)), answer.status
+        return LogLine(Reason(lines[0].__dict__["reason"]), lines[0].__dict__) if lines else None
 
     # --- calls ------------------------------------------------------------------------------------
 

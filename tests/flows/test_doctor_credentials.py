@@ -13,6 +13,7 @@ import pytest
 import bridge.ambient
 import bridge.app
 from bridge.doctor.given import GivenDocument
+from bridge.doctor.remembered import of_log_line
 from bridge.lab.jws import JwtKey
 from bridge.model.reasons import Reason
 from tests.flows.client import JWT_BEARER
@@ -59,11 +60,16 @@ def agrees(surgery: Surgery, case: Case, caplog: pytest.LogCaptureFixture) -> No
     assert surgery.serve(sound, caplog) is None
     broken = case.broken(surgery)
     diagnosis = surgery.diagnose(broken)
-    logged = surgery.serve(broken, caplog)
+    line = surgery.logged(broken, caplog)
     decisive = diagnosis.decisive
     assert decisive is not None
-    assert (diagnosis.reason, decisive.reason, logged) == (case.reason, case.reason, case.reason.value)
+    assert line is not None
+    assert (diagnosis.reason, decisive.reason, line.reason) == (case.reason, case.reason, case.reason)
     assert case.fix in decisive.advice
+    # Whoever has the id of the refusal and the log alone is led to the same step.
+    remembered = of_log_line(line).decisive
+    assert remembered is not None
+    assert (remembered.name, remembered.reason) == (decisive.name, decisive.reason)
 
 
 # --- DPoP proofs ----------------------------------------------------------------------------------
