@@ -17,6 +17,7 @@ from bridge.cli.policy_folder import checked_policies, policies_option
 from bridge.cli.policy_reach import reach
 from bridge.cli.policy_replay import replay
 from bridge.cli.policy_suggest import suggest
+from bridge.cli.policy_unused import unused
 from bridge.cli.policy_words import finding_as_json, say_failure, say_finding
 
 
@@ -36,6 +37,7 @@ policy.add_command(fmt)
 policy.add_command(reach)
 policy.add_command(replay)
 policy.add_command(suggest)
+policy.add_command(unused)
 
 _format = click.option(
     "--format",

@@ -26,6 +26,7 @@ from bridge.store.ports import (
     CheckedRows,
     IssuedRow,
     ReadPlace,
+    RuleUse,
 )
 from bridge.store.rows import audit_row_of
 
@@ -81,6 +82,13 @@ class SqliteAudit:
         """As the port says. Each call is one short read of its own."""
         try:
             return [AskRow._make(row) for row in self._readers.rows(sql.ASKS, (after, until))]
+        except Unavailable as error:
+            raise _unreadable(after, until, error) from error
+
+    def rule_uses(self, after: int, until: int) -> list[RuleUse]:
+        """As the port says. Each call is one short read of its own."""
+        try:
+            return [RuleUse._make(row) for row in self._readers.rows(audit_pages.RULE_USES, (after, until))]
         except Unavailable as error:
             raise _unreadable(after, until, error) from error
 

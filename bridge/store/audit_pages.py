@@ -21,6 +21,13 @@ ISSUED = """
 SELECT rowid, time, subject, client_id, rule, json_extract(ask, '$.scopes', '$.granted')
 FROM audit WHERE rowid > ? AND rowid <= ? AND +event = 'token_issued' ORDER BY rowid
 """
+# In the order of `RuleUse`. With MAX, SQLite takes the other columns from the row that has it.
+RULE_USES = """
+SELECT CASE WHEN rule = '' THEN NULL ELSE rule END AS named, MAX(time), id, SUM(count)
+FROM audit WHERE rowid > ? AND rowid <= ?
+AND +event IN ('token_issued', 'refused', 'registered', 'updated', 'approved') AND (rule <> '' OR ask = '{}')
+GROUP BY named
+"""
 _TOKENS = AuditEventKind.TOKEN_ISSUED
 
 

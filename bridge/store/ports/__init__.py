@@ -17,6 +17,7 @@ from bridge.store.ports.audit import (
     CheckedRows,
     IssuedRow,
     ReadPlace,
+    RuleUse,
 )
 from bridge.store.ports.authorization import GrantStore, RequestStore, SessionStore, SweptFlow
 from bridge.store.ports.clients import ClientStore
@@ -82,6 +83,7 @@ __all__ = [
     "RestingStore",
     "RestingToken",
     "Rotation",
+    "RuleUse",
     "SchemaStatus",
     "SessionStore",
     "Stale",

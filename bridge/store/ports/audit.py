@@ -116,6 +116,16 @@ class IssuedRow(NamedTuple):
     scopes: str
 
 
+class RuleUse(NamedTuple):
+    """What rows say of one rule: when it decided last (epoch seconds), the id of that row, and for how many requests it
+    did. `rule` None: refusals of which the log keeps only the number."""
+
+    rule: str | None
+    last: int
+    id: str
+    requests: int
+
+
 class AuditStore(Protocol):
     """The audit log. Rows are appended and, by age, pruned behind a signed checkpoint; never updated."""
 
@@ -155,6 +165,11 @@ class AuditStore(Protocol):
     def asks(self, after: int, until: int) -> list[AskRow]:
         """The rows with a rowid above `after` and up to `until` that are about requests, in the order of writing: quick
         to read by the million. Not checked: what stands in them."""
+        ...
+
+    def rule_uses(self, after: int, until: int) -> list[RuleUse]:
+        """The rules that the rows with a rowid above `after` and up to `until` name, each once; those about requests,
+        as `asks`. Not checked: what stands in them."""
         ...
 
     def page(self, where: AuditFilter, *, before: int | None, limit: int, scan: int) -> AuditPage:
