@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from bridge import __version__
-from bridge.cli.output import emit_json, printable, say
+from bridge.cli.output import command, emit_json, printable
 
 if TYPE_CHECKING:
     from bridge.policy.cases import Failure
@@ -64,7 +64,7 @@ def emit_github(annotations: Iterable[Annotation]) -> None:
         line = f",line={one.line}" if one.line else ""
         title = _property(f"bridge policy: {one.code}")
         message = printable(one.message).replace("%", "%25")
-        say(f"::{one.level} file={_property(one.path)}{line},title={title}::{message}")
+        command(f"::{one.level} file={_property(one.path)}{line},title={title}::{message}")
 
 
 def _property(text: str) -> str:

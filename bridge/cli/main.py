@@ -16,7 +16,7 @@ import click
 
 from bridge import __version__
 from bridge.cli.failures import EXPECTED, describe
-from bridge.cli.output import ALIGNED, lay_out_for_people, printable
+from bridge.cli.output import ALIGNED, lay_out_for_people, note, printable
 
 # name -> (where the command is, what `bridge --help` says of it). Nothing is imported until it is run.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EXPECTED as error:
         code, faults = describe(error)
         for fault in faults:
-            click.echo(f"error: {printable(fault)}", err=True)
+            note(f"error: {printable(fault)}")
         return code
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED

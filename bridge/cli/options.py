@@ -10,7 +10,9 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from bridge.cli.output import note
 from bridge.model.errors import StartRefused
+from bridge.model.inert import inert
 
 if TYPE_CHECKING:
     from bridge.config import Settings
@@ -32,8 +34,8 @@ class Failure(click.ClickException):
     exit_code = 1
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """Say it like every other error."""
-        click.echo(f"error: {self.format_message()}", err=True)
+        """Say it like every other error. A message may have several lines; in each may stand what came from outside."""
+        note("\n".join(map(inert, f"error: {self.format_message()}".split("\n"))))
 
 
 class ConfigurationRefused(StartRefused):

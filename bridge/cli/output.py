@@ -54,14 +54,30 @@ def printable(value: object) -> str:
     return inert(text)
 
 
+# What the runners of GitHub and Azure take for commands to themselves, wherever it comes from: `::` at the beginning of
+# a line, `##[` and `##vso[` anywhere in it. What a pull request's policies hold is shown there.
+_COMMAND = re.compile(r"^\s*:(?=:)|##(?=\[|vso\[)", re.MULTILINE)
+
+
+def _unobeyed(text: str) -> str:
+    if os.environ.get("GITHUB_ACTIONS") != "true" and "TF_BUILD" not in os.environ:
+        return text
+    return _COMMAND.sub(lambda command: f"{command[0]} ", text)
+
+
 def say(text: str = "") -> None:
     """One line of the answer. Its parts from outside must have been through `printable`."""
-    click.echo(text, color=wants_colour(sys.stdout))
+    click.echo(_unobeyed(text), color=wants_colour(sys.stdout))
 
 
 def note(text: str) -> None:
     """One line beside the answer (standard error): progress, hints, what to do next."""
-    click.echo(text, err=True, color=wants_colour(sys.stderr))
+    click.echo(_unobeyed(text), err=True, color=wants_colour(sys.stderr))
+
+
+def command(text: str) -> None:
+    """One line that is a command to the runner of a job, escaped as it takes them."""
+    click.echo(text)
 
 
 # JSON itself wants only what is below U+0020 escaped; a terminal also obeys U+009B and the like.
@@ -70,6 +86,8 @@ _PERHAPS_OBEYED = re.compile(r"[^ -~\n]")
 
 def _json_text(value: object, *, indent: int | None = None, separators: tuple[str, str] | None = None) -> str:
     text = json.dumps(value, indent=indent, separators=separators, ensure_ascii=False)
+    # In a string, for nowhere else is such a sign; see `_COMMAND`.
+    text = text.replace("##", r"#\u0023")
     return _PERHAPS_OBEYED.sub(lambda sign: sign[0] if sign[0].isprintable() else json.dumps(sign[0])[1:-1], text)
 
 

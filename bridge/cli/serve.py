@@ -20,7 +20,7 @@ import click
 from bridge.cli.before_start import start_faults
 from bridge.cli.failures import EXPECTED, NO, describe
 from bridge.cli.options import config_option, configuration_of, json_option
-from bridge.cli.output import emit_json_line, say
+from bridge.cli.output import emit_json_line, note, printable, say
 from bridge.model.errors import StartRefused
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _outcome(receiving: Connection) -> ServingOptions | int:
     finally:
         receiving.close()
     for fault in faults:
-        click.echo(f"error: {fault}", err=True)
+        note(f"error: {printable(fault)}")
     result: ServingOptions | int = code if options is None else options
     return result
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
 
 import pytest
 
-from bridge.cli.output import emit_table, printable, wants_colour
+from bridge.cli.options import Failure
+from bridge.cli.output import command, emit_json_line, emit_table, note, printable, say, wants_colour
 from tests.unit.cli.conftest import ROOT, Run, bridge_process
 
 
@@ -90,6 +92,37 @@ def test_control_characters_of_others_do_not_reach_the_terminal() -> None:
     assert printable("web\x1b[2Jx\r\n\u202e") == "web\\x1b[2Jx\\r\\n\\u202e"
     assert printable({"a": "\x1b"}) == '{"a": "\\u001b"}'
     assert printable(None) == "-"
+
+
+def test_an_error_s_text_reaches_no_terminal_either(capsys: pytest.CaptureFixture[str]) -> None:
+    Failure("no scope 'x\x1b[2J'\nnext: look\u202e").show()
+    assert capsys.readouterr().err == "error: no scope 'x\\x1b[2J'\nnext: look\\u202e\n"
+
+
+HOSTILE = "x ##[set-output name=a]b ##vso[task.setvariable variable=a]b"
+
+
+@pytest.mark.parametrize("runner", ["GITHUB_ACTIONS", "TF_BUILD"])
+def test_no_text_of_others_is_a_command_to_the_runner_of_a_job(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, runner: str
+) -> None:
+    """A policy's text and a file's name come with the pull request that the job is about."""
+    for name in ("GITHUB_ACTIONS", "TF_BUILD"):
+        monkeypatch.delenv(name, raising=False)
+    say(f"::error::{HOSTILE}")
+    assert capsys.readouterr().out == f"::error::{HOSTILE}\n"
+    monkeypatch.setenv(runner, "true")
+    say(f"a.toml:1: {HOSTILE}\n  ::error::x")
+    note("::add-mask::x")
+    emit_json_line({"a": HOSTILE})
+    command("::error file=a.toml::meant")
+    said = capsys.readouterr()
+    assert said.err == ": :add-mask::x\n"
+    assert said.out.endswith("\n::error file=a.toml::meant\n")
+    first, second, line, _ = said.out.splitlines()
+    assert (first.count("## "), second) == (2, "  : :error::x")
+    assert "##" not in line
+    assert json.loads(line) == {"a": HOSTILE}
 
 
 def test_colour_needs_a_terminal_and_nobody_against_it(monkeypatch: pytest.MonkeyPatch) -> None:

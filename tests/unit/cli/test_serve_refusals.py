@@ -101,6 +101,14 @@ def test_faults_of_several_parts_come_at_once(service: Path, taken: None) -> Non
     assert len(refused(service).err.splitlines()) == 3
 
 
+def test_the_text_of_a_policy_does_not_reach_the_terminal(service: Path) -> None:
+    file = service / "policies" / "example.org.toml"
+    file.write_text('"\\u001b[2J\\u202e" = 1\n' + file.read_text())
+    ran = refused(service)
+    assert "\\x1b[2J\\u202e" in ran.err
+    assert not {"\x1b", "\u202e"} & set(ran.err)
+
+
 def test_a_damaged_store_is_said_by_every_command(run: Run, service: Path) -> None:
     assert run("clients", "list").code == 0
     no_database(service)
