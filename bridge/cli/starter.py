@@ -155,6 +155,17 @@ jwks_file = "$jwks_file"
 #   ca_file = "tls/hooks-ca.pem"
 #   give_up_after = "3d"
 
+# Traces of requests for a collector of OpenTelemetry (OTLP over HTTP): pip install 'spiffe-oauth-bridge[otel]'. Of which
+# share of the requests; headers_file (0600) holds what the collector wants to be told, a header a line. With
+# trust_proxies the `traceparent` of trusted proxies links and decides; nobody else's is ever read.
+#   [tracing]
+#   endpoint = "https://collector.$name:4318/v1/traces"
+#   ratio = 0.05
+#   service_name = "spiffe-oauth-bridge"
+#   headers_file = "secrets/collector.headers"
+#   ca_file = "tls/collector-ca.pem"
+#   trust_proxies = true
+
 # Seals the private signing keys in the store and keys the audit log's chains. Back it up apart from the
 # store: without it the store's keys are lost.
 [keys]
