@@ -185,14 +185,15 @@ def _watch(request: TokenRequest, file: Path) -> int:
             say=say_on_stderr,
             told=lambda state, good: (notifier.ready if good else notifier.status)(state),
         )
-        TokenKeeper(file, request.granted, around, outdated=_following(request, ends)).run()
+        keeper = TokenKeeper(file, request.granted, around)
+        if request.x509:
+            keeper.follow(_outdated(request, ends))
+        keeper.run()
     return 0
 
 
-def _following(request: TokenRequest, ends: ExitStack) -> Callable[[Granted], bool]:
+def _outdated(request: TokenRequest, ends: ExitStack) -> Callable[[Granted], bool]:
     """Whether a token is bound to an X.509-SVID that the agent has replaced since. `ends` ends looking for that."""
-    if not request.x509:
-        return lambda granted: False
     from bridge.spire.own_identity import OwnIdentity
 
     own = OwnIdentity(request.endpoint, lambda: int(time.time()), spiffe_id=request.identity)
@@ -201,6 +202,9 @@ def _following(request: TokenRequest, ends: ExitStack) -> Callable[[Granted], bo
 
     def outdated(granted: Granted) -> bool:
         now, then = own.current(), granted.svid
-        return now is not None and then is not None and now.not_after > then.not_after
+        if now is None or then is None:
+            return False
+        # Never back to an older one: this stream may be behind what was fetched for the request.
+        return now.chain != then.chain and now.not_after >= then.not_after
 
     return outdated

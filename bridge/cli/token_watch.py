@@ -31,7 +31,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 # A server that asks for more patience than this is asked again all the same.
 _LONGEST_PATIENCE = 3600.0
 # So often the clocks are looked at: one that stood still while the machine slept does not wake anybody.
-_SLICE = 15.0
+_SLICE, _FOLLOWING = 15.0, 1.0
 INFO, WARNING = 6, 4
 
 
@@ -56,20 +56,18 @@ class Surroundings:
 class TokenKeeper:
     """Renews the token in one file, until `wait` says that it is over."""
 
-    def __init__(
-        self,
-        file: Path,
-        fetch: Callable[[], Granted],
-        around: Surroundings,
-        *,
-        outdated: Callable[[Granted], bool] = lambda granted: False,
-    ) -> None:
-        """`fetch` raises one of `EXPECTED` or a ClickException. `outdated` says that a token has to be renewed before
-        its time, because the certificate that it is bound to has been replaced."""
-        self._file, self._fetch, self._around, self._outdated = file, fetch, around, outdated
+    def __init__(self, file: Path, fetch: Callable[[], Granted], around: Surroundings) -> None:
+        """`fetch` raises one of `EXPECTED` or a ClickException."""
+        self._file, self._fetch, self._around = file, fetch, around
+        self._outdated: Callable[[Granted], bool] | None = None
         self._held: Granted | None = None
         self._ends_at = 0.0
         self._failures = 0
+
+    def follow(self, outdated: Callable[[Granted], bool]) -> None:
+        """Ask each second whether the token has to be renewed before its time, because the certificate that it is bound
+        to has been replaced."""
+        self._outdated = outdated
 
     def run(self) -> None:
         """Renew, wait, and again."""
@@ -123,10 +121,11 @@ class TokenKeeper:
         around = self._around
         until, until_wall = around.monotonic() + seconds, around.wall() + seconds
         while (left := min(until - around.monotonic(), until_wall - around.wall())) > 0:
-            if around.wait(min(left, _SLICE)):
+            if around.wait(min(left, _SLICE if self._outdated is None else _FOLLOWING)):
                 return True
-            if self._held is not None and self._failures == 0 and self._outdated(self._held):
-                return False
+            if self._outdated is not None and self._held is not None and not self._failures:
+                if self._outdated(self._held):
+                    return False
         return around.wait(0.0)
 
 
