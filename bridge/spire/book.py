@@ -188,10 +188,12 @@ class BundleBook:
         age: int = 0,
         confirm_every: int | None = None,
         refresh_at: int | None = None,
+        why_empty: str = "",
     ) -> None:
         """Put a bundle in force, or confirm the one that is. `confirmed_at`: epoch seconds, as is `refresh_at`, where
         the source knows when it will ask again; `age`: how many seconds have passed since `confirmed_at`, where it is
-        not just now; `confirm_every`: seconds, where this bundle says how often.
+        not just now; `confirm_every`: seconds, where this bundle says how often; `why_empty`: what there is to say of
+        it where it has no keys.
 
         The revision grows if and only if the keys differ from those in force; another trust domain's does when one of
         its keys comes to be shared by that, or ceases to be. Whether a lower sequence may replace a higher one is the
@@ -213,6 +215,7 @@ class BundleBook:
                 ends=self._steady() + state.tracked.max_stale - age + _ROUNDING,
                 refresh_at=refresh_at,
                 confirm_every=confirm_every,
+                why_empty=why_empty if bundle.is_empty else "",
             )
             self._states[name] = after
             sharing = [(state, after), *map(self._share, touched)]
@@ -227,7 +230,7 @@ class BundleBook:
         for one in _said_sharing(sharing):
             for tell in sharing_listeners:
                 _call(tell, one, one)
-        _say_recovery(state, bundle, confirmed_at)
+        _say_recovery(state, bundle, confirmed_at, why_empty)
 
     def _share(self, trust_domain: TrustDomain) -> tuple[Standing, Standing]:
         """Another bundle changed: whether this trust domain is refused because of a key in it. Before and after."""
@@ -284,7 +287,7 @@ def _said_sharing(turned: Iterable[tuple[Standing, Standing]]) -> list[TrustDoma
     return changed
 
 
-def _say_recovery(before: Standing, bundle: TrustBundle, confirmed_at: int) -> None:
+def _say_recovery(before: Standing, bundle: TrustBundle, confirmed_at: int, why_empty: str) -> None:
     """Whoever read that a bundle was at fault, empty or stale reads here that it is not any more."""
     was_stale = before.is_over or (
         before.confirmed_at is not None and confirmed_at >= before.confirmed_at + before.tracked.max_stale
@@ -292,7 +295,8 @@ def _say_recovery(before: Standing, bundle: TrustBundle, confirmed_at: int) -> N
     was_empty = before.live is not None and before.live.bundle.is_empty
     if bundle.is_empty:
         if not was_empty:
-            _log.warning("trust bundle of %s is empty: nothing of it is trusted", bundle.trust_domain)
+            more = f"; {why_empty}" if why_empty else ""
+            _log.warning("trust bundle of %s is empty: nothing of it is trusted%s", bundle.trust_domain, more)
     elif before.fault is not None or was_stale or was_empty:
         _log.info("trust bundle of %s is fresh again", bundle.trust_domain)
 

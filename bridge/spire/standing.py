@@ -46,7 +46,8 @@ class Standing:
 
     A bundle is over `max_stale` after its confirmation by whichever clock says so first: one that was set back
     prolongs nothing. `ends` is that moment by the steady clock. `is_over`: somebody saw that it had come, so no clock
-    that is set back later takes it back; the next confirmation does (F-5).
+    that is set back later takes it back; the next confirmation does (F-5). `why_empty`: what its source says of a
+    bundle without keys.
     """
 
     tracked: TrackedTrustDomain
@@ -58,6 +59,7 @@ class Standing:
     reason: str = ""
     shared: SharedKey | None = None
     reports: int = 0
+    why_empty: str = ""
     # Only of sources that are asked, and not always as often as each other.
     refresh_at: int | None = None
     confirm_every: int | None = None
@@ -71,6 +73,7 @@ class Standing:
         ends: float,
         refresh_at: int | None,
         confirm_every: int | None,
+        why_empty: str = "",
     ) -> Standing:
         """After its source said that this is the bundle. What was said at the same time before confirms nothing."""
         again = confirmed_at == self.confirmed_at
@@ -86,6 +89,7 @@ class Standing:
             reports=self.reports + 1,
             refresh_at=refresh_at,
             confirm_every=confirm_every,
+            why_empty=why_empty,
         )
 
     @property
@@ -137,7 +141,8 @@ class Standing:
         if self.is_stale(at):
             return BundleHealth.STALE, self.reason or "not confirmed for longer than max_stale"
         if self.live.bundle.is_empty:
-            return BundleHealth.EMPTY, self.reason or "the bundle holds no usable key: nothing is trusted"
+            words = self.why_empty or "the bundle holds no usable key: nothing is trusted"
+            return BundleHealth.EMPTY, self.reason or words
         if self.fault is not None:
             return BundleHealth.LATE, f"{self.fault.value}: {self.reason}"
         if at.now >= self.confirmed_at + _MISSED_CONFIRMATIONS * self._every:

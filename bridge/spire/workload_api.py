@@ -8,7 +8,8 @@ confirmed as of the half that was heard of longer ago.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
@@ -17,12 +18,15 @@ from typing import Any
 from spiffe._proto import workload_pb2
 
 from bridge.model.bundle import BundleHealth, JwtAuthority, TrustBundle
-from bridge.model.spiffe_id import TrustDomain
+from bridge.model.spiffe_id import SCHEME, InvalidSpiffeId, TrustDomain
 from bridge.spire.book import BundleBook
 from bridge.spire.endpoint import WorkloadEndpoint
 from bridge.spire.parse import MalformedBundle, parse_jwt_authorities, parse_x509_authorities
 from bridge.spire.source import Clock
 from bridge.spire.supervised_stream import STREAM_SECONDS, SupervisedStream
+
+# So many names of an agent fit into a line that somebody reads.
+MOST_NAMES = 8
 
 
 class BundleKind(StrEnum):
@@ -89,6 +93,8 @@ class WorkloadApiSource:
         self._lock = threading.Lock()
         # When the agent last said anything, by the clock as it was then.
         self._latest = 0
+        # Whom the agent knows, by what it said last of each kind.
+        self._known: dict[BundleKind, frozenset[str]] = {}
         self._bundles = [_Bundle(trust_domain) for trust_domain in trust_domains]
         self._streams = [
             SupervisedStream(
@@ -124,6 +130,7 @@ class WorkloadApiSource:
         said: Mapping[str, bytes] = dict(message.bundles)
         with self._lock:
             self._set_back(now)
+            self._known[kind] = frozenset(said)
             for bundle in self._bundles:
                 _take(bundle.halves[kind], kind, said.get(bundle.trust_domain.id), now)
                 self._settle(bundle)
@@ -173,9 +180,29 @@ class WorkloadApiSource:
             if fault is None or now_told != bundle.told:
                 bundle.told = now_told
                 age = max(0, self._clock() - now_told[1])
-                self._book.publish(whole, confirmed_at=now_told[1], age=age)
+                why = self._why_empty(bundle.trust_domain) if whole.is_empty else ""
+                self._book.publish(whole, confirmed_at=now_told[1], age=age, why_empty=why)
         if fault is not None:
             self._book.fail(bundle.trust_domain, *fault)
+
+    def _why_empty(self, trust_domain: TrustDomain) -> str:
+        """Where the agent has never heard of the trust domain, which is a slip in its name most often."""
+        known = frozenset[str]().union(*self._known.values())
+        if trust_domain.id in known:
+            return ""
+        names = sorted(_names(known))
+        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+        return (
+            f"the agent does not federate with '{trust_domain}'; it knows: {', '.join(names[:MOST_NAMES])}{more}. Mend "
+            "the name in bridge.toml, or let the bridge's own entry federate with it (-federatesWith)"
+        )
+
+
+def _names(ids: Iterable[str]) -> Iterator[str]:
+    """The trust domains that an agent names, without what is none."""
+    for one in ids:
+        with suppress(InvalidSpiffeId):
+            yield TrustDomain.parse(one.removeprefix(SCHEME)).name
 
 
 def _take(half: _Half, kind: BundleKind, raw: bytes | None, now: int) -> None:

@@ -117,6 +117,15 @@ def test_a_trust_domain_the_agent_does_not_know_is_empty_and_trusts_nothing(agen
     assert agent.book.live(ABSENT, NOW).bundle.is_empty
 
 
+def test_of_a_trust_domain_the_agent_does_not_know_it_is_said_whom_it_knows(agent: Fixture) -> None:
+    """A slip in a name reads as one, with what to do; a bundle that only lost its keys does not."""
+    agent.start_all()
+    said = agent.status(ABSENT).reason
+    assert said.startswith("the agent does not federate with 'absent.example'; it knows: example.org, partner.example.")
+    assert "-federatesWith" in said
+    assert agent.status(OWN).reason == ""
+
+
 def test_a_rotation_of_the_jwt_key_is_followed_step_by_step(agent: Fixture) -> None:
     agent.start_all()
     old = agent.own.jwt_keys.active.kid
