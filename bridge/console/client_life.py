@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from bridge.console.client_grants import ClientGrants, client_grants
 from bridge.console.waiting import WaitingTerms, waiting_client
 from bridge.model.audit import AuditRow
 from bridge.model.authority import Authorities
@@ -39,9 +40,9 @@ class Could:
 @dataclass(frozen=True, slots=True)
 class ClientLife:
     """One client. `record` is None for an identity that has instances only, or was seen under others only. `members`
-    are SPIFFE IDs under it, `under` the clients it was seen under itself, `instances` its own; each list is a page, and
-    `onward` says by list behind which name the next begins. `events` are the newest rows about it; `older` the row from
-    which on nobody looked."""
+    are SPIFFE IDs under it, `under` the clients it was seen under itself, `instances` its own, `grants` those of users
+    to it; each list is a page, and `onward` says by list behind which name the next begins. `events` are the newest
+    rows about it; `older` the row from which on nobody looked."""
 
     name: str
     record: ClientRecord | None
@@ -55,6 +56,7 @@ class ClientLife:
     could: Sequence[Could]
     events: Sequence[AuditRow]
     older: int | None
+    grants: ClientGrants
 
     @property
     def metadata(self) -> Sequence[tuple[str, str]]:
@@ -68,7 +70,7 @@ class ClientLife:
     @property
     def is_known(self) -> bool:
         """Whether anybody goes by the name."""
-        return self.record is not None or bool(self.instances or self.under)
+        return self.record is not None or bool(self.instances or self.under or self.grants.given)
 
 
 def client_life(
@@ -78,6 +80,7 @@ def client_life(
     waiting = waiting_client(store.clients, policy, name, now=now, pending_expiry=pending_expiry)
     record = waiting.record
     found = _lists(store, name, record, after)
+    grants = client_grants(store.grants, name, record, after=after, now=now)
     page = store.audit.page(AuditFilter(client=name), before=None, limit=EVENTS, scan=SCAN)
     return ClientLife(
         name=name,
@@ -85,13 +88,14 @@ def client_life(
         instances=found[0],
         members=found[1],
         under=found[2],
-        onward=found[3],
+        onward={**found[3], **grants.onward},
         waits=waiting.waits,
         ends_at=waiting.ends_at,
         authorities=() if record is None else record.authorities,
         could=_could(policy, _subject_of(name, record)),
         events=page.rows,
         older=page.before,
+        grants=grants,
     )
 
 

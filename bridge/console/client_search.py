@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bridge.model.client import ClientRecord
 from bridge.registration.naming import INSTANCE
-from bridge.store.ports import ClientFilter, ClientStore
+from bridge.store.ports import FIRST_USE, USE_STEP, ClientFilter, ClientStore
 
 # Above every name, and directly above those of instances.
 LAST = "\U0010ffff"
@@ -16,6 +16,7 @@ _BEFORE_SURROGATES, _BEHIND_SURROGATES = "\ud7ff", "\ue000"
 # Records that one page looks at, and instances under one line.
 SCAN = 5_000
 FEW = 5
+_DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,21 @@ def listed(
     start = max(after, _below(prefix))
     part = clients.part(where, after=start, until=prefix + LAST, limit=limit, scan=SCAN)
     return part.records, part.after
+
+
+def unused(
+    clients: ClientStore, where: ClientFilter, prefix: str, *, days: int, after: str, now: int, limit: int
+) -> tuple[list[ClientRecord], str | None]:
+    """Records that meet `where`, whose subject begins with `prefix`, and that had no token for so many days, those
+    first that had none for longest; and behind what the next page begins, None on the last. A page may be empty and
+    not the last."""
+    time, dash, name = after.partition("-")
+    begins = (int(time), name) if dash and time.isascii() and time.isdigit() and len(time) < 16 else FIRST_USE
+    # The stored time of the last use may be behind it: the doubt is the client's.
+    until = now - days * _DAY - USE_STEP
+    wanted = replace(where, subject_prefix=prefix or None)
+    part = clients.unused(wanted, until=until, after=begins, limit=limit, scan=SCAN)
+    return part.records, None if part.after is None else f"{part.after[0]}-{part.after[1]}"
 
 
 def _records(

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from bridge.console.asked import asked_words
 from bridge.console.client_life import client_life
-from bridge.console.client_search import SCAN, Head, listed, tree
+from bridge.console.client_search import SCAN, Head, listed, tree, unused
 from bridge.console.decisions import link_to, mark_of
 from bridge.console.section import Desk, Glance, Route, Section, Standing
 from bridge.console.services import ConsoleServices
@@ -23,6 +23,8 @@ PAGE = 50
 # What makes the page a list: a tree has instances below their identity, whatever these are.
 _FILTERS = ("state", "rule", "trust_domain")
 EXACT = "is"
+# For how many days nobody used a client, by what the query says.
+UNUSED: Mapping[str, int] = {"7d": 7, "30d": 30, "90d": 90, "365d": 365}
 _MARKS: Mapping[ClientState, str] = {
     ClientState.ACTIVE: "fine",
     ClientState.PENDING: "look",
@@ -57,16 +59,19 @@ class Clients:
     def list(self, visit: Visit) -> Response:
         """GET: the tree of names that begin with `q`; with a state, a rule or a trust domain the list of records."""
         query = visit.query()
-        given = {name: text for name in ("q", "how", *_FILTERS) if (text := query.get(name))}
+        given = {name: text for name in ("q", "how", "unused", *_FILTERS) if (text := query.get(name))}
         wanted, after = given.get("q", ""), query.get("after") or ""
         if wanted and given.get("how") == EXACT:
             return see_other(link_to_client(wanted))
         clients = self._services.store.clients
         where = _filter_of(given)
+        days = UNUSED.get(given.get("unused", ""))
         heads: Sequence[Head] = ()
         records: Sequence[ClientRecord] = ()
         further: str | None = None
-        if where is not None and where == ClientFilter():
+        if where is not None and days is not None:
+            records, further = unused(clients, where, wanted, days=days, after=after, now=visit.now, limit=PAGE)
+        elif where is not None and where == ClientFilter():
             heads, further = tree(clients, wanted, after=after, limit=PAGE)
         elif where is not None:
             records, further = listed(clients, where, wanted, after=after, limit=PAGE)
@@ -76,7 +81,9 @@ class Clients:
             heads=heads,
             records=records,
             given=given,
-            is_tree=where == ClientFilter(),
+            is_tree=where == ClientFilter() and days is None,
+            unused=UNUSED,
+            by_use=days is not None,
             states=[state.value for state in ClientState],
             marks=_MARKS,
             link=link_to_client,
@@ -90,7 +97,7 @@ class Clients:
         """GET: one client, by `client_id`, or an identity that has instances or is a member of others."""
         query = visit.query()
         name = query.require("id")
-        after = {key: text for key in ("instance", "member", "under") if (text := query.get(key))}
+        after = {key: text for key in ("instance", "member", "under", "grant", "consent") if (text := query.get(key))}
         life = client_life(
             self._services.store,
             self._services.policies.current,

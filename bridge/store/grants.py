@@ -11,7 +11,7 @@ from bridge.store.authorization_rows import consent_of, grant_of
 from bridge.store.connections import Readers
 from bridge.store.group_commit import GroupCommit
 from bridge.store.limits import CLOCK_TOLERANCE
-from bridge.store.ports import SweptFlow
+from bridge.store.ports import LATEST, SweptFlow
 from bridge.store.requests import sweep_requests
 from bridge.store.transaction import Transaction
 
@@ -51,6 +51,14 @@ class SqliteGrants:
             return True
 
         return cast(bool, self._commit.submit(end))
+
+    def of_client(self, client_id: str, *, before: tuple[int, str] = LATEST, limit: int, now: int) -> list[Grant]:
+        """As the port says."""
+        return [grant_of(row) for row in self._readers.rows(sql.GRANTS_OF_CLIENT, (client_id, now, *before, limit))]
+
+    def consents_to(self, client_id: str, *, before: tuple[int, str] = LATEST, limit: int) -> list[Consent]:
+        """As the port says."""
+        return [consent_of(row) for row in self._readers.rows(sql.CONSENTS_OF_CLIENT, (client_id, *before, limit))]
 
     def of_user(self, user_id: str, *, limit: int, now: int) -> list[Grant]:
         """As the port says."""

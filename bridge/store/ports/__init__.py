@@ -19,7 +19,7 @@ from bridge.store.ports.audit import (
     ReadPlace,
     RuleUse,
 )
-from bridge.store.ports.authorization import GrantStore, RequestStore, SessionStore, SweptFlow
+from bridge.store.ports.authorization import LATEST, GrantStore, RequestStore, SessionStore, SweptFlow
 from bridge.store.ports.clients import ClientStore
 from bridge.store.ports.database import SchemaStatus, Store
 from bridge.store.ports.management import Access, ManagementStore, Rotation
@@ -44,6 +44,7 @@ from bridge.store.ports.resting import RestingGrant, RestingLease, RestingStore,
 
 __all__ = [
     "FIRST_USE",
+    "LATEST",
     "USE_STEP",
     "Access",
     "AskRow",

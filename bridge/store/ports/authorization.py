@@ -12,6 +12,9 @@ from typing import Protocol
 from bridge.model.audit import AuditEvent
 from bridge.model.authorization import AuthorizationRequest, Consent, Grant, OpenRequest, Session
 
+# Above every time.
+LATEST = (2**62, "")
+
 
 @dataclass(frozen=True, slots=True)
 class SweptFlow:
@@ -76,6 +79,15 @@ class GrantStore(Protocol):
 
     def end(self, grant_id: str, *, event: AuditEvent | None, now: int) -> bool:
         """End it: its code, refresh token and access tokens are dead. False: it was over already, no row."""
+        ...
+
+    def of_client(self, client_id: str, *, before: tuple[int, str] = LATEST, limit: int, now: int) -> list[Grant]:
+        """The live grants to one client, the newest first: those below `before`, a time of beginning and a `grant_id`.
+        Not checked: whether the client's registration is still the one that they were given to (`Grant.epoch`)."""
+        ...
+
+    def consents_to(self, client_id: str, *, before: tuple[int, str] = LATEST, limit: int) -> list[Consent]:
+        """What users agreed to let one client have, the newest first: those below `before`, a time and a `user_id`."""
         ...
 
     def of_user(self, user_id: str, *, limit: int, now: int) -> list[Grant]:

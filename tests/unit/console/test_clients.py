@@ -9,9 +9,11 @@ import pytest
 
 from bridge.model.audit import AuditEventKind
 from bridge.model.authority import Authority, AuthorityKind
+from bridge.model.authorization import User
 from bridge.model.client import ClientKind, ClientState, Provenance
 from bridge.model.evidence import EvidenceKind
 from tests.browsing import Page
+from tests.contract.flows import ADA, consent, give, grant
 from tests.contract.records import ensure, event, instance, shared, spiffe
 from tests.unit.console.stand import DOCUMENT, RESEARCHER, ConsoleStand
 from tests.unit.console.test_policies import text_of
@@ -187,3 +189,65 @@ def test_hostile_text_is_inert(console: ConsoleStand) -> None:
 
 def test_the_start_page_counts_clients_by_state(filled: ConsoleStand) -> None:
     assert "2 pending" in filled.browser().get("/").text
+
+
+# --- what nobody uses, and what users gave --------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 50])
+@pytest.mark.parametrize("scan", [2, 5000])
+def test_clients_that_nobody_used_come_the_longest_first(
+    console: ConsoleStand, monkeypatch: pytest.MonkeyPatch, size: int, scan: int
+) -> None:
+    monkeypatch.setattr("bridge.console.clients.PAGE", size)
+    monkeypatch.setattr("bridge.console.client_search.SCAN", scan)
+    for number, days in enumerate((3, 40, 8, 100, 31)):
+        name, rule = f"spiffe://example.org/n/{number}", f"rule-{number % 2}"
+        ensure(console.store.clients, spiffe(name, rule=rule), now=console.now - days * 86_400)
+
+    def names(*numbers: int) -> list[str]:
+        return [f"spiffe://example.org/n/{number}" for number in numbers]
+
+    assert all_pages(console, "/clients?unused=30d") == names(3, 1, 4)
+    assert all_pages(console, "/clients?unused=7d&rule=rule-0") == names(4, 2)
+    assert all_pages(console, f"/clients?unused=7d&q={names(3)[0]}") == names(3)
+    assert all_pages(console, "/clients?unused=365d") == []
+    assert all_pages(console, "/clients?unused=30d&state=revoked") == []
+    assert all_pages(console, "/clients?unused=nonsense") == names(0, 1, 2, 3, 4)
+    assert console.browser().get("/clients?unused=30d&after=nonsense").status == 200
+
+
+def test_a_client_shows_who_gave_it_what_until_when(console: ConsoleStand) -> None:
+    made = ensure(console.store.clients, spiffe(API), now=console.now).record
+    hostile = User("user-bob", HOSTILE)
+    for number in range(27):
+        given = grant(
+            number, epoch=str(made.epoch), created_at=console.now - number, user=ADA if number else hostile, actor=API
+        )
+        agreed = consent(user_id=f"user-{number:02}", agreed_at=console.now - number)
+        give(console.store, given, consent=agreed, now=console.now)
+    console.store.grants.end("grant-3", event=None, now=console.now)
+    give(console.store, grant(99, client_id=JOB), now=console.now)
+    browser = console.browser()
+    page = browser.get(f"/clients/client?id={quote_plus(API)}")
+    grants = page.text.partition('id="grants"')[2].partition("</section>")[0]
+    assert grants.count("<tr>") == 1 + 25
+    assert "ledger.read" in grants
+    assert "over: registered anew" not in grants
+    assert "&lt;script&gt;" in grants
+    assert "<script>alert" not in page.text
+    onward = [link.replace("&amp;", "&") for link in re.findall(r'href="([^"]+)">Older', page.text)]
+    older, more = browser.get(onward[0]).text, browser.get(onward[1]).text
+    assert older.partition('id="grants"')[2].partition("</section>")[0].count("<tr>") == 1 + 1
+    assert more.partition('id="consents"')[2].partition("</section>")[0].count("<tr>") == 1 + 2
+    assert "form" not in grants, "nothing is revoked here"
+    for odd in ("grant=nonsense", "consent=9999999999999999999-x", "grant=-1-x"):
+        assert browser.get(f"/clients/client?id={quote_plus(API)}&{odd}").status == 200
+
+
+def test_a_grant_to_an_earlier_registration_is_said_to_be_over(console: ConsoleStand) -> None:
+    made = ensure(console.store.clients, spiffe(API), now=console.now).record
+    give(console.store, grant(1, epoch=str(made.epoch)), now=console.now)
+    assert "over: registered anew" not in console.browser().get(f"/clients/client?id={quote_plus(API)}").text
+    console.store.clients.revoke(API, event=event(AuditEventKind.REVOKED), now=console.now)
+    assert "over: registered anew" in console.browser().get(f"/clients/client?id={quote_plus(API)}").text
