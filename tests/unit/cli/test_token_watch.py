@@ -18,7 +18,7 @@ from bridge.cli.options import Failure
 from bridge.cli.token_endpoint import NotNow, seconds_of
 from bridge.cli.token_request import Granted
 from bridge.cli.token_watch import INFO, WARNING, Surroundings, TokenKeeper, say_on_stderr
-from bridge.lab.workload_api import WorkloadApi
+from bridge.lab.workload_api import Entry, WorkloadApi
 from bridge.model.errors import StartRefused
 from tests.flows.client import decode
 from tests.flows.stand import LEDGER, RULES, Stand
@@ -203,9 +203,11 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
 
 @pytest.fixture(scope="module")
 def agent(stand: Stand) -> Iterator[WorkloadApi]:
+    # A token never outlives the certificate that it is bound to.
+    identities = ["/ns/web/sa/shop", Entry("/ns/both/sa/1", x509_ttl=3600)]
     with (
         tempfile.TemporaryDirectory(prefix="cli") as folder,
-        WorkloadApi(stand.authority, Path(folder) / "a.sock", identities=["/ns/web/sa/shop", "/ns/both/sa/1"]) as api,
+        WorkloadApi(stand.authority, Path(folder) / "a.sock", identities=identities) as api,
     ):
         yield api
 
