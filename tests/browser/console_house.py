@@ -13,11 +13,13 @@ from wsgiref.simple_server import make_server
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 from bridge.model.audit import AuditEventKind
+from bridge.model.authorization import User
 from bridge.model.bundle import BundleHealth, SharedKey
 from bridge.model.client import ClientKind
 from bridge.model.spiffe_id import TrustDomain
 from bridge.observe.readiness import Readiness
 from tests.browser.served import Quiet, Threaded
+from tests.contract.flows import consent, give, grant
 from tests.contract.records import ensure, event, instance, shared, spiffe
 from tests.unit.console.stand import DOCUMENT, RESEARCHER, ConsoleStand, status
 
@@ -88,6 +90,7 @@ class ConsoleHouse:
         ensure(stand.store.clients, fleet, now=now)
         for number in range(7):
             ensure(stand.store.clients, instance(number, parent="spiffe://example.org/ns/fleet/sa/car"), now=now)
+        self._give(WRITER)
         self._log(AuditEventKind.REFUSED, HOSTILE, HOSTILE, {"scopes": [HOSTILE], **ASKED}, reason="jwt_expired")
         gains = {"before": "v-before", "files": ["example.org.toml"], "gained": {"ledger.write": [f"{WRITER[:-5]}*"]}}
         self._log(AuditEventKind.POLICY_CHANGED, "", "", gains, policy_version=version)
@@ -100,6 +103,26 @@ class ConsoleHouse:
             reason="policy_scope",
             policy_version=version,
         )
+
+    def _give(self, client_id: str) -> None:
+        """What users gave to a client: more than a page of it."""
+        store, now = self.stand.store, self.stand.now
+        record = store.clients.get(client_id)
+        assert record is not None
+        for number in range(30):
+            user = User(f"u-{number:04}", HOSTILE if number == 1 else f"Person {number}")
+            given = grant(
+                number,
+                client_id=client_id,
+                user=user,
+                actor=client_id,
+                epoch=str(record.epoch if number else 7),
+                created_at=now - 60 * number,
+                code_expires_at=now + 60,
+                ends_at=now + 86_400,
+            )
+            agreed = consent(client_id, user_id=user.user_id, agreed_at=now - 60 * number)
+            give(store, given, consent=agreed, now=now)
 
     def _log(self, kind: AuditEventKind, subject: str, rule: str, ask: dict[str, object], **more: Any) -> None:
         given = {"time": self.stand.now, "door": "token", "evidence": "x509-svid", "client_id": subject}

@@ -21,6 +21,7 @@ PAGES = {
     "trust": "/trust",
     "trust-domain": "/trust/domain?name=shared.example",
     "clients": "/clients",
+    "clients-unused": "/clients?unused=7d",
     "client": f"/clients/client?{urlencode({'id': WRITER})}",
     "policy": "/policy",
     "policy-scope": "/policy/scope?scope=ledger.write",
@@ -84,6 +85,36 @@ def test_a_name_that_somebody_gave_itself_is_text(chromium: Chromium, furnished:
     assert "\u202e" not in chromium.text
     assert "taken" not in chromium.title
     assert HOSTILE not in chromium.text
+
+
+def test_who_gave_a_client_what_can_be_heard_paged_through_and_is_text(
+    scriptless: Chromium, furnished: ConsoleHouse
+) -> None:
+    scriptless.go(furnished.origin + PAGES["client"])
+    region = scriptless.find("section[aria-labelledby=grants] .table")
+    assert (region.role, region.label) == ("region", "What users gave it")
+    rows = scriptless.run(
+        "return [...document.querySelectorAll('section[aria-labelledby=grants] tbody tr')]"
+        ".map(row => [...row.children].map(cell => cell.textContent))"
+    )
+    assert len(rows) == 25
+    assert (rows[0][0], rows[0][5]) == ("Person 0u-0000", "over: registered anew since")
+    assert rows[1][0] == HOSTILE.replace("\x1b", "\\x1b").replace("\u202e", "\\u202e") + "u-0001"
+    assert rows[2][1:3] == ["ledger.read", "https://ledger.example"]
+    assert scriptless.title != "taken"
+    scriptless.click("section[aria-labelledby=grants] .after a")
+    assert scriptless.find("section[aria-labelledby=grants] tbody th").text.startswith("Person 25")
+    scriptless.click("section[aria-labelledby=consents] .after a")
+    assert scriptless.find("section[aria-labelledby=consents] tbody th").text == "u-0025"
+
+
+def test_clients_that_nobody_uses_are_a_choice_of_the_form(scriptless: Chromium, furnished: ConsoleHouse) -> None:
+    scriptless.go(furnished.origin + "/clients")
+    assert scriptless.find("#unused").label == "No token for"
+    scriptless.run("document.querySelector('#unused').value = '30d'")
+    scriptless.click("main button")
+    assert scriptless.shows("Nobody meets this")
+    assert scriptless.find("#unused option[selected]").text == "30 days"
 
 
 def test_two_clicks_lead_to_who_can_get_a_scope_and_who_used_it(chromium: Chromium, furnished: ConsoleHouse) -> None:
