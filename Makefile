@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 JS := tests/flows/js
 JS_STAMP := $(JS)/node_modules/.installed
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test lint types docs check demo-spire test-live test-browser test-proxies test-packaging bench lock audit clean
+.PHONY: help setup demo run test lint types docs check demo-spire test-live test-browser test-proxies test-packaging test-alerts bench lock audit clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -66,6 +66,10 @@ test-proxies: $(STAMP) ## the service behind real nginx and HAProxy (Debian's pa
 test-packaging: $(STAMP) ## the systemd units and the container's files (Debian's packages)
 	@tests/packaging/install.sh
 	@$(BIN)/python -m pytest tests/packaging
+
+test-alerts: $(STAMP) ## the alert rules in Prometheus's own engine (Debian's packages)
+	@tests/unit/observe/install.sh
+	@$(BIN)/python -m pytest tests/unit/observe/test_promtool.py
 
 bench: $(STAMP) ## the figures: speed and memory, with a table at the end (BENCH=--help lists options)
 	@$(BIN)/python -m tests.bench $(BENCH)

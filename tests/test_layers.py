@@ -66,7 +66,7 @@ ALLOWED: dict[str, set[str]] = {
     | {"registration", "doctor", "grants", "serving", "config", "lab"}
     | {"ambient", "opening", "operator_faults", "own_certificate", "preparing"}
     | {"wiring_bundles", "wiring_fetch", "wiring_pages"}
-    | {"webhook", "wiring_webhook"},
+    | {"webhook", "wiring_tracing", "wiring_webhook"},
 }
 
 # Which packages may import which third-party distribution.

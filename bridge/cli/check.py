@@ -88,7 +88,7 @@ def _all_parts(config: Path) -> Iterator[_Part]:
     yield configuration
     looks = {"tls": _tls, "policies": _policies, "store": _store, "bundles": _bundles}
     looks |= {"statements": _statements, "fetches": _fetches, "users": _users, "proxies": _proxies, "console": _console}
-    looks["webhook"] = _webhook
+    looks |= {"webhook": _webhook, "tracing": _tracing}
     for name, look in looks.items():
         yield _looked_at(name, look, settings)
 
@@ -317,6 +317,18 @@ def _webhook(settings: Settings, part: _Part) -> None:
         part.hints.append(
             f"{webhook.secret_file}: {number} secrets; take the old one out when the receiver has the new"
         )
+
+
+def _tracing(settings: Settings, part: _Part) -> None:
+    """Where traces go, and whether they could be made. Nobody is asked."""
+    from bridge.wiring_tracing import require_traceable
+
+    tracing = settings.tracing
+    if tracing is None:
+        part.found.append("no [tracing]: no request is traced")
+        return
+    require_traceable(tracing)
+    part.found.append(f"{tracing.ratio:.2%} of the requests are traced for {tracing.endpoint}")
 
 
 def _console(settings: Settings, part: _Part) -> None:

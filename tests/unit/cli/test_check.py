@@ -17,7 +17,7 @@ from bridge.preparing import prepare
 from tests.unit.cli.conftest import Run
 
 PARTS = ["configuration", "tls", "policies", "store", "bundles", "statements", "fetches", "users", "proxies", "console"]
-PARTS += ["webhook"]
+PARTS += ["webhook", "tracing"]
 
 
 def parts(run: Run) -> dict[str, dict[str, object]]:
