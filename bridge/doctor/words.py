@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
+from bridge.model.inert import inert
+
 MAX_CHARACTERS = 256
 MAX_NAMES = 8
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
@@ -31,7 +33,7 @@ def shown(value: object) -> str:
     beyond 256 of them is left out and counted."""
     text = value if isinstance(value, str) else _other(value)
     cut = text[:MAX_CHARACTERS]
-    spelled = cut if cut.isprintable() else "".join(c if c.isprintable() else _spelled(c) for c in cut)
+    spelled = inert(cut)
     return spelled if len(text) <= MAX_CHARACTERS else f"{spelled}... ({len(text)} characters)"
 
 
@@ -42,10 +44,6 @@ def _other(value: object) -> str:
     if isinstance(value, dict | list):
         return f"{'an object' if isinstance(value, dict) else 'an array'} of {len(value)}"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _spelled(character: str) -> str:
-    return character.encode("unicode_escape").decode()
 
 
 def listed(values: Iterable[object]) -> str:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from bridge.model.inert import BLANK_LETTERS
+
 MAX_SCOPE_LENGTH = 4096
 MAX_LANGUAGE_TAG_LENGTH = 64
 
-# Letters and marks that show nothing, though Unicode does not file them under format characters: with them two
-# names look alike and are not.
-_BLANK_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 # Control, format (bidirectional overrides and zero-width characters among them), surrogate, private use,
 # unassigned, line and paragraph separators. Variation selectors are marks and stay, emoji need them.
 _REFUSED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -47,7 +46,7 @@ def text(value: object, at_most: int) -> str:
     if value.isascii() and value.isprintable():
         fit = True
     else:
-        fit = not any(unicodedata.category(sign) in _REFUSED_CATEGORIES or sign in _BLANK_LETTERS for sign in value)
+        fit = not any(unicodedata.category(sign) in _REFUSED_CATEGORIES or sign in BLANK_LETTERS for sign in value)
     if not fit:
         raise UnfitValue("has a control, format or invisible character")
     if value != value.strip():

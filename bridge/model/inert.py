@@ -3,9 +3,18 @@ turns. Escaping for a language (HTML, JSON) is another matter, and not done here
 
 from __future__ import annotations
 
+# Letters and marks that show nothing, though Unicode does not file them under format characters: with them two names
+# look alike and are not.
+BLANK_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+
 
 def inert(text: str) -> str:
-    """`text` on one line, with every character that prints nothing spelled out (`\\x1b`, `\\u202e`)."""
-    if text.isprintable():
+    """`text` on one line, with every character that prints nothing spelled out (`\\x1b`, `\\u202e`, `\\u3164`)."""
+    if text.isprintable() and (text.isascii() or BLANK_LETTERS.isdisjoint(text)):
         return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(sign if shows(sign) else sign.encode("unicode_escape").decode() for sign in text)
+
+
+def shows(sign: str) -> bool:
+    """Whether people see this one character, or know it for a space."""
+    return sign.isprintable() and sign not in BLANK_LETTERS

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from bridge.model.inert import shows
+
 
 def entry_text(header: str, values: Mapping[str, object]) -> str:
     """One `[[rule]]` or `[[case]]`. Values that are None are left out."""
@@ -43,7 +45,7 @@ def string_text(text: str) -> str:
 def _sign(sign: str) -> str:
     if sign in '"\\':
         return f"\\{sign}"
-    if sign.isprintable():
+    if shows(sign):
         return sign
     return f"\\u{ord(sign):04x}" if ord(sign) <= 0xFFFF else f"\\U{ord(sign):08x}"
 

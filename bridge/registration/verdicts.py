@@ -11,6 +11,7 @@ from bridge.model.authorization import PUSHED_CLIENT_ID
 from bridge.model.client import ClientKind, ClientState, ProposedClient
 from bridge.model.errors import EvidenceRejected
 from bridge.model.evidence import Door, names_document
+from bridge.model.inert import inert
 from bridge.model.spiffe_id import SCHEME, InvalidSpiffeId, SpiffeId
 from bridge.store.ports import Changed, ClientStore
 from bridge.verify.metadata_documents import require_client_url
@@ -88,8 +89,8 @@ def read_note(text: str) -> str:
     said = text.strip()
     if len(said) > MAX_NOTE_LENGTH:
         raise UnfitVerdict(f"a note has at most {MAX_NOTE_LENGTH} characters")
-    if not said.isprintable():
-        raise UnfitVerdict("a note is one line, without control characters")
+    if inert(said) != said:
+        raise UnfitVerdict("a note is one line, without control characters and letters that show nothing")
     return said
 
 

@@ -225,6 +225,7 @@ def test_times_are_said_from_here() -> None:
 
 def test_what_prints_nothing_is_spelled_out_and_the_rest_left_alone() -> None:
     assert harmless(HOSTILE) == INERT
+    assert harmless("a\u3164b\u2800c\u034f") == "a\\u3164b\\u2800c\\u034f"
     assert harmless("Straße 東京 e\u0301") == "Straße 東京 e\u0301"
     assert harmless(None) == ""
     assert harmless(5) == "5"
