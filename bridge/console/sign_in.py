@@ -32,7 +32,7 @@ CALLBACK = "/sign-in/callback"
 COOKIES = "bridge-console"
 _VISIT = "bridge.console_sign_in"
 # Where a sign-in may lead back to: a path of ours, and nothing that a browser takes for another host.
-_OWN_PATH = re.compile(r"/[a-z-]*(?:/[a-z-]+)*")
+_OWN_PATH = re.compile(r"/(?:[a-z-]+(?:/[a-z-]+)*)?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import pytest
 from bridge.console.contents import SECTIONS
 from bridge.console.operators import ByCertificate, BySocket
 from bridge.console.origins import LoopbackOrigin, NamedOrigin
+from bridge.console.sign_in import _own_path
 from bridge.model.errors import ConsoleRefused, EvidenceRejected
 from bridge.model.evidence import EvidenceKind
 from bridge.model.identity import PolicySubject, Source, VerifiedIdentity
@@ -212,3 +213,19 @@ def test_no_stranger_makes_us_say_what_is_wrong(by_svid: ConsoleStand) -> None:
     page = by_svid.browser(**{"bridge.peer_chain": (OPERATOR.encode(),)}).get(f"/approvals/done?id={RESEARCHER}&id=2")
     assert page.status == 400
     assert "repeated_parameter" in page.text
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "back"),
+    [
+        ("/trust/domain", "name=example.org", "/trust/domain?name=example.org"),
+        ("/", "", "/"),
+        ("//evil", "", "/"),
+        ("//evil/trust", "x=1", "/"),
+        ("/trust//evil", "", "/"),
+        ("/\\evil", "", "/"),
+        ("/@evil.example", "", "/"),
+    ],
+)
+def test_a_sign_in_leads_back_to_a_path_that_no_browser_takes_for_a_host(path: str, query: str, back: str) -> None:
+    assert _own_path({"PATH_INFO": path, "QUERY_STRING": query}) == back
