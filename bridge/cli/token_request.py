@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from bridge.cli.options import Failure
 from bridge.cli.token_endpoint import Answer, Certificate, Connector, discover
 from bridge.cli.token_refusal import refusal_of
+from bridge.model.times import LATEST
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -119,8 +120,10 @@ def _granted(url: str, answer: Answer, svid: OwnSvid | None) -> Granted:
     # What goes into a file or to another program is one line of visible characters, whoever sent it.
     if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable() or " " in token:
         raise Failure(f"{url}: answered 200 without an access token")
-    seconds = lifetime if isinstance(lifetime, int) and not isinstance(lifetime, bool) and lifetime >= 0 else None
-    return Granted(dict(answer.body), token, str(token_type), seconds, svid)
+    # A number of a thousand digits can be reckoned with by nobody, and says nothing.
+    if isinstance(lifetime, bool) or not isinstance(lifetime, int) or not 0 <= lifetime <= LATEST:
+        lifetime = None
+    return Granted(dict(answer.body), token, str(token_type), lifetime, svid)
 
 
 def _advice(error: WorkloadApiFailed, identity: SpiffeId | None) -> str:

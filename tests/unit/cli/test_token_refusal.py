@@ -7,6 +7,7 @@ import pytest
 from bridge.cli.options import Failure
 from bridge.cli.token_endpoint import Answer, NotNow
 from bridge.cli.token_refusal import refusal_of
+from bridge.cli.token_request import _granted
 
 
 def refusal(status: int, **headers: str) -> Failure:
@@ -37,3 +38,11 @@ def test_when_to_come_again_goes_with_it(headers: dict[str, str], after: int | N
     assert isinstance(failed, NotNow) is bool(headers)
     assert not isinstance(failed, NotNow) or failed.after == after
     assert ("try again in" in failed.message) is bool(headers)
+
+
+@pytest.mark.parametrize(
+    ("said", "lifetime"), [(300, 300), (0, 0), (-1, None), (True, None), ("300", None), (10**400, None), (None, None)]
+)
+def test_a_life_that_nobody_can_reckon_with_is_none(said: object, lifetime: int | None) -> None:
+    body = {"access_token": "t", "token_type": "Bearer", "expires_in": said}
+    assert _granted("https://as.example.org/token", Answer(200, {}, body), None).lifetime == lifetime
