@@ -123,17 +123,17 @@ def unused_records(
 
     wanted = where.state
     stored = replace(where, state=None) if wanted is ClientState.EXPIRED else where
-    found = _unused_pages(clients, stored, since - USE_STEP)
+    found = _unused_pages(clients, stored, since - USE_STEP, PAGE if limit is None else min(PAGE, limit))
     kept = (record for record in found if wanted is None or record.state_at(now) is wanted)
     return itertools.islice(kept, limit)
 
 
-def _unused_pages(clients: ClientStore, where: ClientFilter, until: int) -> Iterator[ClientRecord]:
+def _unused_pages(clients: ClientStore, where: ClientFilter, until: int, size: int) -> Iterator[ClientRecord]:
     from bridge.store.ports import FIRST_USE
 
     after: tuple[int, str] | None = FIRST_USE
     while after is not None:
-        part = clients.unused(where, until=until, after=after, limit=PAGE, scan=_LOOKED_AT)
+        part = clients.unused(where, until=until, after=after, limit=size, scan=_LOOKED_AT)
         yield from part.records
         after = part.after
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from urllib.parse import urlencode
 
 from bridge.console.explained import explain_request
+from bridge.console.idle_rules import RuleBook
 from bridge.console.matrix import Matrices, Matrix
 from bridge.console.section import Desk, Glance, Route, Section, Standing
 from bridge.console.services import ConsoleServices
@@ -51,6 +52,7 @@ class PolicyPages:
         self._desk, self._services = desk, desk.services
         self._matrices, self._histories = Matrices(), Histories(desk.services.store.audit)
         self._uses = UseBook(desk.services.store.audit)
+        self._rule_book = RuleBook(desk.services.store.audit)
 
     def whole(self, visit: Visit) -> Response:
         """GET: every resource with its scopes, and of a few the matrix."""
@@ -68,7 +70,12 @@ class PolicyPages:
             for at, (uri, scopes) in enumerate(sorted(policy.catalogue.resources.items()))
         ]
         return self._desk.show(
-            visit, "policy.html", resources=resources, policy=policy, findings=self._services.policies.findings
+            visit,
+            "policy.html",
+            resources=resources,
+            policy=policy,
+            findings=self._services.policies.findings,
+            idle=self._rule_book.idle(policy.rules),
         )
 
     def resource(self, visit: Visit) -> Response:

@@ -16,6 +16,7 @@ from bridge.console.uses import HOUR, UseBook
 from bridge.model.audit import AuditEventKind
 from bridge.policy.gains import MOST_NAMED, gained
 from bridge.policy.reach import Survey
+from tests.browsing import Browser
 from tests.contract.records import NOW, event
 from tests.unit.console.stand import ConsoleStand
 from tests.unit.policy.policy_folders import Policies, rule
@@ -332,3 +333,44 @@ def test_more_than_can_be_counted_is_said_to_be(console: ConsoleStand, monkeypat
     browser = console.browser()
     assert "Look further back" in browser.get("/policy/scope?scope=ledger.write").text
     assert "more of the day than is counted here" in browser.get("/policy/scope?scope=ledger.write").text
+
+
+# --- rules that decided nothing -------------------------------------------------------------------
+
+
+def idle_of(console: ConsoleStand, browser: Browser) -> tuple[str, list[str]]:
+    """What the page says, and the rules that it names."""
+    section = browser.get("/policy").text.partition('id="idle"')[2].partition("</section>")[0]
+    return text_of(section), re.findall(r"<li><code>([^<]+)</code>", section)
+
+
+def test_each_look_goes_further_back_for_rules_that_decided_nothing(
+    console: ConsoleStand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.console.idle_rules.ROWS_AT_ONCE", 3)
+    rules = sorted(one.id for one in console.policies.current.rules)
+    for number, name in enumerate(rules):
+        row = event(AuditEventKind.TOKEN_ISSUED, rule=name, time=console.now - 86_400 * (20 - number))
+        console.store.audit.append(row)
+    browser, left = console.browser(), list(rules)
+    while left:
+        left = left[:-3]
+        words, named = idle_of(console, browser)
+        assert named == left
+    assert "each of the" in words or "None" in words
+    assert idle_of(console, browser)[1] == []
+    for _ in range(7):
+        console.store.audit.append(event(AuditEventKind.REFUSED, time=console.now))
+    assert idle_of(console, browser)[1] == [], "what was seen stays seen"
+    assert idle_of(console, console.browser())[1] == []
+
+
+def test_a_rule_is_named_until_a_row_names_it(console: ConsoleStand) -> None:
+    rules = sorted(one.id for one in console.policies.current.rules)
+    console.store.audit.append(event(AuditEventKind.TOKEN_ISSUED, rule=rules[0], time=console.now))
+    words, named = idle_of(console, console.browser())
+    assert named == rules[1:]
+    assert f"{len(rules) - 1} of {len(rules)} since" in words
+    assert "where the audit log begins" in words
+    console.store.audit.append(event(AuditEventKind.REFUSED, rule=rules[1], time=console.now))
+    assert idle_of(console, console.browser())[1] == rules[2:]
