@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+import bridge.ambient
 import bridge.app
 from bridge.jose import base64url
 from bridge.lab.x509 import X509Svid
@@ -277,6 +278,7 @@ def running(folder: Path, **options: str) -> Iterator[Approving]:
     clock = Clock()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bridge.app, "now", clock)
+        patch.setattr(bridge.ambient, "now", clock)
         house = Approving(folder, clock, **options)
         try:
             yield house

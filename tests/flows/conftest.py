@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import bridge.ambient
 import bridge.app
 from tests.flows.clinic import Clinic
 from tests.flows.enrolling import Office, Registering
@@ -57,6 +58,7 @@ def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
     clock = Clock()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bridge.app, "now", clock)
+        patch.setattr(bridge.ambient, "now", clock)
         running = Clinic(tmp_path_factory.mktemp("clinic") / "service", clock)
         yield running
         running.close()
@@ -67,6 +69,7 @@ def timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     """Makes services whose time the test moves; one clock for all of them."""
     clock = Clock()
     monkeypatch.setattr(bridge.app, "now", clock)
+    monkeypatch.setattr(bridge.ambient, "now", clock)
     made: list[Timed] = []
 
     def make(**options: str) -> Timed:

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+import bridge.ambient
 import bridge.app
 from tests.flows.client import jwt_fields
 from tests.flows.inprocess import InProcess
@@ -54,6 +55,7 @@ class Jumping(InProcess):
 def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jumping]:
     clock = Clock()
     monkeypatch.setattr(bridge.app, "now", clock)
+    monkeypatch.setattr(bridge.ambient, "now", clock)
     running = Jumping(tmp_path / "service", clock)
     yield running
     running.close()

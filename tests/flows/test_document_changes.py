@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+import bridge.ambient
 import bridge.app
 from bridge.lab.jws import JwtKey
 from tests.flows.documented import NO_STORE, WEB, Documented
@@ -22,6 +23,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Documented]:
     clock = Clock()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bridge.app, "now", clock)
+        patch.setattr(bridge.ambient, "now", clock)
         running = Documented(tmp_path_factory.mktemp("library") / "service", clock)
         yield running
         running.close()
