@@ -23,7 +23,7 @@ from bridge.cli.client_records import (
     waiting_fields,
 )
 from bridge.cli.options import Moment, config_option, json_option, list_options, moment_at, settings_of
-from bridge.cli.output import emit_json_array, emit_table, paint, printable, say, timestamp
+from bridge.cli.output import aligned, emit_json_array, emit_table, paint, printable, say, timestamp
 from bridge.model.client import ClientKind, ClientRecord, ClientState
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 # The subject is last: where it tells anything it is long.
 _COLUMNS = ("client_id", "kind", "state", "rule", "identities", "created_at", "last_used_at", "expires_at", "subject")
+# At a terminal, where what does not fit stands below: what is asked first comes first.
+_BRIEF = ("client_id", "state", "kind", "last used", "ends", "rule", "identities", "created", "subject")
 _INDENT = "  "
 
 
@@ -95,6 +97,9 @@ def list_clients(
         else:
             at = now()
             records = _records(store.clients, where, limit, since=moment_at(unused, at), now=at)
+            if aligned() and not as_json:
+                emit_table(_BRIEF, (_brief(record, at, pending_expiry) for record in records), fit=True)
+                return 0
             fields = (record_fields(record, at, pending_expiry=pending_expiry) for record in records)
             _emit(fields if as_json else map(_told, fields), _COLUMNS, as_json)
     return 0
@@ -124,7 +129,26 @@ def _emit(found: Iterator[dict[str, object]], columns: tuple[str, ...], as_json:
     if as_json:
         emit_json_array(found)
     else:
-        emit_table(columns, ([fields[name] for name in columns] for fields in found))
+        emit_table(columns, ([fields[name] for name in columns] for fields in found), fit=True)
+
+
+def _brief(record: ClientRecord, now: int, pending_expiry: int) -> tuple[object, ...]:
+    """A record for people at a terminal, its times beside now."""
+    from bridge.doctor.words import relative
+
+    fields = _told(record_fields(record, now, pending_expiry=pending_expiry))
+    ends = ends_at(record, pending_expiry)
+    return (
+        record.client_id,
+        fields["state"],
+        fields["kind"],
+        None if fields["last_used_at"] is None else relative(record.last_used_at, now),
+        None if ends is None else relative(ends, now),
+        fields["rule"],
+        fields["identities"],
+        relative(record.created_at, now),
+        fields["subject"],
+    )
 
 
 def _told(fields: dict[str, object]) -> dict[str, object]:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bridge.cli.output import emit_json_array, emit_table, note, printable, say, timestamp
+from bridge.cli.impact_tables import emit_authorities, emit_clients, emit_tokens
+from bridge.cli.output import aligned, emit_json_array, emit_table, note, printable, say, timestamp
 from bridge.model.authority import Authority
 
 if TYPE_CHECKING:
@@ -27,12 +28,13 @@ _ROWS_TO_SHOW = 1000
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What was found, and where it was looked for. `present` is None where nobody knows what the bundle holds now;
-    `since` in epoch seconds."""
+    `since` and `now` in epoch seconds."""
 
     trust_domain: str
     found: Impact
     present: Missing | None
     since: int
+    now: int
 
     def fields(self, limit: int | None, ended: Ended | None, run: str) -> dict[str, object]:
         """For programs; of clients at most `limit`. `ended` and `run`: what was ended then, and under which id."""
@@ -76,10 +78,15 @@ class Answer:
         return self.present.holds(authority)
 
     def show(self, limit: int | None) -> None:
-        """For people: a line for each authority, then one for each client."""
+        """A line for each authority, then one for each client. At a terminal with times beside now, and no wider than
+        that; for pipes with all of every name and time."""
         authorities, clients = self.authorities(), self.clients()
         if not authorities:
             say("nothing rests on it")
+        elif aligned():
+            emit_authorities(self, self.now)
+            say()
+            emit_clients(self, limit, self.now)
         else:
             emit_table(AUTHORITY_COLUMNS, (_cells(AUTHORITY_COLUMNS, one) for one in authorities))
             say()
@@ -110,8 +117,11 @@ class Answer:
             )
 
 
-def show_tokens(tokens: Iterable[tuple[Authority, RestingToken]], *, as_json: bool) -> None:
-    """One line for each token."""
+def show_tokens(tokens: Iterable[tuple[Authority, RestingToken]], *, as_json: bool, now: int) -> None:
+    """One line for each token; `now`: epoch seconds."""
+    if aligned() and not as_json:
+        emit_tokens(tokens, now)
+        return
     fields = (_token_fields(authority, token) for authority, token in tokens)
     if as_json:
         emit_json_array(fields)

@@ -10,9 +10,10 @@ import itertools
 import json
 import os
 import re
+import shutil
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TextIO
 
 import click
@@ -127,10 +128,15 @@ def aligned() -> bool:
 
 
 def emit_table(
-    headers: Sequence[str], rows: Iterable[Sequence[object]], *, below: Iterable[Sequence[str]] = ()
+    headers: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    below: Iterable[Sequence[str]] = (),
+    fit: bool = False,
 ) -> None:
     """Rows for people: aligned at a terminal, else separated by tabs and written as they come. `below`: lines, already
-    printable, that belong to each row and stand under it at a terminal."""
+    printable, that belong to each row and stand under it at a terminal. With `fit` so many of the last columns stand
+    there too, each by its name, that no line of the table is wider than the terminal."""
     cells = ([printable(cell) for cell in row] for row in rows)
     if not aligned():
         say("\t".join(headers))
@@ -144,13 +150,34 @@ def emit_table(
     under = iter(below)
     # Alignment needs all rows of a table; a long list is cut into tables so that the first one comes soon.
     while block := list(itertools.islice(cells, 1000)):
-        painted = [[paint(cell) for cell in row] for row in block]
-        lines = tabulate.tabulate(painted, headers=headers, tablefmt="simple", disable_numparse=True).splitlines()
+        kept = _fitting(headers, block) if fit else len(headers)
+        painted = [[paint(cell) for cell in row[:kept]] for row in block]
+        shown = tabulate.tabulate(painted, headers=headers[:kept], tablefmt="simple", disable_numparse=True)
+        lines = shown.splitlines()
         head = len(lines) - len(block)
         for number, line in enumerate(lines):
             say(line)
-            for more in next(under, ()) if number >= head else ():
-                say(f"  {more}")
+            if number >= head:
+                for more in (*_named(headers[kept:], block[number - head][kept:]), *next(under, ())):
+                    say(f"  {more}")
+
+
+def columns() -> int:
+    """How wide the terminal is; 100 where none says."""
+    return shutil.get_terminal_size((100, 24)).columns
+
+
+def _fitting(headers: Sequence[str], block: Sequence[Sequence[str]]) -> int:
+    """How many columns from the first on fit into a line, at least one. They are two blanks apart."""
+    widths = [max(map(len, (header, *(row[at] for row in block)))) for at, header in enumerate(headers)]
+    ends = itertools.accumulate(widths, lambda end, width: end + 2 + width)
+    return max(1, sum(end <= columns() for end in ends))
+
+
+def _named(headers: Sequence[str], cells: Sequence[str]) -> Iterator[str]:
+    """What did not fit into the table, without what is empty."""
+    width = max(map(len, headers), default=0)
+    return (f"{header:<{width}}  {cell}" for header, cell in zip(headers, cells, strict=True) if cell != "-")
 
 
 def emit_fields(fields: Mapping[str, object]) -> None:

@@ -133,10 +133,10 @@ def impact(
         search = Search(store.resting, asked.trust_domain.name, start, longest, looking.at)
         question, found = _found(search, asked, present, store, settings, at)
         looking.end()
-        answer = Answer(asked.trust_domain.name, found, present, search.since)
+        answer = Answer(asked.trust_domain.name, found, present, search.since, at)
         if lists_tokens:
             quietly = replace(search, looked_at=lambda more: None)
-            show_tokens(islice(_decided(quietly, question, at), asked.limit), as_json=as_json)
+            show_tokens(islice(_decided(quietly, question, at), asked.limit), as_json=as_json, now=at)
             answer.tell()
             return _exit_code(found)
         if not revoke:

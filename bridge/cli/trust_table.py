@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from bridge.cli.output import aligned, emit_table, note, printable, say, timestamp
+from bridge.cli.output import aligned, columns, emit_table, note, printable, say, timestamp
 from bridge.model.bundle import BundleHealth
 
 if TYPE_CHECKING:
     from bridge.model.bundle import BundleStatus
 
-# Where no terminal says how wide it is.
-_COLUMNS = (100, 24)
 # Of the table for people, which fits into eighty columns; and of that for pipes.
 _BRIEF = ("trust domain", "state", "age", "next", "stale in", "seq", "x509", "jwt", "source")
 _EXACT = ("trust domain", "source", "state", "sequence", "x509", "jwt", "age", "refresh", "stale at", "reason")
@@ -48,7 +45,7 @@ def emit_standing(shown: Sequence[BundleStatus], now: int, *, of: Sequence[Bundl
     """A table for people, of those that are `shown`, and how all stand whom it is chosen `of`; for pipes a line each,
     with times instead of spans."""
     if aligned():
-        width = shutil.get_terminal_size(_COLUMNS).columns
+        width = columns()
         below = (_wrapped(what_is_wrong(status, now), width) for status in shown)
         emit_table(_BRIEF, (_brief(status, now) for status in shown), below=below)
     else:

@@ -1,0 +1,98 @@
+"""Tables that are wider than a terminal: what does not fit stands below its row, by its name; pipes get all of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bridge.ambient import now
+from bridge.cli.impact_words import Answer, show_tokens
+from bridge.cli.output import emit_table
+from bridge.model.authority import Authority, AuthorityKind
+from bridge.model.client import ClientState
+from bridge.registration.impact import Impact, Share
+from bridge.store.ports import RestingToken
+from tests.unit.cli.conftest import Records, Run
+
+NOW = 1_800_000_000
+WEB = "spiffe://example.org/ns/web/sa/storefront"
+
+
+def at_a_terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    """One of this width, without colour."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(columns))
+
+
+def widest(text: str) -> int:
+    return max(map(len, text.splitlines()))
+
+
+def test_columns_that_do_not_fit_stand_below_each_row_by_their_names(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [("a" * 10, "b" * 10, "c" * 10), ("d", "e", None)]
+    at_a_terminal(monkeypatch, 34)
+    emit_table(("one", "two", "three"), rows, fit=True)
+    assert widest(capsys.readouterr().out) == 34
+    at_a_terminal(monkeypatch, 33)
+    emit_table(("one", "two", "three"), rows, fit=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["one", "two"]
+    assert lines[3].split() == ["three", "c" * 10]
+    # What is empty is not said of a row.
+    assert [line.split()[0] for line in lines[2:]] == ["a" * 10, "three", "d"]
+
+
+def test_one_column_is_always_there_and_names_of_any_width_do_no_harm(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_a_terminal(monkeypatch, 20)
+    emit_table(("one", "two"), [("x" * 90, "\x1b[2J")], fit=True)
+    said = capsys.readouterr().out
+    assert "x" * 90 in said
+    assert "\x1b" not in said
+
+
+def answer() -> Answer:
+    authority = Authority(AuthorityKind.JWT, "kid-of-forty-characters-as-spire-makes-it", "ab" * 32)
+    share = Share(tokens=12, grants=1, leases=0, last_issued_at=NOW - 90, tokens_end_at=NOW + 3000)
+    return Answer("example.org", Impact({(authority, WEB, WEB): share}, Share()), None, NOW - 3600, NOW)
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_what_rests_on_an_authority_fits_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    at_a_terminal(monkeypatch, columns)
+    answer().show(None)
+    said = capsys.readouterr().out
+    assert widest(said) <= columns
+    assert "1m 30s ago" in said
+    assert "in 50m" in said
+    # In full, for whoever copies it into the next command.
+    assert answer().authorities()[0]["authority"] in said
+    token = RestingToken("j" * 22, WEB, WEB, NOW - 90, NOW + 3000, None, None, "jwt-svid", "kid", ())
+    show_tokens([(next(iter(answer().found.by_authority())), token)], as_json=False, now=NOW)
+    assert widest(capsys.readouterr().out) <= columns
+
+
+def test_pipes_get_whole_times_and_names(capsys: pytest.CaptureFixture[str]) -> None:
+    answer().show(None)
+    head, row, *_ = capsys.readouterr().out.splitlines()
+    assert dict(zip(head.split("\t"), row.split("\t"), strict=True))["last_issued_at"] == "2027-01-15T07:58:30Z"
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_records_fit_the_terminal_and_pipes_keep_their_columns(
+    run: Run, records: Records, monkeypatch: pytest.MonkeyPatch, columns: int, folder: Path
+) -> None:
+    records.add("/ns/web/sa/storefront-of-the-shop", state=ClientState.ACTIVE, now=now() - 7200)
+    piped = run("clients", "list").out.splitlines()[0].split("\t")
+    assert piped[:4] == ["client_id", "kind", "state", "rule"]
+    at_a_terminal(monkeypatch, columns)
+    said = run("--aligned", "clients", "list").out
+    assert widest(said) <= columns
+    assert "2h ago" in said
