@@ -16,6 +16,8 @@ class ServingMetrics:
         # From 0 on: Prometheus sees no increase in a series that begins with 1.
         for reason in (ServerReason.QUEUE_FULL, ServerReason.WAITED_TOO_LONG):
             metrics.refusals.labels("server", reason.value).inc(0)
+        for kind in ("file", "svid"):
+            metrics.certificates_refused.labels(kind).inc(0)
 
     def handshake_failed(self, listener: str, reason: str) -> None:
         """A TLS handshake ended before there was a request."""
