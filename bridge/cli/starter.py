@@ -155,8 +155,8 @@ jwks_file = "$jwks_file"
 #   ca_file = "tls/hooks-ca.pem"
 #   give_up_after = "3d"
 
-# Traces of requests for a collector of OpenTelemetry (OTLP over HTTP): pip install 'spiffe-oauth-bridge[otel]'. ratio is
-# the share of the requests; headers_file (0600) holds what the collector wants to be told, a header a line. With
+# Traces of requests for a collector of OpenTelemetry (OTLP over HTTP): pip install 'spiffe-oauth-bridge[otel]'. ratio
+# is the share of requests; headers_file (0600) holds what the collector wants to be told, a header a line. With
 # trust_proxies the `traceparent` of trusted proxies links and decides; nobody else's is ever read.
 #   [tracing]
 #   endpoint = "https://collector.$name:4318/v1/traces"
