@@ -12,6 +12,8 @@ from pathlib import Path
 from bridge.store.ports import ChainTail, ReadPlace
 
 _VERSION = 1
+# Of SQLite.
+_LAST_ROW = 2**63 - 1
 _MEMBERS = {"version", "row", "mac", "is_whole", "chains"}
 
 
@@ -83,7 +85,7 @@ def place_of(said: object) -> ReadPlace:
     if not isinstance(said, dict) or said.keys() != _MEMBERS or said["version"] != _VERSION:
         raise ValueError("its members are others")
     row, mac, is_whole, chains = said["row"], said["mac"], said["is_whole"], said["chains"]
-    if type(row) is not int or row < 0 or type(is_whole) is not bool or not isinstance(chains, dict):
+    if type(row) is not int or not 0 <= row <= _LAST_ROW or type(is_whole) is not bool or not isinstance(chains, dict):
         raise ValueError("a member has another type")
     return ReadPlace(row, _hex(mac), is_whole, {str(writer): _tail(tail) for writer, tail in chains.items()})
 

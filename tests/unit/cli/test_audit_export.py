@@ -119,7 +119,13 @@ def whole_cursor(**other: Any) -> str:
 
 NO_CURSORS = [
     *("", "[]", "\xff", "{", "[" * 9000),
-    *(whole_cursor(version=2), whole_cursor(more=1), whole_cursor(row=-1), whole_cursor(row=True)),
+    *(
+        whole_cursor(version=2),
+        whole_cursor(more=1),
+        whole_cursor(row=-1),
+        whole_cursor(row=2**63),
+        whole_cursor(row=True),
+    ),
     *(whole_cursor(mac=7), whole_cursor(mac="xyz"), whole_cursor(is_whole=0)),
     *(whole_cursor(chains={"a": [1]}), whole_cursor(chains=[])),
 ]
