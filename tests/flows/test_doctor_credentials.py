@@ -93,9 +93,9 @@ def used(surgery: Surgery) -> Call:
 PROOFS = tuple(
     Case(name, reason, fix, broken, proof())
     for name, reason, fix, broken in (
-        ("KBC-36 no JWS", Reason.DPOP_MALFORMED, "proof", written(lambda text: "hello")),
-        ("KBC-36 typ JWT", Reason.DPOP_MALFORMED, "typ to dpop+jwt", proof({"typ": "JWT"})),
-        ("KBC-36 jku beside", Reason.DPOP_MALFORMED, "alg and jwk alone", proof({"jku": "https://x.example"})),
+        ("RFC 9449 4.3 no JWS", Reason.DPOP_MALFORMED, "proof", written(lambda text: "hello")),
+        ("RFC 9449 4.3 typ JWT", Reason.DPOP_MALFORMED, "typ to dpop+jwt", proof({"typ": "JWT"})),
+        ("RFC 9449 4.3 jku beside", Reason.DPOP_MALFORMED, "alg and jwk alone", proof({"jku": "https://x.example"})),
         (
             "T-9 jwk private",
             Reason.DPOP_MALFORMED,
