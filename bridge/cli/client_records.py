@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PAGE = 500
 # Records that one short read of the store looks at where what is wanted may be rare.
-_LOOKED_AT = 50_000
+_LOOKED_AT = 10_000
 MEMBER_COLUMNS = ("spiffe_id", "state", "first_seen_at", "last_used_at")
 MEMBERSHIP_COLUMNS = ("client_id", "state", "first_seen_at", "last_used_at")
 INSTANCE_COLUMNS = ("client_id", "state", "rule", "created_at", "last_used_at", "expires_at")

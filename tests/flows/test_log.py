@@ -96,18 +96,12 @@ def test_policies_that_changed_while_no_service_ran_are_one_row_at_the_start(fre
         before = lines(stand, "started")[0]["policies"]
         assert changes() == [], "a first start changes nothing"
         stand.stop()
-        stand.start()
-        assert changes() == [], "and neither does one with the same files"
-        stand.stop()
         stand.write_rules(RULES + "# another\n")
         stand.start()
-        stand.until(lambda: len(lines(stand, "started")) >= 6, "both workers started")
+        stand.until(lambda: len(lines(stand, "started")) >= 4, "both workers started")
         (row,) = changes()
         assert (row["ask"], row["outcome"]) == ({"before": before, "at_start": True}, "loaded_at_start")
         assert row["policy_version"] == lines(stand, "started")[-1]["policies"] != before
-        stand.write_rules(RULES)
-        stand.until(lambda: len(changes()) == 2, "a change that is seen is a row as ever")
-        assert changes()[1]["ask"]["before"] == row["policy_version"]
 
 
 def test_a_broken_bundle_and_a_broken_certificate_are_said_and_so_is_their_mending(fresh: Callable[..., Stand]) -> None:
