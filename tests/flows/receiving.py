@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +69,16 @@ class ExampleReceiver:
 
     def stop(self) -> None:
         self._program.stop()
+
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        """While it does not run: its port stays its own, and refuses connections."""
+        self.stop()
+        with socket.socket() as held:
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            held.bind(("127.0.0.1", self.port))
+            yield
+            self.start()
 
     @property
     def messages(self) -> list[dict[str, Any]]:
