@@ -53,8 +53,7 @@ def bind_file(
             path.unlink()
             bound.bind(str(path))
         if group is not None:
-            os.chown(path, -1, group)
-            path.chmod(RIGHTS)
+            _give_to(group, path)
         bound.listen(backlog)
         bound.setblocking(False)
         there = path.lstat()
@@ -64,6 +63,19 @@ def bind_file(
     finally:
         os.umask(former)
     return bound, SocketFile(path, there.st_dev, there.st_ino)
+
+
+def _give_to(group: int, path: Path) -> None:
+    """Let a group connect to the socket that was bound here. In a folder where others may write, something else may
+    stand in its place by now: rights of a file that a link leads to are nobody's to change. Raises: OSError."""
+    there = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISSOCK(os.fstat(there).st_mode):
+            raise OSError(errno.EEXIST, "somebody has put another file in the socket's place", str(path))
+        os.chown(f"/proc/self/fd/{there}", -1, group)
+        os.chmod(f"/proc/self/fd/{there}", RIGHTS)
+    finally:
+        os.close(there)
 
 
 def _is_left_behind(path: Path) -> bool:

@@ -56,6 +56,24 @@ def test_the_socket_is_its_owner_s_alone_or_a_group_s_too(tmp_path, group, right
     assert not (tmp_path / "console.sock").exists()
 
 
+def test_a_link_that_took_the_socket_s_place_has_nothing_of_others_opened(tmp_path, monkeypatch):
+    """T-54: where others may write in the folder, a file that is not theirs could be made readable by the group."""
+    path, secret = tmp_path / "console.sock", tmp_path / "seal.key"
+    secret.write_bytes(b"x")
+    secret.chmod(0o600)
+
+    class Raced(socket.socket):
+        def bind(self, address):
+            super().bind(address)
+            path.unlink()
+            path.symlink_to(secret)
+
+    monkeypatch.setattr("bridge.serving.unix_sockets.socket.socket", Raced)
+    with pytest.raises(StartRefused, match="in the socket's place"):
+        open_listeners(options(ConsoleListener(unix=path, group=os.getgid())))
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+
+
 def test_something_else_at_the_place_of_the_socket_stays_there(tmp_path):
     (tmp_path / "console.sock").write_text("notes")
     with pytest.raises(StartRefused) as refused:
