@@ -79,6 +79,20 @@ PROOFS: tuple[Detail, ...] = (
         "Make a new proof with a new jti for each request, retries included.",
         "jti",
     ),
+    Detail(
+        Reason.POLICY_PROOF,
+        "an instance without a key",
+        "client",
+        "Send a DPoP proof by the instance's own key: this client is one per instance.",
+        "client",
+    ),
+    Detail(
+        Reason.POLICY_PROOF,
+        " promised ",
+        "promise",
+        "Prove the key that the client registered its tokens to be bound to: a DPoP proof, or a certificate.",
+        "dpop_bound_access_tokens",
+    ),
 )
 
 ASSERTIONS: tuple[Detail, ...] = (

@@ -29,7 +29,7 @@ from tests.flows.documented import Documented, key_factory
 from tests.flows.dpop import DpopKey
 from tests.flows.enrolling import CI, JSON_TYPE, jwks
 from tests.flows.inprocess import TYPED
-from tests.flows.timed import Clock
+from tests.flows.timed import INSTANCE_RULES, Clock
 
 NO_STORE = {"cache_control": "no-store"}
 
@@ -63,8 +63,9 @@ class Call:
 class Surgery(Documented):
     """Puts a call to the service and to the doctor."""
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
-        super().__init__(folder, clock)
+    def __init__(self, folder: Path, clock: Clock, *, more: str = "") -> None:
+        """`more` is added to `bridge.toml`."""
+        super().__init__(folder, clock, rules=INSTANCE_RULES, more=more)
         self.clock = clock
         with (self.stand.policies / "metadata-documents.toml").open("a") as policy:
             policy.write(ELSEWHERE)
@@ -122,6 +123,12 @@ class Surgery(Documented):
         """A token by nothing but the URL of a document."""
         form = urlencode({"grant_type": "client_credentials", "client_id": url}).encode()
         return Call(GivenDocument(url, body), b"/token", form, (TYPED,))
+
+    def by_svid(self, path: str, url: str) -> Call:
+        """A token by an SVID that acts for a document."""
+        svid = self.stand.jwt(path)
+        form = urlencode({**jwt_fields(svid), "client_id": url}).encode()
+        return Call(GivenJwt(svid), b"/token", form, (TYPED,), client_id=url)
 
     def by_proof(self, proof: str, *, url: str | None = None) -> Call:
         """A token of a workload, with a proof beside its SVID."""

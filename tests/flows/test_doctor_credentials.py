@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ import bridge.app
 from bridge.doctor.given import GivenDocument
 from bridge.doctor.remembered import of_log_line
 from bridge.lab.jws import JwtKey
+from bridge.model.identity import BindingMethod
 from bridge.model.reasons import Reason
 from tests.flows.client import JWT_BEARER
 from tests.flows.dpop import DpopKey
@@ -110,8 +112,8 @@ PROOFS = tuple(
         ),
         ("jti a number", Reason.DPOP_MALFORMED, "new jti", proof(jti=7)),
         ("iat a text", Reason.DPOP_MALFORMED, "State iat", proof(iat="now")),
-        ("htm GET", Reason.DPOP_MISMATCH, "htm to the method", proof(htm="GET")),
-        ("htu another door", Reason.DPOP_MISMATCH, "endpoint's URL", proof(htu="https://127.0.0.1/par")),
+        ("T-29 htm GET", Reason.DPOP_MISMATCH, "htm to the method", proof(htm="GET")),
+        ("T-29 htu another door", Reason.DPOP_MISMATCH, "endpoint's URL", proof(htu="https://127.0.0.1/par")),
         ("T-23 an hour old", Reason.DPOP_STALE, "new proof", lambda s: s.by_proof(s.proof(iat=s.clock() - HOUR))),
         ("a minute ahead", Reason.DPOP_STALE, "clock", lambda s: s.by_proof(s.proof(iat=s.clock() + 60))),
         ("T-21 used before", Reason.DPOP_REPLAYED, "new jti", used),
@@ -402,6 +404,79 @@ def test_the_doctor_says_of_a_broken_document_what_the_service_logs(
     surgery: Surgery, case: Case, caplog: pytest.LogCaptureFixture
 ) -> None:
     agrees(surgery, case, caplog)
+
+
+# --- SVIDs beside documents and keys --------------------------------------------------------------
+
+
+def acting(path: str = "/ns/web/sa/acts", **members: Any) -> Make:
+    """An SVID that comes for a document which names all workloads of the web."""
+    stated = {"token_endpoint_auth_method": "spiffe_jwt", "spiffe_id": "spiffe://example.org/ns/web/sa/*", **members}
+    return lambda s: s.by_svid(path, s.shelf.publish("/agents/acts", NO_STORE, **stated))
+
+
+def instance(*, proved: bool) -> Make:
+    """A registration of a workload whose client is one per instance."""
+
+    def make(s: Surgery) -> Call:
+        call = s.by_statement(s.stand.svid("/ns/jobs/sa/registers"))
+        if not proved:
+            return call
+        header = s.proof(htu=s.stand.endpoint).encode()
+        return replace(call, headers=(*call.headers, (b"dpop", header)), proved=frozenset({BindingMethod.JKT}))
+
+    return make
+
+
+BESIDE = (
+    Case(
+        "SCA-13 not named",
+        Reason.CLIENT_ID_MISMATCH,
+        "spiffe_id",
+        acting(spiffe_id="spiffe://example.org/ns/web/sa/another"),
+        acting(),
+    ),
+    Case(
+        "CIMD-20 another method",
+        Reason.CREDENTIAL_UNSUPPORTED,
+        "by the method",
+        acting(token_endpoint_auth_method="none", spiffe_id=None),
+        acting(),
+    ),
+    Case(
+        "T-46 an instance without a key",
+        Reason.POLICY_PROOF,
+        "DPoP proof",
+        instance(proved=False),
+        instance(proved=True),
+    ),
+)
+
+
+@pytest.mark.parametrize("case", BESIDE, ids=lambda case: case.name)
+def test_the_doctor_says_of_an_svid_beside_a_document_or_key_what_the_service_logs(
+    surgery: Surgery, case: Case, caplog: pytest.LogCaptureFixture
+) -> None:
+    agrees(surgery, case, caplog)
+
+
+def test_a_proof_without_the_nonce_that_is_asked_for_is_said_to_lack_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    running = Surgery(tmp_path / "asking", Clock(), more="[dpop]\nrequire_nonce = true\n")
+    try:
+        without = running.by_proof(running.proof())
+        diagnosis = running.diagnose(without)
+        answer = running.process.call(without.body, path=without.path, headers=without.headers)
+        assert diagnosis.reason is Reason.DPOP_NONCE
+        assert diagnosis.decisive is not None
+        assert "DPoP-Nonce" in diagnosis.decisive.advice
+        nonce = dict(answer.headers)["DPoP-Nonce"]
+        given = running.by_proof(running.proof(nonce=nonce))
+        assert running.diagnose(given).reason is None
+        assert running.serve(given, caplog) is None
+    finally:
+        running.close()
 
 
 def test_a_document_in_a_file_is_judged_beside_its_url_and_nothing_is_fetched(surgery: Surgery) -> None:

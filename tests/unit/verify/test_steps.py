@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,10 +14,14 @@ from bridge.model.evidence import JwtEvidence
 from bridge.model.reasons import Reason
 from bridge.model.steps import Looked, Step, run, walk
 from bridge.verify.assertion_steps import ASSERTION_STEPS
+from bridge.verify.assertion_verifier import verify_client_assertion, walk_client_assertion
 from bridge.verify.dpop_steps import PROOF_STEPS
 from bridge.verify.jwt_steps import JWT_STEPS
-from bridge.verify.metadata_documents import DOCUMENT_STEPS
+from bridge.verify.key_sets import keys_of_jwk_set
+from bridge.verify.metadata_documents import DOCUMENT_STEPS, read_document, walk_document
+from bridge.verify.pinned_issuers import PinnedIssuers
 from bridge.verify.statement_steps import ISSUER_STEPS, READING_STEPS, STATEMENT_STEPS
+from bridge.verify.statements import StatementVerifier
 from bridge.verify.x509_steps import X509_STEPS
 from tests.svid_factory import NOW, CertificateAuthority, JwtAuthoritySigner, leaf_spec
 from tests.trust import ISSUER, WORKLOAD, FixedBundles, svid_verifier, trust_bundle
@@ -130,3 +137,72 @@ def test_a_walk_that_held_is_remembered_by_nobody() -> None:
     bundles.replace(trust_bundle("example.org"))
     with pytest.raises(EvidenceRejected):
         verifier.verify_jwt(JwtEvidence(TOKEN), now=NOW)
+
+
+# --- statements, assertions, proofs and documents -------------------------------------------------
+
+CI = "https://ci.example.org"
+VALUES = st.sampled_from([NOW, NOW + 300, NOW - 300, NOW + 10**6, "x", None, [], {}, 1e300, True])
+KEYS = keys_of_jwk_set({"keys": [SIGNER.jwk(use="sig")]})
+
+
+def mangled(data: st.DataObject, token: str) -> str:
+    """The token, or one in which a character is another."""
+    place = data.draw(st.none() | st.integers(0, len(token) - 1))
+    return token if place is None else token[:place] + data.draw(st.sampled_from("Ax.-")) + token[place + 1 :]
+
+
+def claims_of(data: st.DataObject, sound: dict[str, object]) -> dict[str, object]:
+    """Sound claims, of which some are something else or gone."""
+    changed = data.draw(st.dictionaries(st.sampled_from(sorted(sound)), VALUES, max_size=2))
+    gone = data.draw(st.none() | st.sampled_from(sorted(sound)))
+    return {name: value for name, value in {**sound, **changed}.items() if name != gone}
+
+
+def refused(verify: Callable[[], object]) -> Reason | None:
+    """The reason that a verification refuses with."""
+    try:
+        verify()
+    except BridgeError as refusal:
+        return refusal.reason
+    return None
+
+
+@given(st.data())
+def test_the_first_failure_of_a_walk_is_what_an_assertion_is_refused_with(data: st.DataObject) -> None:
+    sound: dict[str, object] = {"iss": "a", "sub": "a", "aud": ISSUER, "exp": NOW + 60, "iat": NOW, "jti": "1"}
+    text = mangled(data, SIGNER.svid(**claims_of(data, sound)))
+    _, looked = walk_client_assertion(text, client_id="a", keys=KEYS, audience=ISSUER, now=NOW)
+    assert first(looked) is refused(
+        lambda: verify_client_assertion(text, client_id="a", keys=KEYS, audience=ISSUER, now=NOW)
+    )
+
+
+@given(st.data())
+def test_the_first_failure_of_a_walk_is_what_a_statement_is_refused_with(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    sound: dict[str, object] = {
+        "iss": CI, "sub": "pipeline", "aud": f"{ISSUER}/register", "exp": NOW + 300, "iat": NOW, "nbf": NOW,
+    }  # fmt: skip
+    text = mangled(data, SIGNER.svid(**claims_of(data, sound)))
+    file = tmp_path_factory.getbasetemp() / "issuer.json"
+    file.write_text(json.dumps({"keys": [SIGNER.jwk(use="sig")]}))
+    verifier = StatementVerifier(VERIFIER, PinnedIssuers({CI: file}), audience=f"{ISSUER}/register")
+    _, looked = verifier.walk(text, now=NOW)
+    assert first(looked) is refused(lambda: verifier.verify(text, now=NOW))
+
+
+@given(
+    st.binary(max_size=80)
+    | st.dictionaries(
+        st.sampled_from(
+            ["client_id", "client_secret", "jwks", "token_endpoint_auth_method", "spiffe_id", "client_id_expires_at"]
+        ),
+        VALUES | st.sampled_from(["https://a.example/c", "none", "private_key_jwt", "spiffe_jwt"]),
+    ).map(lambda said: json.dumps(said).encode())
+)
+def test_the_first_failure_of_a_walk_is_what_a_document_is_refused_with(body: bytes) -> None:
+    url = "https://a.example/c"
+    _, looked = walk_document(body, url)
+    assert first(looked) is refused(lambda: read_document(body, url))
