@@ -71,8 +71,8 @@ def tail(
     Example:
       bridge audit tail --follow --event refused --event registered
     """
-    from bridge.opening import open_store
     from bridge.ambient import now
+    from bridge.opening import open_store
 
     kinds = [AuditEventKind(event) for event in events]
     with closing(open_store(settings_of(config))) as store:
