@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bridge.store.ports import Store
 
 # Each piece is one short read of the database.
-ROWS_AT_ONCE = 10_000
+ROWS_AT_ONCE = 2_000
 _MOST_FAULTS = 10
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-# So many different changes are kept in memory.
-MOST_IN_MEMORY = 20_000
+# So many different changes are kept in memory, and so many characters of them.
+MOST_IN_MEMORY, MOST_CHARACTERS = 20_000, 32_000_000
 
 _TABLE = """
 CREATE TABLE changes (kind TEXT, rule TEXT, subject TEXT, told TEXT, words TEXT, already INTEGER,
@@ -69,6 +69,7 @@ class ReplayBook:
         self._file = sqlite3.connect("", isolation_level=None)
         self._file.execute(_TABLE)
         self._open: dict[ChangedAsk, Count] = {}
+        self._characters = 0
 
     def add(self, change: ChangedAsk, requests: int, time: int, id: str) -> None:
         """Count one row."""
@@ -76,8 +77,9 @@ class ReplayBook:
         if count is not None:
             count.add(requests, time, id)
             return
-        if len(self._open) >= MOST_IN_MEMORY:
+        if len(self._open) >= MOST_IN_MEMORY or self._characters >= MOST_CHARACTERS:
             self._put_down()
+        self._characters += len(change.told)
         self._open[change] = Count(requests, 1, time, time, id)
 
     def changes(self) -> Iterator[tuple[ChangedAsk, Count]]:
@@ -105,3 +107,4 @@ class ReplayBook:
         self._file.executemany(_ADD, rows)
         self._file.execute("COMMIT")
         self._open.clear()
+        self._characters = 0

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from bridge.policy.replay import Replayed
     from bridge.store.ports import AskRow
 
-# So many requests that differ are remembered, some 50 MB. When there are more, remembering begins anew.
-MOST_REMEMBERED = 200_000
+# So many requests that differ are remembered, some 50 MB, and so many characters of what they asked: one request may
+# hold thirty thousand, and who was refused chose them. When there are more, remembering begins anew.
+MOST_REMEMBERED, MOST_CHARACTERS = 200_000, 64_000_000
 _MOST_NAMED = 10
 # More equal requests than a minute can bring.
 _MOST_TIMES = 1 << 32
@@ -68,6 +69,7 @@ class ReplayRun:
         self._judge, self._version, self._book = judge, version, book
         self._forms: dict[tuple[object, ...], _Form] = {}
         self._known: dict[tuple[str, str | None, int], _Known] = {}
+        self._characters = 0
         self.tally = Tally()
 
     def take(self, rows: Iterable[AskRow]) -> None:
@@ -83,18 +85,20 @@ class ReplayRun:
             columns = (event, door, evidence, ask, rule, outcome, reason, by)
             form = forms.get(columns)
             if form is None:
-                if len(forms) >= MOST_REMEMBERED:
+                if len(forms) >= MOST_REMEMBERED or self._characters >= MOST_CHARACTERS:
                     self._forget()
                 form = forms[columns] = self._form(row, len(forms))
+                self._characters += len(ask)
             # Most clients are called what their subject is called.
             who = (subject, None if client_id == subject else client_id, form.number)
             found = known.get(who)
             if found is None:
-                if len(known) >= MOST_REMEMBERED:
+                if len(known) >= MOST_REMEMBERED or self._characters >= MOST_CHARACTERS:
                     self._forget()
                     form = forms[columns] = self._form(row, 0)
                     who = (*who[:2], 0)
                 found = known[who] = self._look(row, form)
+                self._characters += len(found[1].told) if found[1] is not None else 0
             counter, change = found
             if counter:
                 setattr(tally, counter, getattr(tally, counter) + times)
@@ -104,6 +108,7 @@ class ReplayRun:
     def _forget(self) -> None:
         self._forms.clear()
         self._known.clear()
+        self._characters = 0
 
     def _form(self, row: AskRow, number: int) -> _Form:
         """Rows of a form that was not seen before, or not lately."""

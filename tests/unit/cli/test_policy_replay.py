@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from bridge.ambient import now
+from bridge.cli.replay_book import ReplayBook
+from bridge.cli.replay_run import ReplayRun
 from bridge.config import Settings
 from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.terms import Decision, Effect
@@ -22,7 +24,8 @@ from bridge.policy.cases import Request, request_of
 from bridge.policy.evaluate import PolicySet
 from bridge.policy.folder import PolicyDefaults, check_folder
 from bridge.policy.permits import permit_of
-from bridge.store.ports import Store
+from bridge.policy.replay import Replay
+from bridge.store.ports import AskRow, Store
 from tests.unit.cli.conftest import ROOT, Run
 
 SHIPPED = ROOT / "policies"
@@ -358,7 +361,9 @@ def test_replay_prints_exactly_the_identities_that_gain_or_lose(
     """Against deciding each row by itself; with every bound so small that each is passed many times."""
     monkeypatch.setattr("bridge.cli.policy_replay.ROWS_AT_ONCE", 37)
     monkeypatch.setattr("bridge.cli.replay_run.MOST_REMEMBERED", 11)
+    monkeypatch.setattr("bridge.cli.replay_run.MOST_CHARACTERS", 900)
     monkeypatch.setattr("bridge.cli.replay_book.MOST_IN_MEMORY", 7)
+    monkeypatch.setattr("bridge.cli.replay_book.MOST_CHARACTERS", 2500)
     change(candidate / "example.org.toml", '"/ns/web/sa/*"', '"/ns/other/sa/*"')
     change(candidate / "example.org.toml", 'token_ttl = "15m"', 'token_ttl = "16m"')
     change(candidate / "example.org.toml", '"/ns/*/sa/default"', '"/ns/payments/sa/*"')
@@ -383,3 +388,20 @@ def test_replay_prints_exactly_the_identities_that_gain_or_lose(
     assert {kind for *_, kind in expected} == {"gains", "loses", "changes"}
     assert told == expected
     assert f"{sum(expected.values())} of 700 recorded requests" in run(*REPLAY).out
+
+
+def test_what_was_asked_at_length_fills_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """T-27: who is refused chooses what the log keeps of it, thirty thousand characters and each time others."""
+    monkeypatch.setattr("bridge.cli.replay_run.MOST_CHARACTERS", 10_000)
+    monkeypatch.setattr("bridge.cli.replay_book.MOST_CHARACTERS", 10_000)
+    policy, book = policy_in(SHIPPED), ReplayBook()
+    # Recorded as refused by nobody's rule for what the policies allow: each is a change.
+    going = ReplayRun(Replay(None, policy).against_recorded, None, book)
+    for number in range(40):
+        ask = {"grant_type": "client_credentials", "scopes": [f"{number}-" + "x" * 2000], "resources": [], "proved": []}
+        said = ("refused", "token", API, "jwt-svid", json.dumps(ask), "", "deny", "approval_pending", "", "v", 1)
+        going.take([AskRow(number + 1, 1, "id", *said)])
+        kept = sum(len(columns[3]) for columns in going._forms) + sum(len(change.told) for change in book._open)
+        assert kept < 30_000
+    assert (going.tally.replayed, book.totals(already=False)[0]) == (40, 40)
+    book.close()
