@@ -67,7 +67,12 @@ ADDRESSES: tuple[Detail, ...] = (
 )
 
 DOCUMENTS: tuple[Detail, ...] = (
-    Detail(_REFUSED, "not a JSON object", "form", "Make the document one JSON object in UTF-8, no name in it twice."),
+    Detail(
+        _REFUSED,
+        "not a JSON object",
+        "document-form",
+        "Make it one JSON object in UTF-8, no name in it twice.",
+    ),
     Detail(
         _REFUSED,
         "client_id is missing or not the URL",

@@ -149,7 +149,7 @@ ASSERTIONS: tuple[Detail, ...] = (
     Detail(
         Reason.CLIENT_UNKNOWN,
         "no record with keys goes by",
-        "client",
+        "registered",
         "Set sub to a client_id that has keys on record (`bridge clients show`), or register it first; a workload "
         "sends its JWT-SVID, whose sub is a SPIFFE ID.",
         "sub",
@@ -164,7 +164,7 @@ ASSERTIONS: tuple[Detail, ...] = (
     Detail(
         Reason.CLIENT_ID_MISMATCH,
         "the assertion is another client's",
-        "client-id",
+        "named",
         "Send the client_id that is the assertion's sub, or none.",
         "client_id",
     ),

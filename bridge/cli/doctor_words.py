@@ -45,7 +45,8 @@ def say_diagnosis(diagnosis: Diagnosis) -> None:
     """The same for people: whose it is, every step, and the verdict last, where a terminal ends."""
     whose = diagnosis.subject or "(names nobody)"
     verified = "verified" if diagnosis.is_verified else "not verified"
-    say(f"{diagnosis.evidence} {printable(whose)} ({verified}), sha256 {diagnosis.credential}")
+    digest = f", sha256 {diagnosis.credential}" if diagnosis.credential else ""
+    say(f"{diagnosis.evidence} {printable(whose)} ({verified}){digest}")
     for finding in diagnosis.findings:
         _say_finding(finding)
     for sentence in diagnosis.notes:

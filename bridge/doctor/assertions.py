@@ -75,9 +75,9 @@ def _named(own: str, question: Question) -> Answers:
     named = question.client_id
     expected, found = f'"{shown(own)}", or none', "none" if named is None else f'"{shown(named)}"'
     if named in (None, own):
-        return (Finding("client-id", Outcome.OK, expected, found),), None
+        return (Finding("named", Outcome.OK, expected, found),), None
     error = EvidenceRejected(Reason.CLIENT_ID_MISMATCH, "the assertion is another client's")
-    return (failed("client-id", expected, found, error, _remedy(error)),), error
+    return (failed("named", expected, found, error, _remedy(error)),), error
 
 
 def _remedy(error: BridgeError) -> Saying | None:
@@ -101,7 +101,7 @@ def _of_record(instruments: Instruments, assertion: str, own: str, question: Que
         return findings_of(part, lambda step: _RECORD_WORDS[step](keyed), lambda step, error: _remedy(error))
 
     error = first_error((*before, *looked, *after))
-    subject = keyed.subject if holds(walked, "client") else None
+    subject = keyed.subject if holds(walked, "registered") else None
     asked, refusal = _asked(instruments, subject, own, question)
     used, replayed = _replay(instruments, case, own, looked)
     findings = (*worded(before), *signed, *worded(after), *asked, *used)
@@ -151,7 +151,7 @@ def _algorithm(document: VerifiedDocument | None, case: AssertionCase, looked: t
 
 def _asked(instruments: Instruments, subject: PolicySubject | None, own: str, question: Question) -> Answers:
     if subject is None:
-        return unasked("client"), None
+        return unasked("registered"), None
     return answers(instruments, ask_case(instruments, subject, replace(question, client_id=own)))
 
 
@@ -198,7 +198,7 @@ def _trust(case: KeyedCase) -> Words:
 
 
 _RECORD_WORDS: Mapping[str, Callable[[KeyedCase], Words]] = {
-    "client": _client,
+    "registered": _client,
     "client-keys": _client_keys,
     "lease": _lease,
     "trust": _trust,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from bridge.doctor.words import listed, shown, when
 from bridge.model.metadata import ClientMetadata
+from bridge.model.terms import Effect
 from bridge.registration.url_steps import UrlCase
 from bridge.verify.document_checks import NONE, PRIVATE_KEY_JWT, SPIFFE_JWT
 from bridge.verify.metadata_documents import DocumentCase
@@ -33,7 +34,8 @@ def document_words(step: str, case: DocumentCase) -> Words:
 
 def _admitted(case: UrlCase) -> Words:
     prospect = case.policy.admits(case.subject, case.door)
-    found = "no rule names it" if prospect.rule is None else f"rule {shown(prospect.rule)} ({prospect.effect})"
+    by_rule = "" if prospect.rule is None else f" by rule {shown(prospect.rule)}"
+    found = "no rule names it" if prospect.effect is Effect.DENY and not by_rule else f"{prospect.effect}{by_rule}"
     return f"a rule for this URL at {case.door}", found
 
 
@@ -97,7 +99,7 @@ def _expiry(case: DocumentCase) -> Words:
 
 
 _DOCUMENT: Mapping[str, Callable[[DocumentCase], Words]] = {
-    "form": lambda case: ("one JSON object, no name in it twice", f"{len(case.body)} bytes"),
+    "document-form": lambda case: ("one JSON object, no name in it twice", f"{len(case.body)} bytes"),
     "client-id": _client_id,
     "secrets": _secrets,
     "private-keys": _private,

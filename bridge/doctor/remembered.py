@@ -84,6 +84,10 @@ _STEPS: Mapping[Reason, str] = {
     Reason.APPROVAL_PENDING: "approval",
     Reason.LIMIT_REACHED: "limits",
     Reason.LEASE_ENDED: "lease",
+    Reason.ASSERTION_KEY: "key",
+    Reason.ASSERTION_CLAIMS: "claims",
+    Reason.CLIENT_UNKNOWN: "registered",
+    Reason.STATEMENT_ISSUER: "issuer",
 }
 # Refusals of the document itself; whatever else befalls its client is about the credential that it showed.
 _OF_DOCUMENTS = frozenset(

@@ -41,7 +41,7 @@ class KeyedCase:
     keys: JwtKeys = field(init=False)
 
 
-def _client(case: KeyedCase) -> None:
+def _registered(case: KeyedCase) -> None:
     record = case.clients.get(case.client_id)
     jwks = None if record is None or record.kind not in _KEYED else record.metadata.get("jwks")
     subject = None if record is None else subject_of(record)
@@ -66,11 +66,11 @@ def _trust(case: KeyedCase) -> None:
 
 
 FINDING_STEPS: tuple[Step[KeyedCase], ...] = (
-    Step("client", _client),
-    Step("client-keys", _keys, ("client",)),
+    Step("registered", _registered),
+    Step("client-keys", _keys, ("registered",)),
 )
 # Held once the assertion is verified: from the signature on the caller is that client.
 STANDING_STEPS: tuple[Step[KeyedCase], ...] = (
-    Step("lease", _lease, ("client",)),
-    Step("trust", _trust, ("client",)),
+    Step("lease", _lease, ("registered",)),
+    Step("trust", _trust, ("registered",)),
 )

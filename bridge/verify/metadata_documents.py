@@ -126,15 +126,15 @@ def _keys(case: DocumentCase) -> None:
 
 
 DOCUMENT_STEPS: tuple[Step[DocumentCase], ...] = (
-    Step("form", _form),
-    Step("client-id", _client_id, ("form",)),
-    Step("secrets", _secrets, ("form",)),
-    Step("private-keys", _private_keys, ("form",)),
+    Step("document-form", _form),
+    Step("client-id", _client_id, ("document-form",)),
+    Step("secrets", _secrets, ("document-form",)),
+    Step("private-keys", _private_keys, ("document-form",)),
     Step("members", _members, ("private-keys",)),
     Step("consistency", _kind, ("members",)),
     Step("binding", _binding, ("members",)),
     Step("method", _method, ("consistency",)),
-    Step("expiry", _expiry, ("form",)),
+    Step("expiry", _expiry, ("document-form",)),
     Step("keys", _keys, ("members",)),
 )
 

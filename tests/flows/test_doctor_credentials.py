@@ -506,3 +506,31 @@ def test_an_assertion_that_names_no_client_is_taken_for_an_svid_as_the_service_d
     assert JWT_BEARER.endswith("jwt-bearer")
     diagnosis = surgery.diagnose(call)
     assert (diagnosis.reason, surgery.serve(call, caplog)) == (Reason.JWT_CLAIMS, "jwt_claims")
+
+
+@pytest.mark.parametrize("kind", ["a statement", "an assertion", "a document"])
+def test_the_id_of_a_refusal_of_somebody_verified_leads_to_the_same_step(surgery: Surgery, kind: str) -> None:
+    """With the audit log alone: no log, no credential."""
+    make, step, reason = {
+        "a statement": (stated("other-pipeline", said={"scope": "ledger.write"}), "policy", "policy_scope"),
+        "an assertion": (ended, "lease", "lease_ended"),
+        "a document": (
+            by_document(token_endpoint_auth_signing_alg="ES384"),
+            "key",
+            "assertion_key",
+        ),
+    }[kind]
+    call, identifier = make(surgery), bridge.ambient.new_id()
+    surgery.process.call(call.body, path=call.path, headers=call.headers, request_id=identifier)
+    surgery.process.worker._refusals.flush(surgery.clock() + 60, all_minutes=True)
+    code, said = surgery.operate("doctor", identifier, "--json")
+    answer = json.loads(said)
+    failed = [one["name"] for one in answer["steps"] if one["outcome"] == "failed"]
+    assert (code, answer["reason"], failed[0]) == (1, reason, step)
+    assert answer["verified"]
+
+
+@pytest.mark.parametrize("make", [stated(), own(), by_document(), published(), proof(), acting()], ids=range(6))
+def test_no_two_steps_of_one_examination_have_the_same_name(surgery: Surgery, make: Make) -> None:
+    names = [finding.name for finding in surgery.diagnose(make(surgery)).findings]
+    assert len(set(names)) == len(names)

@@ -34,7 +34,7 @@ STEPS = {
         FINDING_STEPS, STANDING_STEPS, HEARING_STEPS, KEY_STEPS, MEMBER_STEPS, ASK_STEPS,
     )
     for step in steps
-} | {"client-id", "shown", "algorithm", "assertion-replay", "stated-grant", "spiffe-id-named"}  # fmt: skip
+} | {"named", "shown", "algorithm", "assertion-replay", "stated-grant", "spiffe-id-named"}  # fmt: skip
 """Of the verifications, and what the doctor looks at between them."""
 
 
