@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bridge.cli.output import emit_table, printable, timestamp
 from bridge.model.audit import AuditEventKind, AuditRow
 from bridge.model.authority import Authority, of_audit
+from bridge.model.inert import in_short
 
 if TYPE_CHECKING:
     from bridge.store.ports import AuditStore
@@ -83,8 +84,8 @@ def _asked(ask: object) -> str:
     for name in ("scopes", "resources"):
         values = ask.get(name)
         if isinstance(values, list) and values:
-            return " ".join(str(value) for value in values)
-    return str(ask.get("grant_type", ""))
+            return in_short(" ".join(str(value) for value in values))
+    return in_short(str(ask.get("grant_type", "")))
 
 
 def rows_after(

@@ -9,6 +9,7 @@ from itertools import groupby
 from bridge.cli.diff_words import permit_as_json, spelled_terms
 from bridge.cli.output import emit_json_line, emit_table, say, timestamp
 from bridge.cli.replay_book import ChangedAsk, Count
+from bridge.model.inert import in_short
 from bridge.model.terms import Effect
 from bridge.policy.replay import RecordedAsk, Replayed, Side
 
@@ -87,4 +88,4 @@ def _line(found: tuple[ChangedAsk, Count]) -> tuple[object, ...]:
 
 
 def _asked(ask: Mapping[str, list[str]]) -> str:
-    return " ".join(ask["scopes"] or ask["resources"]) or "nothing by name"
+    return in_short(" ".join(ask["scopes"] or ask["resources"])) or "nothing by name"

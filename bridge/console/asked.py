@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from bridge.model.audit import AuditEvent
 from bridge.model.authority import Authority, of_audit
+from bridge.model.inert import in_short
 
 _NAMED = (("scope", "scopes"), ("resource", "resources"), ("key proved by", "proved"))
 # What has a line of its own.
@@ -19,8 +20,8 @@ def asked_words(ask: Mapping[str, object]) -> str:
     for name in ("scopes", "granted", "resources"):
         values = ask.get(name)
         if isinstance(values, list) and values:
-            return " ".join(str(value) for value in values)
-    return str(ask.get("grant_type", ""))
+            return in_short(" ".join(str(value) for value in values))
+    return in_short(str(ask.get("grant_type", "")))
 
 
 def authorities_of(event: AuditEvent) -> Sequence[Authority]:

@@ -18,3 +18,9 @@ def inert(text: str) -> str:
 def shows(sign: str) -> bool:
     """Whether people see this one character, or know it for a space."""
     return sign.isprintable() and sign not in BLANK_LETTERS
+
+
+def in_short(text: str, at_most: int = 200) -> str:
+    """The beginning of a text that has a place among others: whoever asks for sixteen thousand characters of scopes
+    must not make a list unreadable."""
+    return text if len(text) <= at_most else f"{text[:at_most]}... ({len(text)} characters)"

@@ -106,6 +106,10 @@ def test_people_see_what_was_asked(run: Run, store: Store) -> None:
     out = run("audit", "tail", "--event", "refused").out
     assert "ledger.write" in out
     assert API in out
+    # A list stays one, whatever somebody asks for; JSON has all of it.
+    store.audit.append(replace(refusal("id-2"), ask={"scopes": ["x" * 250] * 64}))
+    assert f"\t{'x' * 200}... (16063 characters)\t" in run("audit", "tail").out
+    assert len(run("audit", "tail", "--json").lines[-1]["ask"]["scopes"]) == 64
 
 
 @contextmanager

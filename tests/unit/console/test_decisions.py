@@ -182,5 +182,6 @@ def test_a_row_of_any_shape_has_words() -> None:
         '7, scope {"a": 1}, resource none named, key proved by none named'
     )
     assert asked_words({"grant_type": "client_credentials", "scopes": "no list", "granted": ["a", "b"]}) == "a b"
+    assert asked_words({"scopes": ["x" * 120] * 64}) == f"{'x' * 120} {'x' * 79}... (7743 characters)"
     assert further_of({"files": ["a", "b"], "more": 3, "authorities": []}) == [("files", "a b"), ("more", "3")]
     assert AuditEvent("id", 1, ISSUED).ask == {}
