@@ -242,7 +242,7 @@ def _statements(settings: Settings, part: _Part) -> None:
 def _fetches(settings: Settings, part: _Part) -> None:
     """An exemption from the address guard is for development: here it is a fault as soon as anybody but this machine
     can reach the service (CIMD-13)."""
-    from bridge.config.settings import is_loopback
+    from bridge.config.values import is_loopback
     from bridge.opening import open_fetcher
 
     open_fetcher(settings)

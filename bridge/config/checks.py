@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 
 from bridge.config.console import console_faults, console_file_faults
 from bridge.config.listeners import listener_faults
-from bridge.config.settings import Settings, is_loopback
+from bridge.config.settings import Settings
 from bridge.config.tracing import tracing_faults, tracing_files
 from bridge.config.trust_domains import trust_domain_faults
+from bridge.config.values import is_loopback
 from bridge.config.webhook import webhook_faults, webhook_files
 
 DRAFTS = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from bridge.config.console import LONGEST_SOCKET_PATH
-from bridge.config.settings import Settings, TlsSettings, TrustedProxySettings, is_loopback
+from bridge.config.settings import Settings, TlsSettings, TrustedProxySettings
+from bridge.config.values import is_loopback
 from bridge.model.spiffe_id import InvalidSpiffeId, SpiffeId
 
 # The key that is wrong, and what is wrong with it.

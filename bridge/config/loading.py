@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from bridge.config.checks import cross_checks, serving_faults
-from bridge.config.settings import UNIX, Settings
+from bridge.config.settings import Settings
+from bridge.config.values import UNIX
 from bridge.files.as_read import FileAsRead, read_text_file
 from bridge.files.toml_lines import line_of, line_of_syntax_error
 from bridge.model.errors import StartRefused

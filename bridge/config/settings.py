@@ -1,74 +1,33 @@
 """The shape of `bridge.toml`: every section, key, type and default (interface section 2).
 
-Units: every duration is held in whole seconds. What one key can be wrong about is said here; what only
-several together can be wrong about is in `checks`.
+Units: every duration is held in whole seconds. What a value can be wrong about by itself is in `values`;
+what only several together can be wrong about is in `checks`.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import re
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from bridge.metadata.uris import UnfitUri, require_secure
+from bridge.config.values import (
+    UNIX,
+    BaseUrl,
+    CollectorUrl,
+    ConsoleAddress,
+    Duration,
+    HostAndPort,
+    HttpsUrl,
+    ListenAddress,
+    Network,
+    NonEmpty,
+    Positive,
+)
 from bridge.model.forwarding import CertificateHeader
 from bridge.model.record_change import ChangeKind
-
-UNIX = "unix:"
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def parse_duration(value: object) -> int:
-    """Seconds from `"90s"`, `"5m"`, `"1h"` or `"30d"`. Raises ValueError for all else, zero included."""
-    if not isinstance(value, str) or (match := re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", value)) is None:
-        raise ValueError('a duration is a string such as "90s", "5m", "1h" or "30d"')
-    return int(match[1]) * _UNITS[match[2]]
-
-
-def _listen_address(value: str) -> str:
-    host, colon, port = value.rpartition(":")
-    if not colon or not host or not port.isdigit() or int(port) > 65535:
-        raise ValueError('a listen address is "host:port", an IPv6 host in brackets')
-    try:
-        ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        raise ValueError("the host of a listen address is an IP address") from None
-    return value
-
-
-def is_loopback(address: str) -> bool:
-    """Whether a checked `host:port` can be reached from this machine alone."""
-    return ipaddress.ip_address(address.rpartition(":")[0].strip("[]")).is_loopback
-
-
-def _base_url(value: str) -> str:
-    if re.fullmatch(r"[!-~]+", value) is None:
-        raise ValueError("a URL is printable ASCII")
-    url = urlsplit(value)
-    if url.scheme not in ("https", "http") or not url.hostname or "@" in url.netloc:
-        raise ValueError("must be an https URL without user information")
-    if url.query or url.fragment or value.endswith(("/", "?", "#")):
-        raise ValueError("must have no query, no fragment and no trailing slash")
-    if value != value.lower() and url.netloc != url.netloc.lower():
-        raise ValueError("the host must be in lower case: the string is compared byte by byte")
-    if url.scheme == "http":
-        try:
-            local = ipaddress.ip_address(url.hostname).is_loopback
-        except ValueError:
-            local = False
-        if not local:
-            raise ValueError("http is for development on a loopback address; everything else is https")
-    return value
-
-
-Duration = Annotated[int, BeforeValidator(parse_duration)]
-ListenAddress = Annotated[str, AfterValidator(_listen_address)]
-BaseUrl = Annotated[str, AfterValidator(_base_url)]
-Positive = Annotated[int, Field(gt=0)]
 
 
 class _Section(BaseModel):
@@ -81,7 +40,7 @@ class TlsSettings(_Section):
 
     certificate: str | None = None
     private_key: str | None = None
-    workload_api: Annotated[str, Field(min_length=1)] | None = None
+    workload_api: NonEmpty | None = None
     spiffe_id: str | None = None
 
 
@@ -134,24 +93,13 @@ class TrustDomainSettings(_Section):
     limits: TrustDomainLimits = TrustDomainLimits()
 
 
-def _network(value: str) -> str:
-    try:
-        network = ipaddress.ip_network(value)
-    except ValueError:
-        words = 'must be an IP address or network such as "10.0.0.7/32", without bits beyond its length'
-        raise ValueError(words) from None
-    if isinstance(network, ipaddress.IPv6Network) and network.network_address.ipv4_mapped is not None:
-        raise ValueError("is an IPv4 address in IPv6 clothes: write the IPv4 address")
-    return str(network)
-
-
 class TrustedProxySettings(_Section):
     """A proxy that may state whose certificate stands behind a request: the socket it comes by, or where from, and
     then perhaps by which X.509-SVID."""
 
     header: Annotated[CertificateHeader, Field(strict=False)]
-    unix: Annotated[str, Field(min_length=1)] | None = None
-    address: Annotated[str, AfterValidator(_network)] | None = None
+    unix: NonEmpty | None = None
+    address: Network | None = None
     spiffe_id: str | None = None
 
     @property
@@ -179,31 +127,13 @@ class StatementIssuerSettings(_Section):
     """Somebody who makes software statements and is no trust domain: where the pinned keys come from."""
 
     jwks_file: str | None = None
-    jwks_uri: Annotated[str, AfterValidator(_https_url)] | None = None
-
-
-def _host_and_port(value: str) -> str:
-    try:
-        web = require_secure(f"https://{value}", loopback=False)
-    except UnfitUri as fault:
-        raise ValueError(f'is no "host:port" in lower case, an IPv6 host in brackets: it {fault}') from None
-    if value != f"{web.host}:{web.port}":
-        raise ValueError('must be "host:port" and nothing more')
-    return value
-
-
-def _https_url(value: str) -> str:
-    try:
-        require_secure(value, loopback=False)
-    except UnfitUri as fault:
-        raise ValueError(f"the URL {fault}") from None
-    return value
+    jwks_uri: HttpsUrl | None = None
 
 
 class FetchSettings(_Section):
     """Outbound fetches: hosts exempt from the address guard, for development, and CAs beside the system's."""
 
-    allow_hosts: list[Annotated[str, AfterValidator(_host_and_port)]] = []
+    allow_hosts: list[HostAndPort] = []
     ca_file: str | None = None
 
 
@@ -212,22 +142,11 @@ class UserSettings(_Section):
     types a name. Units: seconds; a session ends after `session_life`, or `session_idle` without a page asked for."""
 
     source: Literal["oidc", "development"]
-    issuer: Annotated[str, AfterValidator(_https_url)] | None = None
+    issuer: HttpsUrl | None = None
     client_id: Annotated[str, Field(min_length=1, max_length=2048, pattern=r"^[!-~]+$")] | None = None
     client_secret_file: str | None = None
     session_idle: Duration = 1800
     session_life: Duration = 8 * 3600
-
-
-def _console_listen(value: str) -> str:
-    if value.startswith(UNIX):
-        if len(value) == len(UNIX):
-            raise ValueError('a Unix socket is "unix:" and a path')
-        return value
-    try:
-        return _listen_address(value)
-    except ValueError as error:
-        raise ValueError(f'{error}, or "unix:" and a path') from None
 
 
 class ConsoleSettings(_Section):
@@ -235,11 +154,11 @@ class ConsoleSettings(_Section):
     and with `group` that group's; on an address operators are known by `operators`, patterns of SPIFFE IDs, or by
     `subjects`, the `sub` of people at the provider of `[users]`. `url` is what browsers call it."""
 
-    listen: Annotated[str, AfterValidator(_console_listen)]
-    group: Annotated[str, Field(min_length=1)] | None = None
-    url: Annotated[str, AfterValidator(_https_url)] | None = None
+    listen: ConsoleAddress
+    group: NonEmpty | None = None
+    url: HttpsUrl | None = None
     operators: Annotated[list[str], Field(min_length=1)] | None = None
-    subjects: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)] | None = None
+    subjects: Annotated[list[NonEmpty], Field(min_length=1)] | None = None
 
     @property
     def unix(self) -> Path | None:
@@ -266,20 +185,12 @@ class WebhookSettings(_Section):
     """Who is told of changes of records: where, under which secret, and of what. `secret_file` has one line, or two
     while the secret is replaced; `ca_file` are CAs beside the system's. Units: `give_up_after` seconds."""
 
-    url: Annotated[str, AfterValidator(_https_url)]
-    secret_file: Annotated[str, Field(min_length=1)]
+    url: HttpsUrl
+    secret_file: NonEmpty
     events: Annotated[list[Annotated[ChangeKind, Field(strict=False)]], Field(min_length=1)] = _TOLD
     trust_domains: Annotated[list[str], Field(min_length=1)] | None = None
-    ca_file: Annotated[str, Field(min_length=1)] | None = None
+    ca_file: NonEmpty | None = None
     give_up_after: Duration = 3 * 86400
-
-
-def _collector_url(value: str) -> str:
-    try:
-        require_secure(value)
-    except UnfitUri as fault:
-        raise ValueError(f"the URL {fault}") from None
-    return value
 
 
 class TracingSettings(_Section):
@@ -287,11 +198,11 @@ class TracingSettings(_Section):
     `headers_file` holds credentials, `ca_file` CAs beside the system's. With `trust_proxies` trusted proxies say by
     `traceparent` which requests are traced."""
 
-    endpoint: Annotated[str, AfterValidator(_collector_url)]
+    endpoint: CollectorUrl
     ratio: Annotated[float, Field(ge=0, le=1)] = 0.05
     service_name: Annotated[str, Field(min_length=1, max_length=128)] = "spiffe-oauth-bridge"
-    headers_file: Annotated[str, Field(min_length=1)] | None = None
-    ca_file: Annotated[str, Field(min_length=1)] | None = None
+    headers_file: NonEmpty | None = None
+    ca_file: NonEmpty | None = None
     trust_proxies: bool = False
 
 
