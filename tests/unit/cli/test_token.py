@@ -19,6 +19,7 @@ import pytest
 from bridge.lab.workload_api import WorkloadApi
 from tests.flows.documented import Shelf, document_rules
 from tests.flows.stand import LEDGER, Stand
+from tests.live.processes import free_ports
 from tests.unit.cli.conftest import Run, bridge_process
 from tests.unit.fetch.tls_server import CA
 
@@ -317,6 +318,10 @@ def test_serve_says_all_faults_of_the_configuration_and_exits_2(folder: Path) ->
 
 @pytest.mark.parametrize("name", ["policies/example.org.toml", "secrets/seal.key", "bridge.db"])
 def test_serve_does_not_start_on_what_it_cannot_trust(folder: Path, name: str) -> None:
+    config = folder / "bridge.toml"
+    # On the addresses of `init` somebody else may listen.
+    for given, free in zip((":8443", ":8444"), free_ports(2), strict=True):
+        config.write_text(config.read_text().replace(given, f":{free}"))
     (folder / name).write_bytes(b"nonsense = " * 1000)
     ran = bridge_process(["serve"], cwd=folder)
     assert (ran.code, ran.out) == (1, "")
