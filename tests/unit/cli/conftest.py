@@ -104,6 +104,17 @@ def folder(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 
 
 @pytest.fixture
+def service(folder: Path) -> Path:
+    """A folder whose service would start, on addresses of its own."""
+    config = folder / "bridge.toml"
+    text = config.read_text()
+    for given, free in zip(("8443", "8444"), free_ports(2), strict=True):
+        text = text.replace(f":{given}", f":{free}")
+    config.write_text(text)
+    return folder
+
+
+@pytest.fixture
 def settings(folder: Path) -> Settings:
     return load_settings(folder / "bridge.toml", {})
 

@@ -10,19 +10,7 @@ from pathlib import Path
 import pytest
 
 from bridge.lab.web_ca import WebCa
-from tests.live.processes import free_ports
 from tests.unit.cli.conftest import NOW, Ran, Run, bridge_process
-
-
-@pytest.fixture
-def service(folder: Path) -> Path:
-    """A folder whose service would start, on addresses of its own."""
-    config = folder / "bridge.toml"
-    text = config.read_text()
-    for given, free in zip(("8443", "8444"), free_ports(2), strict=True):
-        text = text.replace(f":{given}", f":{free}")
-    config.write_text(text)
-    return folder
 
 
 @pytest.fixture
