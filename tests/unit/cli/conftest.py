@@ -23,6 +23,7 @@ from bridge.model.client import ClientKind, ClientState, ProposedClient
 from bridge.opening import open_store
 from bridge.preparing import prepare
 from bridge.store.ports import RegistrationLimits, Store
+from tests.live.processes import free_ports
 
 ROOT = Path(__file__).resolve().parents[3]
 LIMITS = RegistrationLimits(records=100_000, per_second=100_000, burst=100_000)
