@@ -200,8 +200,8 @@ def _store(settings: Settings, part: _Part) -> None:
 
 
 def _bundles(settings: Settings, part: _Part) -> None:
-    from bridge.cli.trust_looking import Asking, look
-    from bridge.cli.trust_table import what_is_wrong
+    from bridge.cli.trust.looking import Asking, look
+    from bridge.cli.trust.table import what_is_wrong
     from bridge.model.bundle import BundleHealth
 
     looked = look(settings, _BUNDLE_SECONDS, asking=Asking.APART)

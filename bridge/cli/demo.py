@@ -21,7 +21,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
-from bridge.cli.token_endpoint import Answer, Certificate, Connector
+from bridge.cli.token.endpoint import Answer, Certificate, Connector
 from bridge.lab.authority import Authority
 from bridge.lab.web_ca import WebCa
 from bridge.lab.workload_api import WorkloadApi

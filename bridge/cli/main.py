@@ -18,21 +18,22 @@ from bridge import __version__
 from bridge.cli.failures import EXPECTED, describe
 from bridge.cli.output import ALIGNED, lay_out_for_people, note, printable
 
-# name -> (where the command is, what `bridge --help` says of it). Nothing is imported until it is run.
+# name -> (the module below this package that has it under this name, what `bridge --help` says of it). Nothing is
+# imported until it is run.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "init": ("bridge.cli.init:init", "Write a first configuration, policies, a test certificate and keys."),
-    "check": ("bridge.cli.check:check", "Look at configuration, policies, store and bundles: all faults at once."),
-    "serve": ("bridge.cli.serve:serve", "Run the service in the foreground until SIGTERM."),
-    "policy": ("bridge.cli.policy:policy", "Check, test, explain and compare trust-domain policies."),
-    "clients": ("bridge.cli.clients:clients", "List client records, and revoke, deny or approve them."),
-    "trust": ("bridge.cli.trust:trust", "Show trust bundles: source, age, keys, next refresh; add trust domains."),
-    "doctor": ("bridge.cli.doctor:doctor", "Say rule by rule what the service makes of an SVID, and what to change."),
-    "audit": ("bridge.cli.audit:audit", "Read, follow, verify and export the audit log."),
-    "keys": ("bridge.cli.keys:keys", "List and rotate the keys that sign tokens."),
-    "webhook": ("bridge.cli.webhook:webhook", "Try the webhook, show its queue, send again what was given up."),
-    "db": ("bridge.cli.db:db", "Show the state of the schema, and migrate it."),
-    "token": ("bridge.cli.token:token", "Get an access token as a workload, with its SVID."),
-    "lab": ("bridge.cli.lab:lab", "Run an embedded SPIFFE authority, for tests and demonstrations."),
+    "init": ("init.command", "Write a first configuration, policies, a test certificate and keys."),
+    "check": ("check", "Look at configuration, policies, store and bundles: all faults at once."),
+    "serve": ("serve", "Run the service in the foreground until SIGTERM."),
+    "policy": ("policy.group", "Check, test, explain and compare trust-domain policies."),
+    "clients": ("clients.group", "List client records, and revoke, deny or approve them."),
+    "trust": ("trust.group", "Show trust bundles: source, age, keys, next refresh; add trust domains."),
+    "doctor": ("doctor.command", "Say rule by rule what the service makes of an SVID, and what to change."),
+    "audit": ("audit.group", "Read, follow, verify and export the audit log."),
+    "keys": ("keys", "List and rotate the keys that sign tokens."),
+    "webhook": ("webhook", "Try the webhook, show its queue, send again what was given up."),
+    "db": ("db", "Show the state of the schema, and migrate it."),
+    "token": ("token.command", "Get an access token as a workload, with its SVID."),
+    "lab": ("lab", "Run an embedded SPIFFE authority, for tests and demonstrations."),
 }
 INTERRUPTED = 130
 # Longer than any first sentence.
@@ -48,8 +49,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module, _, name = COMMANDS[cmd_name][0].partition(":")
-        command = getattr(importlib.import_module(module), name)
+        module, _ = COMMANDS[cmd_name]
+        command = getattr(importlib.import_module(f"bridge.cli.{module}"), cmd_name)
         assert isinstance(command, click.Command)
         return _with_whole_summaries(command)
 

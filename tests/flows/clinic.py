@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from bridge.cli.doctor_parts import examiner_of
+from bridge.cli.doctor.parts import examiner_of
 from bridge.doctor.examination import Question
 from bridge.doctor.given import GivenChain, GivenJwt
 from bridge.doctor.report import Diagnosis

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from bridge.cli.doctor_parts import examiner_of
+from bridge.cli.doctor.parts import examiner_of
 from bridge.doctor.examination import Examiner, Question
 from bridge.doctor.given import Given, GivenAssertion, GivenDocument, GivenJwt, GivenProof
 from bridge.doctor.remembered import LogLine

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from bridge.cli.audit_lookup import ask_of
+from bridge.cli.audit.lookup import ask_of
 from bridge.lab.jws import JwtKey
 from bridge.model.audit import AuditEventKind, AuditRow
 from bridge.model.authorization import PUSHED_CLIENT_ID

@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from bridge.cli.replay_book import ReplayBook
-from bridge.cli.replay_run import ReplayRun, Tally
+from bridge.cli.policy.replay_book import ReplayBook
+from bridge.cli.policy.replay_run import ReplayRun, Tally
 from bridge.policy.evaluate import PolicySet
 from bridge.policy.folder import PolicyDefaults, check_folder
 from bridge.policy.replay import Replay

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from bridge.ambient import new_id, now
-from bridge.cli.audit_lookup import ask_of
+from bridge.cli.audit.lookup import ask_of
 from bridge.cli.options import Failure, Moment, moment_at
 from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.evidence import Door, EvidenceKind

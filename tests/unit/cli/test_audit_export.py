@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from bridge.cli import audit_export
+from bridge.cli.audit import export as audit_export
 from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.store.ports import Store
 from tests.unit.cli.conftest import NOW, ROOT, Run

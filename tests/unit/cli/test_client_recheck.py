@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bridge.ambient import now
-from bridge.cli import client_recheck
+from bridge.cli.clients import recheck as client_recheck
 from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.client import ClientState
 from bridge.store.ports import Store

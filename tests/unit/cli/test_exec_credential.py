@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from bridge.cli.exec_credential import exec_credential, version_wanted
 from bridge.cli.options import Failure
-from bridge.cli.token_request import Granted
+from bridge.cli.token.exec_credential import exec_credential, version_wanted
+from bridge.cli.token.request import Granted
 from tests.unit.cli.conftest import Run
 
 V1, V1BETA1 = "client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.cli.starter import configuration
+from bridge.cli.init.starter import configuration
 from bridge.config import Settings, load_settings
 from bridge.lab.authority import Authority
 from bridge.lab.workload_api import WorkloadApi

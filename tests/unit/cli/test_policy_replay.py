@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from bridge.ambient import now
-from bridge.cli.replay_book import ReplayBook
-from bridge.cli.replay_run import ReplayRun
+from bridge.cli.policy.replay_book import ReplayBook
+from bridge.cli.policy.replay_run import ReplayRun
 from bridge.config import Settings
 from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.terms import Decision, Effect
@@ -359,11 +359,11 @@ def test_replay_prints_exactly_the_identities_that_gain_or_lose(
     run: Run, store: Store, candidate: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Against deciding each row by itself; with every bound so small that each is passed many times."""
-    monkeypatch.setattr("bridge.cli.policy_replay.ROWS_AT_ONCE", 37)
-    monkeypatch.setattr("bridge.cli.replay_run.MOST_REMEMBERED", 11)
-    monkeypatch.setattr("bridge.cli.replay_run.MOST_CHARACTERS", 900)
-    monkeypatch.setattr("bridge.cli.replay_book.MOST_IN_MEMORY", 7)
-    monkeypatch.setattr("bridge.cli.replay_book.MOST_CHARACTERS", 2500)
+    monkeypatch.setattr("bridge.cli.policy.replay.ROWS_AT_ONCE", 37)
+    monkeypatch.setattr("bridge.cli.policy.replay_run.MOST_REMEMBERED", 11)
+    monkeypatch.setattr("bridge.cli.policy.replay_run.MOST_CHARACTERS", 900)
+    monkeypatch.setattr("bridge.cli.policy.replay_book.MOST_IN_MEMORY", 7)
+    monkeypatch.setattr("bridge.cli.policy.replay_book.MOST_CHARACTERS", 2500)
     change(candidate / "example.org.toml", '"/ns/web/sa/*"', '"/ns/other/sa/*"')
     change(candidate / "example.org.toml", 'token_ttl = "15m"', 'token_ttl = "16m"')
     change(candidate / "example.org.toml", '"/ns/*/sa/default"', '"/ns/payments/sa/*"')
@@ -392,8 +392,8 @@ def test_replay_prints_exactly_the_identities_that_gain_or_lose(
 
 def test_what_was_asked_at_length_fills_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """T-27: who is refused chooses what the log keeps of it, thirty thousand characters and each time others."""
-    monkeypatch.setattr("bridge.cli.replay_run.MOST_CHARACTERS", 10_000)
-    monkeypatch.setattr("bridge.cli.replay_book.MOST_CHARACTERS", 10_000)
+    monkeypatch.setattr("bridge.cli.policy.replay_run.MOST_CHARACTERS", 10_000)
+    monkeypatch.setattr("bridge.cli.policy.replay_book.MOST_CHARACTERS", 10_000)
     policy, book = policy_in(SHIPPED), ReplayBook()
     # Recorded as refused by nobody's rule for what the policies allow: each is a change.
     going = ReplayRun(Replay(None, policy).against_recorded, None, book)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bridge.ambient import now
-from bridge.cli import policy_unused
+from bridge.cli.policy import unused as policy_unused
 from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.store.ports import Store
 from tests.unit.cli.conftest import Run

@@ -16,13 +16,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.cli import export_ways
-from bridge.cli.audit_rows import row_fields
-from bridge.cli.export_ways import Syslog, ToldToStop
+from bridge.cli.audit import export_ways
+from bridge.cli.audit.export_ways import Syslog, ToldToStop
+from bridge.cli.audit.rows import row_fields
+from bridge.cli.audit.syslog_message import LEAST_SIZE, Origin, row_message
+from bridge.cli.audit.syslog_wire import StreamWire, WireBroken, destination_of
 from bridge.cli.options import Failure
 from bridge.cli.stopping import Stop
-from bridge.cli.syslog_message import LEAST_SIZE, Origin, row_message
-from bridge.cli.syslog_wire import StreamWire, WireBroken, destination_of
 from bridge.lab.web_ca import WebCa
 from bridge.model.audit import AuditEvent, AuditEventKind, AuditRow
 from bridge.model.inert import inert

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from bridge.cli.options import Failure
-from bridge.cli.token_endpoint import Answer, NotNow
-from bridge.cli.token_refusal import refusal_of
-from bridge.cli.token_request import _granted
+from bridge.cli.token.endpoint import Answer, NotNow
+from bridge.cli.token.refusal import refusal_of
+from bridge.cli.token.request import _granted
 
 
 def refusal(status: int, **headers: str) -> Failure:

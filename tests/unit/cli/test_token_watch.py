@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from bridge.cli.options import Failure
-from bridge.cli.token_endpoint import NotNow, seconds_of
-from bridge.cli.token_request import Granted
-from bridge.cli.token_watch import INFO, WARNING, Surroundings, TokenKeeper, say_on_stderr
+from bridge.cli.token.endpoint import NotNow, seconds_of
+from bridge.cli.token.request import Granted
+from bridge.cli.token.watch import INFO, WARNING, Surroundings, TokenKeeper, say_on_stderr
 from bridge.lab.workload_api import Entry, WorkloadApi
 from bridge.model.errors import StartRefused
 from tests.flows.client import decode

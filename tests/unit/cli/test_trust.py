@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.cli.trust_table import emit_standing, what_is_wrong, worst_first
+from bridge.cli.trust.table import emit_standing, what_is_wrong, worst_first
 from bridge.lab.authority import Authority
 from bridge.model.bundle import BundleHealth, BundleStatus
 from bridge.model.spiffe_id import TrustDomain

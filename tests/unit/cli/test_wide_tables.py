@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bridge.ambient import now
-from bridge.cli.impact_words import Answer, show_tokens
 from bridge.cli.output import emit_table
+from bridge.cli.trust.impact_words import Answer, show_tokens
 from bridge.model.authority import Authority, AuthorityKind
 from bridge.model.client import ClientState
 from bridge.registration.impact import Impact, Share

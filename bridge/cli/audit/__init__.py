@@ -1,0 +1,1 @@
+"""`bridge audit`: reading, following, verifying and exporting the log."""

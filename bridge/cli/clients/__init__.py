@@ -1,0 +1,1 @@
+"""`bridge clients`: the records, and what an operator may do with them."""

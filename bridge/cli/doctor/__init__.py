@@ -1,0 +1,1 @@
+"""`bridge doctor`: one credential or request, examined with the service's own parts."""

@@ -1,0 +1,1 @@
+"""`bridge policy`: what it reads, decides, compares and says."""

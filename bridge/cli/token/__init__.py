@@ -1,0 +1,1 @@
+"""`bridge token`: a workload gets a token, once or always anew."""
