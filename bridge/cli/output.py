@@ -132,11 +132,10 @@ def emit_table(
     rows: Iterable[Sequence[object]],
     *,
     below: Iterable[Sequence[str]] = (),
-    fit: bool = False,
 ) -> None:
     """Rows for people: aligned at a terminal, else separated by tabs and written as they come. `below`: lines, already
-    printable, that belong to each row and stand under it at a terminal. With `fit` so many of the last columns stand
-    there too, each by its name, that no line of the table is wider than the terminal."""
+    printable, that belong to each row and stand under it at a terminal. So many of the last columns stand there too,
+    each by its name, that no line of the table is wider than the terminal: what is asked first comes first."""
     cells = ([printable(cell) for cell in row] for row in rows)
     if not aligned():
         say("\t".join(headers))
@@ -150,7 +149,7 @@ def emit_table(
     under = iter(below)
     # Alignment needs all rows of a table; a long list is cut into tables so that the first one comes soon.
     while block := list(itertools.islice(cells, 1000)):
-        kept = _fitting(headers, block) if fit else len(headers)
+        kept = _fitting(headers, block)
         painted = [[paint(cell) for cell in row[:kept]] for row in block]
         shown = tabulate.tabulate(painted, headers=headers[:kept], tablefmt="simple", disable_numparse=True)
         lines = shown.splitlines()

@@ -98,7 +98,7 @@ def list_clients(
             at = now()
             records = _records(store.clients, where, limit, since=moment_at(unused, at), now=at)
             if aligned() and not as_json:
-                emit_table(_BRIEF, (_brief(record, at, pending_expiry) for record in records), fit=True)
+                emit_table(_BRIEF, (_brief(record, at, pending_expiry) for record in records))
                 return 0
             fields = (record_fields(record, at, pending_expiry=pending_expiry) for record in records)
             _emit(fields if as_json else map(_told, fields), _COLUMNS, as_json)
@@ -129,7 +129,7 @@ def _emit(found: Iterator[dict[str, object]], columns: tuple[str, ...], as_json:
     if as_json:
         emit_json_array(found)
     else:
-        emit_table(columns, ([fields[name] for name in columns] for fields in found), fit=True)
+        emit_table(columns, ([fields[name] for name in columns] for fields in found))
 
 
 def _brief(record: ClientRecord, now: int, pending_expiry: int) -> tuple[object, ...]:

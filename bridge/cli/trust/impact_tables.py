@@ -36,7 +36,7 @@ def emit_authorities(answer: Answer, now: int) -> None:
         )
         for authority, (clients, share) in totals
     )
-    emit_table(_AUTHORITIES, rows, fit=True)
+    emit_table(_AUTHORITIES, rows)
 
 
 def emit_clients(answer: Answer, limit: int | None, now: int) -> None:
@@ -46,7 +46,7 @@ def emit_clients(answer: Answer, limit: int | None, now: int) -> None:
         (client_id, *_counts(share, now), authority.name[:_SHORT], None if subject == client_id else subject)
         for (authority, client_id, subject), share in shares[:limit]
     )
-    emit_table(_CLIENTS, rows, fit=True)
+    emit_table(_CLIENTS, rows)
 
 
 def emit_tokens(tokens: Iterable[tuple[Authority, RestingToken]], now: int) -> None:
@@ -63,7 +63,7 @@ def emit_tokens(tokens: Iterable[tuple[Authority, RestingToken]], now: int) -> N
         )
         for authority, token in tokens
     )
-    emit_table(_TOKENS, rows, fit=True)
+    emit_table(_TOKENS, rows)
 
 
 def _counts(share: Share, now: int) -> tuple[object, ...]:

@@ -35,10 +35,10 @@ def test_columns_that_do_not_fit_stand_below_each_row_by_their_names(
 ) -> None:
     rows = [("a" * 10, "b" * 10, "c" * 10), ("d", "e", None)]
     at_a_terminal(monkeypatch, 34)
-    emit_table(("one", "two", "three"), rows, fit=True)
+    emit_table(("one", "two", "three"), rows)
     assert widest(capsys.readouterr().out) == 34
     at_a_terminal(monkeypatch, 33)
-    emit_table(("one", "two", "three"), rows, fit=True)
+    emit_table(("one", "two", "three"), rows)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["one", "two"]
     assert lines[3].split() == ["three", "c" * 10]
@@ -50,7 +50,7 @@ def test_one_column_is_always_there_and_names_of_any_width_do_no_harm(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_a_terminal(monkeypatch, 20)
-    emit_table(("one", "two"), [("x" * 90, "\x1b[2J")], fit=True)
+    emit_table(("one", "two"), [("x" * 90, "\x1b[2J")])
     said = capsys.readouterr().out
     assert "x" * 90 in said
     assert "\x1b" not in said
@@ -96,3 +96,26 @@ def test_records_fit_the_terminal_and_pipes_keep_their_columns(
     said = run("--aligned", "clients", "list").out
     assert widest(said) <= columns
     assert "2h ago" in said
+
+
+COMMANDS = {
+    "who may what": ("policy", "reach"),
+    "rules that decided nothing": ("policy", "unused"),
+    "what was decided": ("audit", "tail"),
+    "the ends of chains": ("audit", "verify"),
+    "one client": ("clients", "show", WEB),
+    "signing keys": ("keys", "list"),
+    "trust domains": ("trust", "list"),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=list(COMMANDS))
+def test_tables_of_commands_fit_a_terminal_of_eighty_columns(
+    run: Run, records: Records, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    records.add("/ns/web/sa/storefront", state=ClientState.ACTIVE, now=now() - 7200)
+    at_a_terminal(monkeypatch, 80)
+    said = run("--aligned", *command)
+    rules = [line for line in said.out.splitlines() if set(line) == {"-", " "}]
+    assert rules, said
+    assert max(map(len, rules)) <= 80
