@@ -75,7 +75,7 @@ def _store_faults(settings: Settings) -> Faults:
     if not url.startswith("sqlite:///") or url == "sqlite:///":
         return [(("store", "url"), "must be sqlite:///FILE")]
     if not settings.database.parent.is_dir():
-        return [(("store", "url"), f"no such folder: {settings.database.parent}")]
+        return [(("store", "url"), f"no such folder: {settings.database.parent}; make it")]
     return []
 
 

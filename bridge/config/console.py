@@ -32,7 +32,7 @@ def console_file_faults(settings: Settings) -> Faults:
         return []
     faults: Faults = []
     if not console.unix.parent.is_dir():
-        faults.append((("console", "listen"), f"no such folder: {console.unix.parent}"))
+        faults.append((("console", "listen"), f"no such folder: {console.unix.parent}; make it"))
     if console.group is not None and group_of(console) is None:
         faults.append((("console", "group"), f"this machine has no group {console.group}"))
     return faults

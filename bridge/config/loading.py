@@ -115,7 +115,10 @@ class _Where:
 
 def _words(error: Mapping[str, Any]) -> str:
     if error["type"] == "extra_forbidden":
-        return "unknown key"
+        name = error["loc"][-1]
+        # Whoever adds a line at the end of the file adds it to the last section.
+        astray = len(error["loc"]) > 1 and name in Settings.model_fields and not isinstance(error["input"], dict | list)
+        return f"unknown key; {name} belongs above the first [section] of the file" if astray else "unknown key"
     if error["type"] == "missing":
         return "required, and not there"
     message: str = error["msg"]

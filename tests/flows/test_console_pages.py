@@ -42,7 +42,7 @@ class Watched:
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     folder = tmp_path_factory.mktemp("watched")
-    (folder / "run").mkdir()
+    (folder / "run").mkdir(exist_ok=True)
     with Stand(folder, more='[console]\nlisten = "unix:run/console.sock"\n', workers=1) as stand:
         operator = Watched(stand)
         yield operator

@@ -97,6 +97,8 @@ def _create(directory: Path, name: str, agent: FromAgent | None) -> list[Path]:
         _write(file)
     if not create_seal_key(seal_file):
         raise Failure(f"{printable(seal_file)}: somebody else made it at this moment")
+    # For sockets of the console and of proxies, as the configuration names them.
+    (directory / "run").mkdir(mode=0o755, exist_ok=True)
     if agent is None:
         (directory / "bundles").mkdir(exist_ok=True)
     return created

@@ -245,13 +245,23 @@ def test_a_trusted_proxy_is_named_and_one_that_anybody_here_could_be_is_a_fault(
     run: Run, folder: Path, proxy: str, code: int, words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = folder / "bridge.toml"
-    (folder / "run").mkdir()
+    (folder / "run").mkdir(exist_ok=True)
     file.write_text(f'{file.read_text()}\n[[trusted_proxies]]\n{proxy}\nheader = "client-cert"\n')
     ran = run("check")
     assert (ran.code, words in ran.out) == (code, True), ran.out
     with caplog.at_level(logging.WARNING):
         prepare(load_settings(file, {}))
     assert any("claim any SVID" in message for message in caplog.messages) == bool(code)
+
+
+@pytest.mark.parametrize(("folder_of_it", "code"), [("run", 0), ("nowhere", 1)])
+def test_the_consoles_socket_has_its_folder_from_init_and_another_is_to_be_made(
+    run: Run, folder: Path, folder_of_it: str, code: int
+) -> None:
+    file = folder / "bridge.toml"
+    file.write_text(f'{file.read_text()}\n[console]\nlisten = "unix:{folder_of_it}/console.sock"\n')
+    ran = run("check")
+    assert (ran.code, "make it" in ran.out) == (code, bool(code)), ran.out
 
 
 @pytest.mark.parametrize(("mode", "code"), [(0o750, 0), (0o2770, 0), (0o777, 1), (0o1777, 1)])
@@ -267,7 +277,7 @@ def test_a_socket_is_not_where_everybody_may_put_another(
     run: Run, folder: Path, mode: int, code: int, section: str
 ) -> None:
     file = folder / "bridge.toml"
-    (folder / "run").mkdir()
+    (folder / "run").mkdir(exist_ok=True)
     (folder / "run").chmod(mode)
     file.write_text(f"{file.read_text()}\n{section}")
     ran = run("check")

@@ -75,6 +75,7 @@ FAULTS = {
     "a host name": ('[console]\nlisten = "localhost:8500"\n', "console.listen: the host of a listen address is"),
     "a long path": ('[console]\nlisten = "unix:/' + "a" * 107 + '"\n', "a socket's path has at most 107 bytes"),
     "no folder": ('[console]\nlisten = "unix:nowhere/c.sock"\n', "console.listen: no such folder"),
+    "top-level key": (SOCKET + 'metrics_listen = "127.0.0.1:1"\n', "unknown key; metrics_listen belongs above"),
     "no group": (SOCKET + 'group = "no-such-group"\n', "console.group: this machine has no group no-such-group"),
     "operators of a socket": (SOCKET + OPERATORS, "console.operators: is for a console on an address"),
     "people of a socket": (PEOPLE + SOCKET + SUBJECTS, "console.subjects: is for a console on an address"),
