@@ -36,7 +36,7 @@ def findings_of(
 
 def not_reached(steps: Iterable[str], lacks: str) -> tuple[Finding, ...]:
     """Steps that nobody could look at."""
-    return tuple(Finding(step, Outcome.NOT_REACHED, found=f"hangs on {lacks}") for step in steps)
+    return tuple(Finding(step, Outcome.NOT_REACHED, found=f"depends on {lacks}") for step in steps)
 
 
 def failed(step: str, expected: str, found: str, error: BridgeError, remedy: Remedy) -> Finding:
@@ -56,7 +56,7 @@ def _finding(
     looked: Looked, words: Callable[[str], tuple[str, str]], remedy: Callable[[str, BridgeError], Remedy]
 ) -> Finding:
     if looked.lacks is not None:
-        return Finding(looked.step, Outcome.NOT_REACHED, found=f"hangs on {looked.lacks}")
+        return Finding(looked.step, Outcome.NOT_REACHED, found=f"depends on {looked.lacks}")
     expected, found = words(looked.step)
     if looked.error is None:
         return Finding(looked.step, Outcome.OK, expected, found)

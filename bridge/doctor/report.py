@@ -9,7 +9,7 @@ from bridge.model.reasons import Reason
 
 
 class Outcome(StrEnum):
-    """How a step came out. NOT_REACHED: it hangs on one that failed."""
+    """How a step came out. NOT_REACHED: it depends on one that failed."""
 
     OK = "ok"
     FAILED = "failed"
