@@ -94,7 +94,7 @@ def _taken_over(request: Request, terms: Terms | None) -> dict[str, object]:
 def _free_id(policy: PolicySet, request: Request, scopes: Sequence[str]) -> str:
     """An id that says whom and what, and that no rule has."""
     name = request.subject.name.rpartition("://")[2].partition("/")[2] or request.subject.name
-    words = _UNFIT.sub("-", "-".join([*name.split("/")[-3:], *scopes[:1]])).strip("-._")
+    words = _UNFIT.sub("-", "-".join([*name.split("/")[-3:], *(request.ask.scopes or scopes)[:1]])).strip("-._")
     taken = {rule.id for rule in policy.rules}
     stem = words[: _LONGEST_ID - 5] or "rule"
     return next(id for id in (stem, *(f"{stem}-{n}" for n in range(2, len(taken) + 3))) if id not in taken)
