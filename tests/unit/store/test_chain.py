@@ -14,7 +14,7 @@ from bridge.model.errors import LimitReached
 from bridge.store.audit_chain import ChainKey, Checkpoint, Tail, line_of, line_of_columns
 from bridge.store.issuing import granularity
 from bridge.store.limits import Bucket, Rate
-from bridge.store.listing import _behind
+from bridge.store.listing import behind
 from tests.contract.records import AUDIT_KEY, NOW, event
 
 KEY = ChainKey(AUDIT_KEY)
@@ -88,7 +88,7 @@ def test_a_bucket_never_gives_more_than_burst_and_rate_allow(rate: int, burst: i
 
 @given(st.text(min_size=1, max_size=6), st.text(max_size=6))
 def test_the_range_of_a_prefix_holds_what_begins_with_it_and_nothing_else(prefix: str, other: str) -> None:
-    high = _behind(prefix)
+    high = behind(prefix)
     for text in (prefix, prefix + other, other):
         raw, low = text.encode("utf-8", "surrogatepass"), prefix.encode("utf-8", "surrogatepass")
         inside = low <= raw and (high is None or raw < high.encode("utf-8", "surrogatepass"))
