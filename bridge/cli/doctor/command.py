@@ -18,7 +18,7 @@ from bridge.cli.policy.folder import note_what_is_off
 
 if TYPE_CHECKING:
     from bridge.config import Settings
-    from bridge.doctor.examination import Question
+    from bridge.doctor.examination import Examiner, Question
     from bridge.doctor.given import Given
     from bridge.doctor.remembered import LogLine, Remembered
     from bridge.doctor.report import Diagnosis
@@ -72,7 +72,9 @@ def _request_options(command: _Command) -> _Command:
         ),
         click.option("--method", metavar="METHOD", help="Of a proof: the method of the request.  [default: POST]"),
         click.option(
-            "--door", type=click.Choice(["token", "par", "register"]), help="[default: token; register for a statement]"
+            "--door",
+            type=click.Choice(["token", "par", "register"]),
+            help="[default: token; register for a statement, par for a document whose rule is about codes]",
         ),
         click.option("--grant-type", metavar="TYPE", help="[default: client_credentials; authorization_code at par]"),
         request_options("A key the request proves beside a certificate's own; jkt is DPoP."),
@@ -152,7 +154,23 @@ def _of_credential(settings: Settings, what: str | None, fetching: Fetching, **a
     if read.body is not None:
         question = replace(question, ask=replace(question.ask, door=_register()), body=read.body)
     with store_of(settings) as store, examiner_of(settings, store) as (examiner, _):
-        return examiner.examine(read.given, question)
+        diagnosis = examiner.examine(read.given, question)
+        if isinstance(read.given, GivenDocument) and asked["door"] is None and asked["grant_type"] is None:
+            return _as_it_may_come(examiner, read.given, question, diagnosis)
+        return diagnosis
+
+
+def _as_it_may_come(examiner: Examiner, given: Given, question: Question, at_token: Diagnosis) -> Diagnosis:
+    """A client with a document mostly comes for codes. Where nobody said what it asks, and it may not come by itself,
+    that is examined instead, if its rule is about that."""
+    from bridge.model.evidence import Door
+    from bridge.model.reasons import Reason
+
+    if at_token.reason is not Reason.POLICY_GRANT_TYPE:
+        return at_token
+    ask = replace(question.ask, door=Door.PAR, grant_type=_GRANT_TYPES["par"])
+    at_par = examiner.examine(given, replace(question, ask=ask))
+    return at_token if at_par.reason is Reason.POLICY_GRANT_TYPE else at_par
 
 
 def _register() -> Door:

@@ -96,6 +96,18 @@ def test_the_url_of_a_client_is_looked_at_as_far_as_its_letters_go(run: Run, fol
     assert "lower case" in ran.json["advice"]
 
 
+def test_a_document_is_asked_for_codes_where_its_rule_is_about_them_and_nobody_said_what_it_asks(
+    run: Run, saved: Saved
+) -> None:
+    url = "https://mail.apps.example.org/client.json"
+    back = {"redirect_uris": ["https://mail.apps.example.org/callback"], "token_endpoint_auth_method": "none"}
+    words = (saved(document(client_id=url, **back)), "--url", url, "--json")
+    unsaid = run("doctor", *words)
+    assert (unsaid.code, unsaid.json["door"], unsaid.json["reason"]) == (0, "par", None)
+    said = run("doctor", *words, "--door", "token")
+    assert (said.code, said.json["door"], said.json["reason"]) == (1, "token", "policy_grant_type")
+
+
 # --- what it never says ---------------------------------------------------------------------------
 
 
