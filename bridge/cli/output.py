@@ -132,16 +132,19 @@ def emit_table(
     rows: Iterable[Sequence[object]],
     *,
     below: Iterable[Sequence[str]] = (),
-) -> None:
+) -> int:
     """Rows for people: aligned at a terminal, else separated by tabs and written as they come. `below`: lines, already
     printable, that belong to each row and stand under it at a terminal. So many of the last columns stand there too,
-    each by its name, that no line of the table is wider than the terminal: what is asked first comes first."""
+    each by its name, that no line of the table is wider than the terminal: what is asked first comes first. Gives how many
+    rows there were."""
+    count = 0
     cells = ([printable(cell) for cell in row] for row in rows)
     if not aligned():
         say("\t".join(headers))
         for row in cells:
             say("\t".join(row))
-        return
+            count += 1
+        return count
     import tabulate
 
     # Else two more columns for each header than anything in it needs, and a terminal has eighty.
@@ -149,6 +152,7 @@ def emit_table(
     under = iter(below)
     # Alignment needs all rows of a table; a long list is cut into tables so that the first one comes soon.
     while block := list(itertools.islice(cells, 1000)):
+        count += len(block)
         kept = _fitting(headers, block)
         painted = [[paint(cell) for cell in row[:kept]] for row in block]
         shown = tabulate.tabulate(painted, headers=headers[:kept], tablefmt="simple", disable_numparse=True)
@@ -159,6 +163,7 @@ def emit_table(
             if number >= head:
                 for more in (*_named(headers[kept:], block[number - head][kept:]), *next(under, ())):
                     say(f"  {more}")
+    return count
 
 
 def columns() -> int:

@@ -23,7 +23,7 @@ from bridge.cli.clients.records import (
     waiting_fields,
 )
 from bridge.cli.options import Moment, config_option, json_option, list_options, moment_at, settings_of
-from bridge.cli.output import aligned, emit_json_array, emit_table, paint, printable, say, timestamp
+from bridge.cli.output import aligned, emit_json_array, emit_table, note, paint, printable, say, timestamp
 from bridge.model.client import ClientKind, ClientRecord, ClientState
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ _COLUMNS = ("client_id", "kind", "state", "rule", "identities", "created_at", "l
 # At a terminal, where what does not fit stands below: what is asked first comes first.
 _BRIEF = ("client_id", "state", "kind", "last used", "ends", "rule", "identities", "created", "subject")
 _INDENT = "  "
+# An empty answer looks like one that was cut off.
+_NOBODY = "no client is like that"
 
 
 @click.command("list")
@@ -98,7 +100,8 @@ def list_clients(
             at = now()
             records = _records(store.clients, where, limit, since=moment_at(unused, at), now=at)
             if aligned() and not as_json:
-                emit_table(_BRIEF, (_brief(record, at, pending_expiry) for record in records))
+                if not emit_table(_BRIEF, (_brief(record, at, pending_expiry) for record in records)):
+                    note(_NOBODY)
                 return 0
             fields = (record_fields(record, at, pending_expiry=pending_expiry) for record in records)
             _emit(fields if as_json else map(_told, fields), _COLUMNS, as_json)
@@ -129,7 +132,8 @@ def _emit(found: Iterator[dict[str, object]], columns: tuple[str, ...], as_json:
     if as_json:
         emit_json_array(found)
     else:
-        emit_table(columns, ([fields[name] for name in columns] for fields in found))
+        if not emit_table(columns, ([fields[name] for name in columns] for fields in found)):
+            note(_NOBODY)
 
 
 def _brief(record: ClientRecord, now: int, pending_expiry: int) -> tuple[object, ...]:

@@ -98,6 +98,14 @@ def test_records_fit_the_terminal_and_pipes_keep_their_columns(
     assert "2h ago" in said
 
 
+def test_a_list_without_clients_says_so_beside_the_answer(run: Run, records: Records) -> None:
+    records.add("/ns/web/sa/storefront", state=ClientState.ACTIVE)
+    for words, nobody in ((("--pending",), True), (("--state", "denied"), True), (("--state", "active"), False)):
+        for way in ((), ("--aligned",)):
+            ran = run(*way, "clients", "list", *words)
+            assert ("no client" in ran.err, ran.code) == (nobody, 0), (words, way)
+
+
 COMMANDS = {
     "who may what": ("policy", "reach"),
     "rules that decided nothing": ("policy", "unused"),
