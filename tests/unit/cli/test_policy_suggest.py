@@ -203,6 +203,13 @@ def test_the_rule_names_this_identity_its_way_and_what_it_asked_for(
     assert (again.code, "the policies of now allow it" in again.err) == (1, True)
 
 
+def test_a_rule_is_named_after_what_was_refused_and_not_after_what_it_gives_beside(run: Run, refuse: Refuse) -> None:
+    refuse(**{**TILL, "scopes": ["ledger.write"], "evidence": "x509-svid", "proved": ["x5t#S256"]})
+    (rule,) = tomllib.loads(run(*SUGGEST, "--json").json["text"])["rule"]
+    assert rule["grant"]["scopes"] == ["ledger.read", "ledger.write"]
+    assert rule["id"].endswith("-ledger.write")
+
+
 def test_people_see_what_to_paste_where(run: Run, refuse: Refuse) -> None:
     refuse(**VISITOR, scopes=["ledger.read"])
     ran = run(*SUGGEST)
