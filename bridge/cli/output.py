@@ -135,8 +135,8 @@ def emit_table(
 ) -> int:
     """Rows for people: aligned at a terminal, else separated by tabs and written as they come. `below`: lines, already
     printable, that belong to each row and stand under it at a terminal. So many of the last columns stand there too,
-    each by its name, that no line of the table is wider than the terminal: what is asked first comes first. Gives how many
-    rows there were."""
+    each by its name, that no line of the table is wider than the terminal: what is asked first comes first. Gives how
+    many rows there were."""
     count = 0
     cells = ([printable(cell) for cell in row] for row in rows)
     if not aligned():
