@@ -25,6 +25,7 @@ class ServiceAccount:
     selector: str
     name: str
     is_root: bool = False
+    is_here: bool = True
 
     @classmethod
     def of(cls, user: str | None) -> ServiceAccount:
@@ -39,7 +40,7 @@ class ServiceAccount:
         try:
             return cls._numbered(pwd.getpwnam(user).pw_uid, user)
         except KeyError:
-            return cls(f"unix:user:{user}", f"user {user}")
+            return cls(f"unix:user:{user}", f"user {user}", is_here=False)
 
     @classmethod
     def _numbered(cls, uid: int, name: str = "") -> ServiceAccount:
@@ -81,6 +82,11 @@ class EntryCommand:
             said.append(
                 "for the bundle of a foreign trust domain from this agent: -federatesWith spiffe://NAME, "
                 "once the server federates with it (spire-server federation list)"
+            )
+        if not self.account.is_here:
+            said.append(
+                f"this machine has no {self.account.name}: once it has, -selector unix:uid:NUMBER (`id -u`) is better, "
+                "because an agent may not be able to look names up"
             )
         if self.account.is_root:
             said.append("user id 0 is root: all of root's processes would be the bridge; --user NAME names another")

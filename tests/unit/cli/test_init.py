@@ -196,6 +196,7 @@ def test_who_is_known_already_is_told_as_whom_and_keeps_the_foreign_bundles(run:
     assert words[-2:] == ["-federatesWith", "spiffe://partner.example"]
     # An account that this machine does not know goes by its name.
     assert words[words.index("-selector") + 1] == "unix:user:no-such-account"
+    assert "this machine has no user no-such-account" in ran.out
 
 
 @pytest.mark.parametrize(
