@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from bridge.cli.output import emit_table, printable, timestamp
+from bridge.cli.output import aligned, emit_table, printable, timestamp
 from bridge.model.audit import AuditEventKind, AuditRow
 from bridge.model.authority import Authority, of_audit
 from bridge.model.inert import in_short
@@ -63,8 +63,10 @@ def _authority_fields(authority: Authority) -> dict[str, object]:
 
 
 def emit_rows(rows: Iterator[Mapping[str, object]] | Sequence[Mapping[str, object]]) -> None:
-    """Rows for people, the columns that say who asked what and how it ended."""
-    emit_table(_COLUMNS, ([*_cells(row)] for row in rows))
+    """Rows for people, the columns that say who asked what and how it ended. At a terminal, where a row may take
+    several lines, none of them says that it counts once."""
+    shown = ({**row, "count": None} if row["count"] == 1 and aligned() else row for row in rows)
+    emit_table(_COLUMNS, ([*_cells(row)] for row in shown))
 
 
 def tab_line(row: Mapping[str, object]) -> str:

@@ -9,10 +9,11 @@ import pytest
 from bridge.ambient import now
 from bridge.cli.output import emit_table
 from bridge.cli.trust.impact_words import Answer, show_tokens
+from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.model.authority import Authority, AuthorityKind
 from bridge.model.client import ClientState
 from bridge.registration.impact import Impact, Share
-from bridge.store.ports import RestingToken
+from bridge.store.ports import RestingToken, Store
 from tests.unit.cli.conftest import Records, Run
 
 NOW = 1_800_000_000
@@ -96,6 +97,21 @@ def test_records_fit_the_terminal_and_pipes_keep_their_columns(
     said = run("--aligned", "clients", "list").out
     assert widest(said) <= columns
     assert "2h ago" in said
+
+
+@pytest.mark.parametrize("times", [1, 7])
+def test_a_row_below_the_table_says_how_often_only_where_it_was_not_once(
+    run: Run, store: Store, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    event = AuditEvent(id="id-1", time=NOW, event=AuditEventKind.REFUSED, subject=WEB, count=times)
+    store.audit.append(event)
+    words = ("audit", "tail", "--event", "refused")
+    piped = run(*words).out.splitlines()
+    assert dict(zip(piped[0].split("\t"), piped[-1].split("\t"), strict=True))["count"] == str(times)
+    at_a_terminal(monkeypatch, 80)
+    said = run("--aligned", *words).out
+    assert WEB in said
+    assert [line.split()[1] for line in said.splitlines() if line.startswith("  count")] == [str(times)] * (times > 1)
 
 
 def test_a_list_without_clients_says_so_beside_the_answer(run: Run, records: Records) -> None:
