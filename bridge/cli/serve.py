@@ -2,7 +2,7 @@
 
 What must be in place before a worker starts is put there by a short-lived child: reading the
 configuration, opening the store and compiling the policies load much code that the parent, which only
-watches its workers, would carry about for as long as it lives.
+watches its workers, would carry about for as long as it lives. Meanwhile the workers load theirs.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import sys
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,52 +51,79 @@ def serve(as_json: bool, config: Path) -> int:
     Example:
       bridge serve --config /etc/bridge/bridge.toml
     """
-    context = multiprocessing.get_context("spawn")
-    receiving, sending = context.Pipe(duplex=False)
-    child = context.Process(target=_prepare_and_leave, args=(sending, config), name="bridge-prepare", daemon=True)
-    child.start()
-    sending.close()
+    preparation = _Preparation(config)
     # The parent loads its own part while the child is at work.
     from bridge.observe.log import configure
     from bridge.serving.supervisor import serve as run
 
     configure()
-    options = _outcome(receiving)
-    child.join()
-    if isinstance(options, int):
-        return options
-    # The configuration was read: whatever fails from here on is an answer, and no wrong usage.
-    return NO if run(options, _announce_as_json if as_json else say) else 0
+    options = preparation.options()
+    if options is None:
+        return preparation.code
+    code = run(options, _announce_as_json if as_json else say, preparation.is_done)
+    # The configuration was read: whatever fails from there on is an answer, and no wrong usage.
+    return preparation.code or (NO if code else 0)
 
 
 def _announce_as_json(line: str) -> None:
     emit_json_line({"ready": True, "pid": os.getpid(), "message": line})
 
 
-def _outcome(receiving: Connection) -> ServingOptions | int:
-    """What the child made; or the exit code, once its faults have been said."""
-    try:
-        code, faults, options = receiving.recv()
-    except EOFError:
-        # A defect: the child has printed its traceback.
-        return 1
-    finally:
-        receiving.close()
-    for fault in faults:
-        note(f"error: {printable(fault)}")
-    result: ServingOptions | int = code if options is None else options
-    return result
+class _Preparation:
+    """The child that prepares, as its parent sees it. It speaks twice: when the configuration has been read, which is
+    enough for workers to be started, and when all is in place, which they need before they can do anything.
+    """
+
+    def __init__(self, config: Path) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._receiving, sending = context.Pipe(duplex=False)
+        self._child = context.Process(
+            target=_prepare_and_leave, args=(sending, config), name="bridge-prepare", daemon=True
+        )
+        self._child.start()
+        sending.close()
+        self.code = 0
+
+    def options(self) -> ServingOptions | None:
+        """How to serve; None where nothing can be served, which has been said, and `code` tells what that means."""
+        options = self._heard()
+        if options is None:
+            self._child.join()
+        return options
+
+    def is_done(self, seconds: float) -> int | None:
+        """Waits so long at most. None: it is not; else `code`, 0 when all is in place, after what is wrong was said."""
+        if not self._receiving.poll(seconds):
+            return None
+        self._heard()
+        self._receiving.close()
+        self._child.join()
+        return self.code
+
+    def _heard(self) -> ServingOptions | None:
+        try:
+            self.code, faults, options = self._receiving.recv()
+        except EOFError:
+            # A defect: the child has printed its traceback.
+            self.code, faults, options = NO, (), None
+        for fault in faults:
+            note(f"error: {printable(fault)}")
+        heard: ServingOptions | None = options
+        return heard
 
 
 def _prepare_and_leave(sending: Connection, config: Path) -> None:
-    prepare_in_child(sending, config)
+    # A parent that was told to end meanwhile does not listen any more.
+    with suppress(BrokenPipeError):
+        prepare_in_child(sending, config)
     # All is said and every file is closed: taking the interpreter apart would only keep the workers waiting.
     sys.stderr.flush()
     os._exit(0)
 
 
 def prepare_in_child(sending: Connection, config: Path) -> None:
-    """Prepare, and send `(exit code, faults, options)`; runs in a process of its own."""
+    """Read the configuration and prepare, and send `(exit code, faults, options)` after each, without options after
+    the second, or once where the first fails; runs in a process of its own."""
     # Ctrl-C reaches the whole group; the parent says what there is to say.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
@@ -103,6 +131,7 @@ def prepare_in_child(sending: Connection, config: Path) -> None:
         options = serving_options(settings, as_read)
         if faults := start_faults(settings, options):
             raise StartRefused(faults)
+        sending.send((0, (), options))
         from bridge.observe.log import configure
         from bridge.preparing import prepare
 
@@ -111,7 +140,7 @@ def prepare_in_child(sending: Connection, config: Path) -> None:
     except EXPECTED as error:
         sending.send((*describe(error), None))
     else:
-        sending.send((0, (), options))
+        sending.send((0, (), None))
 
 
 def serving_options(settings: Settings, as_read: FileAsRead) -> ServingOptions:

@@ -36,6 +36,12 @@ _ASK = 0.25
 _LONGEST_DELAY = 15.0
 # What a worker gets beyond its drain before it is killed, in seconds.
 _AFTER_DRAIN = 5.0
+# How often it is asked whether a preparation that takes long is to go on, in seconds.
+_PREPARED_LOOK = 0.2
+
+# Waits so many seconds at most for what workers need to be in place. None: it is not yet. 0: it is. Else it will not
+# be, and this is the exit code.
+Prepared = Callable[[float], int | None]
 
 
 class Supervisor(Multiprocess):
@@ -46,12 +52,17 @@ class Supervisor(Multiprocess):
     processes: list[WorkerProcess]  # type: ignore[assignment]
 
     def __init__(
-        self, options: ServingOptions, listeners: list[Listener], announce: Callable[[str], None], notifier: Notifier
+        self,
+        options: ServingOptions,
+        listeners: list[Listener],
+        announce: Callable[[str], None],
+        notifier: Notifier,
+        prepared: Prepared,
     ) -> None:
         super().__init__(uvicorn_config(options), [])
         self._options = options
         self._listeners = listeners
-        self._announce, self._notifier = announce, notifier
+        self._announce, self._notifier, self._prepared = announce, notifier, prepared
         self._board = LoadBoard(options.workers)
         self._announced = False
         self._status = ""
@@ -81,6 +92,8 @@ class Supervisor(Multiprocess):
         """Run until told to end. Gives the exit code."""
         self.init_processes()
         try:
+            if not self._is_prepared():
+                return self._code
             while not self.should_exit.is_set():
                 self._sleep()
                 self.handle_signals()
@@ -88,6 +101,22 @@ class Supervisor(Multiprocess):
         finally:
             self._end()
         return self._code
+
+    def _is_prepared(self) -> bool:
+        """Let the workers go on as soon as they may. True also when all is to end: that is handled with the signals."""
+        code = None
+        while code is None and not self._is_told_to_end():
+            code = self._prepared(_PREPARED_LOOK)
+        if self._is_told_to_end():
+            return True
+        self._code = code or 0
+        if code == 0:
+            for worker in self.processes:
+                worker.release()
+        return code == 0
+
+    def _is_told_to_end(self) -> bool:
+        return not {signal.SIGTERM, signal.SIGINT}.isdisjoint(self.signal_queue)
 
     def _sleep(self) -> None:
         """Until a signal comes, a worker says something or dies, or a second has passed."""
@@ -154,6 +183,7 @@ class Supervisor(Multiprocess):
             del self._due[place]
             self.processes[place] = worker = self._worker(place)
             worker.start()
+            worker.release()
 
     def _give_up(self, worker: WorkerProcess) -> None:
         """At the first start a worker that fails would fail again: end, and say why once."""
@@ -250,12 +280,17 @@ def _check(options: ServingOptions) -> list[Listener]:
     return open_listeners(options)
 
 
-def serve(options: ServingOptions, announce: Callable[[str], None] = _announce_on_stdout) -> int:
+def serve(
+    options: ServingOptions,
+    announce: Callable[[str], None] = _announce_on_stdout,
+    prepared: Prepared = lambda _: 0,
+) -> int:
     """Run the service in the foreground until SIGTERM or SIGINT, and give the exit code.
 
     0: ended as told, all requests answered. 1: a worker crashed at its start, or could not answer all by
     the end of its drain. 2: the configuration is not usable; every fault is on stderr, once. `announce`
-    gets one line when all workers serve, and so does systemd, if it wants to know. Must be called in the
+    gets one line when all workers serve, and so does systemd, if it wants to know. While `prepared` is waited for, the
+    workers load their code; what it says instead of 0 is the exit code. Must be called in the
     main thread of a process that has no other use for signals.
     """
     try:
@@ -269,7 +304,7 @@ def serve(options: ServingOptions, announce: Callable[[str], None] = _announce_o
     shared_numbers = tempfile.mkdtemp(prefix="bridge-metrics-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared_numbers
     try:
-        return Supervisor(options, listeners, announce, notifier).serve()
+        return Supervisor(options, listeners, announce, notifier, prepared).serve()
     finally:
         for listener in listeners:
             listener.close()

@@ -28,11 +28,14 @@ from bridge.serving.sockets import Listener
 _OTHER_DESCRIPTORS = 512
 # After how many new objects the collector looks at the youngest, and how much rarer at the older ones.
 _COLLECT = (20_000, 20, 50)
+# What the parent says to a worker.
+_GO, _PING = b"go", b"ping"
 
 
 class WorkerProcess(Process):
-    """A worker. The parent sends a byte to ask for a sign of life; the worker sends `("alive", None)`,
-    once `("ready", None)`, `("reloaded", None)` after a SIGHUP, or `("faults", texts)` and ends."""
+    """A worker. It loads its code at once and makes the application when the parent says `go`. The parent asks for a
+    sign of life; the worker sends `("alive", None)`, once `("ready", None)`, `("reloaded", None)` after a SIGHUP, or
+    `("faults", texts)` and ends."""
 
     def __init__(
         self, config: Config, options: ServingOptions, listeners: Sequence[Listener], board: LoadBoard, place: int
@@ -58,6 +61,11 @@ class WorkerProcess(Process):
         self.child_conn.close()
         self.started_at = self.last_sign = time.monotonic()
 
+    def release(self) -> None:
+        """Have it make the application: all that it needs is in place."""
+        self.last_sign = time.monotonic()
+        self._say(_GO)
+
     def read_signs(self) -> None:
         """Take in what the worker has said since."""
         try:
@@ -73,8 +81,11 @@ class WorkerProcess(Process):
 
     def ask_for_sign(self) -> None:
         """Have the worker say that it lives; the answer comes with `read_signs`."""
+        self._say(_PING)
+
+    def _say(self, what: bytes) -> None:
         try:
-            self.parent_conn.send(b"ping")
+            self.parent_conn.send(what)
         except OSError:
             return
 
@@ -105,7 +116,9 @@ class WorkerProcess(Process):
 
     def _run(self, signs: Signs) -> bool:
         _raise_descriptor_limit(self.options.caps.connections + _OTHER_DESCRIPTORS)
-        app: ServedApp = resolve(self.options.factory)(self.options.argument)
+        make = resolve(self.options.factory)
+        signs.go.wait()
+        app: ServedApp = make(self.options.argument)
         try:
             app.start()
         except StartRefused:
@@ -137,9 +150,11 @@ class WorkerProcess(Process):
 
 
 class Signs:
-    """The worker's end of the pipe: answers the parent, and drains the worker when the parent is gone."""
+    """The worker's end of the pipe: answers the parent, and drains the worker when the parent is gone. `go` is set when
+    the parent has said so."""
 
     def __init__(self, pipe: Connection[Any, Any]) -> None:
+        self.go = threading.Event()
         self._pipe = pipe
         self._lock = threading.Lock()
 
@@ -158,12 +173,15 @@ class Signs:
     def _listen(self) -> None:
         while True:
             try:
-                self._pipe.recv()
+                said = self._pipe.recv()
             except (OSError, EOFError):
                 # The parent died or has let go of us: without it nobody could end or replace this worker.
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
-            self.send("alive")
+            if said == _GO:
+                self.go.set()
+            else:
+                self.send("alive")
 
 
 def _raise_descriptor_limit(wanted: int) -> None:

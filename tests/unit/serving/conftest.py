@@ -160,7 +160,7 @@ def launch(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """A function that starts a supervisor in a process of its own; all are killed at the end."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(options: ServingOptions) -> subprocess.Popen[str]:
+    def start(options: ServingOptions, *more: str) -> subprocess.Popen[str]:
         pickled = tmp_path / "options.pickle"
         pickled.write_bytes(pickle.dumps(options))
         temporary = tmp_path / "temporary"
@@ -171,7 +171,7 @@ def launch(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
             "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[2])]),
             "SERVING_TEST_FOLDER": str(tmp_path),
         }
-        command = [sys.executable, str(HERE / "serving_launcher.py"), str(pickled)]
+        command = [sys.executable, str(HERE / "serving_launcher.py"), str(pickled), *more]
         process = subprocess.Popen(
             command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL
         )
