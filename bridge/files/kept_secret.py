@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from pathlib import Path
+
+from bridge.files.drafting import draft_beside
 
 _RIGHTS = 0o600
 
@@ -59,18 +60,5 @@ def replace_secret(path: Path, content: bytes) -> None:
 
 
 def _draft(path: Path, content: bytes) -> Path:
-    """A new file beside it, complete and on disk."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    # Exclusive: of somebody else's file or link under this name nothing is written.
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _RIGHTS)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            # Whatever the umask says.
-            os.fchmod(file.fileno(), _RIGHTS)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
-    return draft
+    # Whatever the umask says.
+    return draft_beside(path, content, dress=lambda descriptor: os.fchmod(descriptor, _RIGHTS))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import secrets
 import stat
 from pathlib import Path
-from typing import BinaryIO
+
+from bridge.files.drafting import draft_beside, put_in_place
 
 
 class ChangedMeanwhile(ValueError):
@@ -40,27 +40,8 @@ def replace_file(path: Path, content: bytes, *, was: bytes) -> None:
         # another file here.
         if old.read(len(was) + 1) != was or not os.path.samestat(os.fstat(old.fileno()), os.stat(real)):
             raise ChangedMeanwhile(path)
-        _replace(real, old, content)
-
-
-def _replace(real: Path, old: BinaryIO, content: bytes) -> None:
-    draft = real.with_name(f".{real.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as new:
-            new.write(content)
-            new.flush()
-            _take_after(new.fileno(), old.fileno())
-            os.fsync(new.fileno())
-        draft.rename(real)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
-    folder = os.open(real.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        draft = draft_beside(real, content, dress=lambda new: _take_after(new, old.fileno()))
+        put_in_place(draft, real)
 
 
 def _take_after(new: int, old: int) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import secrets
-from contextlib import suppress
 from pathlib import Path
 
+from bridge.files.drafting import draft_beside, put_in_place
 from bridge.store.ports import ChainTail, ReadPlace
 
 _VERSION = 1
@@ -44,23 +43,8 @@ class Cursor:
         """Everything up to there is where it was to go. Durable when it returns. Raises: OSError."""
         chains = {writer: [tail.sequence, list(tail.macs)] for writer, tail in place.chains.items()}
         said = {"version": _VERSION, "row": place.row, "mac": place.mac, "is_whole": place.is_whole, "chains": chains}
-        draft = self._path.with_name(f".{self._path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(descriptor, "w", encoding="ascii") as new:
-                json.dump(said, new, separators=(",", ":"))
-                new.flush()
-                os.fsync(new.fileno())
-            draft.rename(self._path)
-        except BaseException:
-            with suppress(OSError):
-                draft.unlink()
-            raise
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        content = json.dumps(said, separators=(",", ":")).encode("ascii")
+        put_in_place(draft_beside(self._path, content), self._path)
 
     def close(self) -> None:
         """Let go of it."""
