@@ -8,11 +8,9 @@ import socket
 import time
 from pathlib import Path
 
-import h11
-
 from bridge.fetch.connecting import connect_plain, tls_context
 from bridge.fetch.deadline import Clock, Deadline
-from bridge.fetch.exchange import MAX_HEAD_BYTES, events, send, standing_headers
+from bridge.fetch.exchange import told
 from bridge.fetch.failures import DocumentFailure, DocumentFault, NetworkFailure, NetworkFault
 from bridge.fetch.guarded import CONNECT_SECONDS, Place, addresses_of, connected
 from bridge.fetch.guards import HTTPS_PORT, OperatorsAddress
@@ -81,16 +79,10 @@ class TraceCollector:
     def send(self, message: bytes) -> None:
         """Send one message, once. Units: everything within `seconds`. Raises: NetworkFailure, DocumentFailure."""
         deadline = Deadline.after(self._seconds, self._clock)
-        parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
-        kind = ("Content-Type", "application/x-protobuf")
-        sent = [*standing_headers(self._place.authority), kind, *self._current_headers()]
+        sent = [("Content-Type", "application/x-protobuf"), *self._current_headers()]
         with self._connected(deadline) as stream:
-            send(stream, parser, "POST", self._place.target, sent, message, deadline)
-            for event in events(stream, parser, 2 * MAX_HEAD_BYTES, deadline):
-                if isinstance(event, h11.Response):
-                    _require_taken(event.status_code)
-                    return
-        raise NetworkFailure(NetworkFault.CUT, "the connection ended before the answer")
+            response = told(stream, self._place.authority, self._place.target, sent, message, deadline)
+        _require_taken(response.status_code)
 
     def _connected(self, deadline: Deadline) -> socket.socket:
         if not self._is_plain:

@@ -12,8 +12,7 @@ import h11
 
 from bridge.fetch.connecting import tls_context
 from bridge.fetch.deadline import Clock, Deadline
-from bridge.fetch.exchange import MAX_HEAD_BYTES, events, send, standing_headers
-from bridge.fetch.failures import NetworkFailure, NetworkFault
+from bridge.fetch.exchange import told
 from bridge.fetch.guarded import CONNECT_SECONDS, connected, place_of
 from bridge.fetch.guards import OperatorsAddress
 from bridge.fetch.resolving import Resolver, SystemResolver
@@ -61,14 +60,10 @@ class Deliveries:
         arrived all the same, unless the connection never stood.
         """
         place, deadline = self._place, Deadline.after(self._seconds, self._clock)
-        parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
-        sent = [*standing_headers(place.authority), ("Content-Type", "application/json"), *headers.items()]
+        sent = [("Content-Type", "application/json"), *headers.items()]
         with connected(place, self._guard, self._resolve, self._context, self._connect_seconds, deadline) as stream:
-            send(stream, parser, "POST", place.target, sent, body, deadline)
-            for event in events(stream, parser, 2 * MAX_HEAD_BYTES, deadline):
-                if isinstance(event, h11.Response):
-                    return Answered(event.status_code, _retry_after(event))
-        raise NetworkFailure(NetworkFault.CUT, "the connection ended before the answer")
+            response = told(stream, place.authority, place.target, sent, body, deadline)
+        return Answered(response.status_code, _retry_after(response))
 
 
 def _retry_after(response: h11.Response) -> str:

@@ -106,7 +106,7 @@ def exchange(stream: ssl.SSLSocket, get: Get | Post, deadline: Deadline) -> Fetc
     status = 200
     headers: Mapping[str, str] = {}
     framing = MAX_HEAD_BYTES + min(_FRAMING_PER_BYTE * get.max_bytes, _MOST_FRAMING)
-    for event in events(stream, parser, framing, deadline):
+    for event in _events(stream, parser, framing, deadline):
         if isinstance(event, h11.Response):
             status = event.status_code
             _check_status(status, get)
@@ -122,7 +122,7 @@ def exchange(stream: ssl.SSLSocket, get: Get | Post, deadline: Deadline) -> Fetc
 
 
 def _send(stream: ssl.SSLSocket, parser: h11.Connection, get: Get | Post, deadline: Deadline) -> None:
-    headers = [*standing_headers(get.host), ("Accept", get.accept.accept)]
+    headers = [*_standing_headers(get.host), ("Accept", get.accept.accept)]
     method, form = "GET", b""
     if isinstance(get, Post):
         method, form = "POST", get.form
@@ -131,10 +131,10 @@ def _send(stream: ssl.SSLSocket, parser: h11.Connection, get: Get | Post, deadli
             headers.append(("Authorization", get.authorization))
     elif get.etag is not None:
         headers.append(("If-None-Match", get.etag))
-    send(stream, parser, method, get.target, headers, form, deadline)
+    _send_whole(stream, parser, method, get.target, headers, form, deadline)
 
 
-def standing_headers(host: str) -> list[tuple[str, str]]:
+def _standing_headers(host: str) -> list[tuple[str, str]]:
     """What every request of ours begins with. No cookie, no credential but a form's own, nothing that tells this
     service from another of its kind."""
     return [
@@ -145,7 +145,7 @@ def standing_headers(host: str) -> list[tuple[str, str]]:
     ]
 
 
-def send(
+def _send_whole(
     stream: socket.socket,
     parser: h11.Connection,
     method: str,
@@ -167,7 +167,22 @@ def send(
             raise network_failure(error, "while the request was sent") from error
 
 
-def events(stream: socket.socket, parser: h11.Connection, budget: int, deadline: Deadline) -> Iterator[h11.Event]:
+def told(
+    stream: socket.socket, host: str, target: str, headers: list[tuple[str, str]], body: bytes, deadline: Deadline
+) -> h11.Response:
+    """POST one message whose answer says all in its head; the body, which may be a page or have no end, is not read.
+
+    Raises: DocumentFailure (MALFORMED, TOO_LARGE) for what is no HTTP; NetworkFailure.
+    """
+    parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
+    _send_whole(stream, parser, "POST", target, [*_standing_headers(host), *headers], body, deadline)
+    for event in _events(stream, parser, 2 * MAX_HEAD_BYTES, deadline):
+        if isinstance(event, h11.Response):
+            return event
+    raise NetworkFailure(NetworkFault.CUT, "the connection ended before the answer")
+
+
+def _events(stream: socket.socket, parser: h11.Connection, budget: int, deadline: Deadline) -> Iterator[h11.Event]:
     """The parts of the answer up to its end. `budget` bounds all bytes but the body's: heads, framing and interim
     answers. The body is for whoever takes the parts to bound, and never more than one read ahead of that."""
     ended = False
