@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import BinaryIO
 
+from bridge.files.drafting import draft_beside
 from bridge.model.errors import StartRefused
 
 FileFingerprint = tuple[int, int, int, int, int]
@@ -102,13 +102,8 @@ def create_secret(path: Path, content: bytes) -> bool:
     The content is complete before the name exists, so that nobody can read half a key.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    draft = draft_beside(path, content)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
         os.link(draft, path)
     except FileExistsError:
         return False
