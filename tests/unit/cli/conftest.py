@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,25 @@ def bridge_process(words: Sequence[str | Path], *, cwd: Path, timeout: float = 6
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     return Ran(done.returncode, done.stdout, done.stderr)
+
+
+@contextmanager
+def bridge_that_goes_on(words: Sequence[str | Path], *, cwd: Path) -> Iterator[subprocess.Popen[str]]:
+    """`bridge WORDS`, for a command that does not end by itself; killed at the end."""
+    program = "import sys; from bridge.cli.main import main; sys.exit(main())"
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", program, *map(str, words)],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate(timeout=30)
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sqlite3
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +20,7 @@ from bridge.model.evidence import Door, EvidenceKind
 from bridge.model.identity import BindingMethod, Source
 from bridge.model.terms import Ask
 from bridge.store.ports import Store
-from tests.unit.cli.conftest import ROOT, Run
+from tests.unit.cli.conftest import Run, bridge_that_goes_on
 
 API = "spiffe://example.org/ns/example/sa/api"
 CONTRACT = [
@@ -112,22 +109,8 @@ def test_people_see_what_was_asked(run: Run, store: Store) -> None:
     assert len(run("audit", "tail", "--json").lines[-1]["ask"]["scopes"]) == 64
 
 
-@contextmanager
-def following(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
-    program = "import sys; from bridge.cli.main import main; sys.exit(main())"
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-c", program, "audit", "tail", "--follow", *words],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate(timeout=30)
+def following(folder: Path, *words: str | Path) -> AbstractContextManager[subprocess.Popen[str]]:
+    return bridge_that_goes_on(["audit", "tail", "--follow", *words], cwd=folder)
 
 
 def test_follow_shows_each_new_row_once_until_ctrl_c(folder: Path, store: Store) -> None:

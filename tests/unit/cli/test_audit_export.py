@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +17,7 @@ import pytest
 from bridge.cli.audit import export as audit_export
 from bridge.model.audit import AuditEvent, AuditEventKind
 from bridge.store.ports import Store
-from tests.unit.cli.conftest import NOW, ROOT, Run
+from tests.unit.cli.conftest import NOW, Run, bridge_that_goes_on
 
 
 def add(store: Store, *names: str, kind: AuditEventKind = AuditEventKind.REFUSED) -> None:
@@ -240,22 +237,8 @@ def test_rows_that_were_pruned_before_they_were_exported_are_said_to_be_lost(
 # --- followed -------------------------------------------------------------------------------------
 
 
-@contextmanager
-def exporting(folder: Path, *words: str | Path) -> Iterator[subprocess.Popen[str]]:
-    program = "import sys; from bridge.cli.main import main; sys.exit(main())"
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-c", program, "audit", "export", "--follow", *map(str, words)],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate(timeout=30)
+def exporting(folder: Path, *words: str | Path) -> AbstractContextManager[subprocess.Popen[str]]:
+    return bridge_that_goes_on(["audit", "export", "--follow", *words], cwd=folder)
 
 
 def wait_for(path: Path, name: str) -> None:
