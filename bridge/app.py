@@ -31,12 +31,12 @@ from bridge.opening import (
     open_polling,
     open_ring,
     open_store,
-    policy_defaults,
     trust_rules_of,
 )
 from bridge.own_certificate import OwnCertificate
 from bridge.policy.folder import PolicyFolder
 from bridge.policy.in_force import PolicyInForce
+from bridge.policy_defaults import policy_defaults
 from bridge.registration.refusals import RefusalLog
 from bridge.tokens.sealing import SealKey, read_seal_key
 from bridge.upkeep import Periods, Upkeep

@@ -15,7 +15,6 @@ from bridge.fetch.slots import ThreadShare
 from bridge.files.paths import read_secret
 from bridge.model.errors import StartRefused
 from bridge.observe import metrics
-from bridge.policy.folder import PolicyDefaults
 from bridge.serving.crew import standing_aside
 from bridge.spire.book import BundleBook
 from bridge.spire.polled_source import Polling
@@ -35,17 +34,6 @@ from bridge.wiring_webhook import open_outbox
 Clock = Callable[[], int]
 
 BUNDLE_SEAL = "polled-bundles"
-
-
-def policy_defaults(settings: Settings) -> PolicyDefaults:
-    """What the policy loader must know of the configuration."""
-    return PolicyDefaults(
-        default_ttl=settings.tokens.default_ttl,
-        max_ttl=settings.tokens.max_ttl,
-        idle_expiry=settings.registration.idle_expiry,
-        trust_domains=frozenset(settings.trust_domains),
-        statement_issuers=frozenset(settings.statement_issuers),
-    )
 
 
 def trust_rules_of(settings: Settings) -> dict[str, TrustDomainRules]:

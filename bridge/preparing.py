@@ -12,11 +12,11 @@ from bridge.opening import (
     open_fetcher,
     open_ring,
     open_store,
-    policy_defaults,
     upstream_secret,
 )
 from bridge.own_certificate import own_endpoint
 from bridge.policy.folder import PolicyFolder
+from bridge.policy_defaults import policy_defaults
 from bridge.store.migrations import create_if_empty
 from bridge.tokens.sealing import create_seal_key, read_seal_key
 from bridge.wiring_tracing import require_traceable

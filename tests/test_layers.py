@@ -37,6 +37,7 @@ ALLOWED: dict[str, set[str]] = {
     "bundle_news": L0 | L1,
     "upkeep": L0 | L1 | {"registration", "bundle_news", "chores"},
     "ambient": set(),
+    "policy_defaults": {"policy", "config"},
     "operator_faults": L0 | {"policy", "config"},
     "wiring": L0
     | L1
@@ -54,17 +55,21 @@ ALLOWED: dict[str, set[str]] = {
     "wiring_webhook": L0 | L1 | {"webhook", "chores", "config"},
     "own_certificate": L0 | L1 | {"config"},
     "opening": L0 | L1 | {"serving", "config", "ambient", "wiring_bundles", "wiring_fetch", "wiring_webhook"},
-    "preparing": L0 | L1 | {"config", "ambient", "opening", "own_certificate", "wiring_tracing", "wiring_webhook"},
+    "preparing": L0
+    | L1
+    | {"config", "ambient", "opening", "own_certificate", "policy_defaults"}
+    | {"wiring_tracing", "wiring_webhook"},
     "app": L0
     | L1
     | {"registration", "grants", "web", "serving", "config", "bundle_news", "chores", "measures", "upkeep", "opening"}
+    | {"policy_defaults"}
     | {"ambient", "console", "own_certificate", "vitals"}
     | {"wiring", "wiring_bundles", "wiring_console", "wiring_pages", "wiring_tracing", "wiring_webhook"},
     "lab": L0 | {"spire", "config"},
     "cli": L0
     | L1
     | {"registration", "doctor", "grants", "serving", "config", "lab"}
-    | {"ambient", "opening", "operator_faults", "own_certificate", "preparing"}
+    | {"ambient", "opening", "operator_faults", "own_certificate", "policy_defaults", "preparing"}
     | {"wiring_bundles", "wiring_fetch", "wiring_pages"}
     | {"webhook", "wiring_tracing", "wiring_webhook"},
 }
@@ -140,6 +145,7 @@ ROOT = {
     "opening.py",
     "operator_faults.py",
     "own_certificate.py",
+    "policy_defaults.py",
     "preparing.py",
     "upkeep.py",
     "vitals.py",

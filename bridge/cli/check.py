@@ -162,8 +162,8 @@ def _own_svid(settings: Settings, part: _Part) -> None:
 
 
 def _policies(settings: Settings, part: _Part) -> None:
-    from bridge.opening import policy_defaults
     from bridge.policy.folder import PolicyFolder
+    from bridge.policy_defaults import policy_defaults
 
     loaded = PolicyFolder(settings.policy_directory, policy_defaults(settings)).load()
     part.faults += [str(finding) for finding in loaded.findings]

@@ -128,8 +128,8 @@ def recheck(
 def _policies(config: Path) -> PolicySet:
     """The files as they stand. Raises: ConfigurationRefused (exit 2, for 1 means that something changes) with
     their errors."""
-    from bridge.opening import policy_defaults
     from bridge.policy.folder import PolicyFolder
+    from bridge.policy_defaults import policy_defaults
 
     settings = settings_of(config)
     try:

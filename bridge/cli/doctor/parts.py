@@ -119,8 +119,8 @@ def _fetched(fetcher: Fetcher, url: str) -> Fetch:
 
 def _policies(settings: Settings) -> PolicySet:
     """The files as they stand, as a service takes them when it starts."""
-    from bridge.opening import policy_defaults
     from bridge.policy.folder import PolicyFolder
+    from bridge.policy_defaults import policy_defaults
 
     try:
         return PolicyFolder(settings.policy_directory, policy_defaults(settings)).load().policy_set

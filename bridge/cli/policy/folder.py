@@ -76,13 +76,7 @@ def folder_of(policies: Path | None, config: Path) -> tuple[Path, PolicyDefaults
 
 
 def defaults_of(settings: Settings) -> PolicyDefaults:
-    """What a configuration decides about policies."""
-    from bridge.policy.folder import PolicyDefaults
+    """What a configuration decides about policies. Loads what that needs when it is asked."""
+    from bridge.policy_defaults import policy_defaults
 
-    return PolicyDefaults(
-        default_ttl=settings.tokens.default_ttl,
-        max_ttl=settings.tokens.max_ttl,
-        idle_expiry=settings.registration.idle_expiry,
-        trust_domains=frozenset(settings.trust_domains),
-        statement_issuers=frozenset(settings.statement_issuers),
-    )
+    return policy_defaults(settings)
