@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bridge.cli.audit.choosing import events_option, since_option
 from bridge.cli.options import Failure, Moment, config_option, moment_at, settings_of
 from bridge.cli.output import Progress, note, paint, printable, timestamp
 from bridge.cli.stopping import Stop
@@ -47,17 +48,10 @@ class _Wanted:
 
 @click.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--since", type=Moment(), metavar="TIME", help='How long ago ("1h", "7d"), or RFC 3339.')
+@since_option
 @click.option("--until", type=Moment(), metavar="TIME", help="Rows before this time.")
 @click.option("--after", type=click.IntRange(min=0), metavar="ROW", help="Rows behind the one whose `row` this is.")
-@click.option(
-    "--event",
-    "events",
-    multiple=True,
-    type=click.Choice([kind.value for kind in AuditEventKind]),
-    metavar="EVENT",
-    help="Only this kind; may be given several times.",
-)
+@events_option
 @click.option("--follow", "-f", is_flag=True, help="Go on with new rows until Ctrl-C or SIGTERM.")
 @click.option(
     "--cursor",

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import click
 
 from bridge.advice.table import advice_on
+from bridge.cli.audit.choosing import events_option, since_option
 from bridge.cli.audit.export import FOLLOW_SECONDS, export
 from bridge.cli.audit.lookup import nothing_under
 from bridge.cli.audit.rows import emit_rows, row_fields, rows_after, tab_line
-from bridge.cli.options import Moment, config_option, json_option, list_options, moment_at, settings_of
+from bridge.cli.options import config_option, json_option, list_options, moment_at, settings_of
 from bridge.cli.output import Progress, emit_json, emit_json_line, emit_table, note, paint, printable, say
 from bridge.cli.stopping import Stop
 from bridge.model.audit import AuditEventKind, AuditRow
@@ -41,21 +42,11 @@ def audit() -> None:
 
 audit.add_command(export)
 
-_since = click.option("--since", type=Moment(), metavar="TIME", help='How long ago ("1h", "7d"), or RFC 3339.')
-_events = click.option(
-    "--event",
-    "events",
-    multiple=True,
-    type=click.Choice([kind.value for kind in AuditEventKind]),
-    metavar="EVENT",
-    help="Only this kind; may be given several times.",
-)
-
 
 @audit.command()
 @click.option("--follow", "-f", is_flag=True, help="Go on with new rows until Ctrl-C.")
-@_since
-@_events
+@since_option
+@events_option
 @list_options
 @json_option
 @config_option
